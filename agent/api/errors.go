@@ -1,0 +1,28 @@
+package api
+
+// ErrorKind is what clients branch on; the message is for people.
+type ErrorKind string
+
+// The kinds, with tierctl's exit status for each (STATUS column of its man page).
+const (
+	KindBadRequest  ErrorKind = "bad-request"   // 400, exit 2
+	KindForbidden   ErrorKind = "not-permitted" // 403, exit 4
+	KindNotFound    ErrorKind = "not-found"     // 404, exit 2: no such tier, variant, mode or change
+	KindConflict    ErrorKind = "conflict"      // 409, exit 1: another change holds that tier
+	KindBudget      ErrorKind = "budget"        // 409, exit 6: does not fit
+	KindConfig      ErrorKind = "configuration" // 422, exit 1: tiers.toml or what it names is at fault
+	KindUnit        ErrorKind = "unit"          // 200 within a change, exit 1: the unit failed
+	KindAborted     ErrorKind = "aborted"       // within a change, exit 1
+	KindUnavailable ErrorKind = "not-available" // 503, exit 5: tierd or systemd does not answer
+	KindInternal    ErrorKind = "internal"      // 500, exit 1
+)
+
+// Error is a failure as it goes over the socket.
+type Error struct {
+	Kind    ErrorKind `json:"kind"`
+	Message string    `json:"message"`
+	Hint    string    `json:"hint,omitempty"` // what to try, a command where there is one
+	Class   string    `json:"class,omitempty"`
+}
+
+func (e *Error) Error() string { return e.Message }

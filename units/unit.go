@@ -1,0 +1,30 @@
+package units
+
+// Unit is one systemd service: a variant of a tier, as properties that are sent as they are.
+type Unit struct {
+	Name       string // tier-coder.service, tier-orch-llama.service
+	Tier       string
+	Variant    string
+	Default    bool   // the tier's first variant
+	Hash       string // of everything that decides how the process runs; also in LogExtraFields and in the environment
+	Properties []Property
+	Port       int
+	Socket     string // where the engine listens: /run/tier/<unit without suffix>/engine.sock
+	Engine     string // kind: vllm, llama or remote
+	GPU        bool
+	Model      string // as written in tiers.toml
+	Served     string // the name that the engine accepts in `model`
+	Context    int    // tokens
+	Memory     Bytes  // charge
+	Priority   int
+	Start      string // boot, demand or manual
+	Blocked    string // why it cannot start as things are (engine or model missing), one sentence; "" otherwise
+	BlockClass string // failure class of Blocked, as in agent/api
+}
+
+// Property is one setting under its D-Bus name. Value's Go type has exactly the D-Bus signature that
+// StartTransientUnit wants (a string, a bool, uint64, int32, []string, []Exec, ...), so the adapter only wraps it.
+type Property struct {
+	Name  string
+	Value any
+}
