@@ -1,0 +1,3 @@
+package units
+
+func (c *Config) check(fs *faults) {}

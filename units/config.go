@@ -1,0 +1,168 @@
+package units
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is tiers.toml, decoded over the defaults and checked. Engines, tiers, variants and modes keep the order of the
+// file: the first variant of a tier is its default.
+type Config struct {
+	File    string     `toml:"-"` // as faults name it
+	Host    HostConfig `toml:"host"`
+	Gateway Gateway    `toml:"gateway"`
+	Engines []Engine   `toml:"engine"`
+	Tiers   []Tier     `toml:"tier"`
+	Modes   []Mode     `toml:"mode"`
+
+	source *source // where each key stands, for the faults that MakePlan finds
+}
+
+// HostConfig is the [host] table.
+type HostConfig struct {
+	Reserve     Bytes    `toml:"reserve"`      // never given to tiers
+	Models      []string `toml:"models"`       // folders in which models are looked for, in this order
+	DefaultMode string   `toml:"default_mode"` // what `tierctl up` without a name means
+}
+
+// Gateway is the [gateway] table.
+type Gateway struct {
+	Listen string        `toml:"listen"` // address of every listener
+	Port   int           `toml:"port"`   // serves every tier by model name; 0: no such listener
+	Drain  time.Duration `toml:"drain"`  // what requests in flight may take when a tier stops, unless the tier says otherwise
+}
+
+// Engine is one [engine.NAME] table: a program that serves models.
+type Engine struct {
+	Name    string            `toml:"-"`
+	Kind    string            `toml:"kind"`    // vllm, llama or remote
+	Command []string          `toml:"command"` // program and first arguments; the rest comes from the variant
+	Env     map[string]string `toml:"env"`
+	GPU     *bool             `toml:"gpu"` // its units may open the GPU; nil: yes for vllm, no for the others
+}
+
+// UsesGPU tells whether units of this engine may open the GPU.
+func (e Engine) UsesGPU() bool {
+	if e.GPU != nil {
+		return *e.GPU
+	}
+	return e.Kind == KindVLLM
+}
+
+// Tier is one [tier.NAME] table: a named service of one role.
+type Tier struct {
+	Name     string         `toml:"-"`
+	Role     string         `toml:"role"`
+	Port     int            `toml:"port"`
+	Start    string         `toml:"start"`     // boot, demand or manual
+	Priority int            `toml:"priority"`  // 0..100, the lowest gives way first
+	IdleStop time.Duration  `toml:"idle_stop"` // 0: never
+	Drain    *time.Duration `toml:"drain"`     // nil: as the gateway's
+	Variants []Variant      `toml:"variant"`
+}
+
+// Variant is one [tier.NAME.variant.NAME] table: one way of serving the tier.
+type Variant struct {
+	Name         string            `toml:"-"`
+	Engine       string            `toml:"engine"`
+	Model        string            `toml:"model"`
+	ServedName   string            `toml:"served_name"` // "": the tier's name (local) or the model's (remote)
+	Context      Tokens            `toml:"context"`     // of one request
+	Parallel     int               `toml:"parallel"`    // requests at the same time
+	Threads      int               `toml:"threads"`     // 0: the engine's own choice
+	GPULayers    *int              `toml:"gpu_layers"`  // nil: all of them on a GPU engine
+	Tools        string            `toml:"tools"`       // vLLM's tool-call parser
+	Memory       Bytes             `toml:"memory"`      // the charge
+	KVMemory     Bytes             `toml:"kv_memory"`   // vLLM's KV cache; 0: what is left of gpu_utilization
+	Utilization  float64           `toml:"gpu_utilization"`
+	BatchTokens  Tokens            `toml:"batch_tokens"`  // vLLM: tokens worked on in one step
+	LoadTimeout  time.Duration     `toml:"load_timeout"`  // without progress while loading
+	StallTimeout time.Duration     `toml:"stall_timeout"` // without progress while serving; remote: without an answer
+	URL          string            `toml:"url"`           // remote
+	Key          string            `toml:"key"`           // remote: a credential's name
+	Paths        []string          `toml:"paths"`         // what else the engine may read: adapters, draft models
+	ExtraArgs    []string          `toml:"extra_args"`
+	Env          map[string]string `toml:"env"`
+}
+
+// Mode is one [mode.NAME] table: a named set of tiers, each "tier" or "tier/variant".
+type Mode struct {
+	Name  string   `toml:"-"`
+	Tiers []string `toml:"tiers"`
+}
+
+// The kinds of engine.
+const (
+	KindVLLM   = "vllm"
+	KindLlama  = "llama"
+	KindRemote = "remote"
+)
+
+// What Tier.Start may be.
+const (
+	StartBoot   = "boot"   // with `tierctl up` and at boot
+	StartDemand = "demand" // when a request asks for it, or by hand
+	StartManual = "manual" // by hand alone
+)
+
+// ParseConfig reads tiers.toml. It returns every fault that the text alone shows, in file order; the Config is nil when
+// one of them is more than a warning. file is the name that faults carry.
+func ParseConfig(file string, src []byte) (*Config, []Fault) {
+	c := defaults()
+	c.File = file
+	d := decode(file, src, c)
+	if d.source == nil {
+		return nil, d.faults.list()
+	}
+	c.source = d.source
+	c.fill()
+	c.check(d.faults)
+	list := d.faults.list()
+	if slices.ContainsFunc(list, func(f Fault) bool { return !f.Warning }) {
+		return nil, list
+	}
+	return c, list
+}
+
+// Tier returns the tier of that name.
+func (c *Config) Tier(name string) (Tier, bool) {
+	i := slices.IndexFunc(c.Tiers, func(t Tier) bool { return t.Name == name })
+	if i < 0 {
+		return Tier{}, false
+	}
+	return c.Tiers[i], true
+}
+
+// Engine returns the engine of that name.
+func (c *Config) Engine(name string) (Engine, bool) {
+	i := slices.IndexFunc(c.Engines, func(e Engine) bool { return e.Name == name })
+	if i < 0 {
+		return Engine{}, false
+	}
+	return c.Engines[i], true
+}
+
+// DrainOf is how long requests in flight of this tier may take once it is told to stop.
+func (c *Config) DrainOf(t Tier) time.Duration {
+	if t.Drain != nil {
+		return *t.Drain
+	}
+	return c.Gateway.Drain
+}
+
+// Variant returns the variant of that name, or the default one for "".
+func (t Tier) Variant(name string) (Variant, bool) {
+	for _, v := range t.Variants {
+		if name == "" || v.Name == name {
+			return v, true
+		}
+	}
+	return Variant{}, false
+}
+
+// splitMember reads an entry of a mode: "tier" or "tier/variant".
+func splitMember(s string) (tier, variant string) {
+	tier, variant, _ = strings.Cut(s, "/")
+	return tier, variant
+}

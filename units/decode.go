@@ -1,0 +1,290 @@
+package units
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// decoder lays a parsed file over a Config. It goes on after a fault, where the TOML library's own decoding stops at the
+// first one and knows no line of a key that it has no field for.
+type decoder struct {
+	source *source // nil when the text is no TOML
+	faults *faults
+}
+
+// maxFile bounds what is parsed at all: a file of this size is not a list of tiers.
+const maxFile = 1 << 20
+
+func decode(file string, src []byte, into *Config) *decoder {
+	d := &decoder{faults: &faults{file: file}}
+	if len(src) > maxFile {
+		d.faults.add(0, "", "the file has %s; more than %s is not read", Bytes(len(src)), Bytes(maxFile))
+		return d
+	}
+	var raw map[string]any
+	if _, err := toml.Decode(string(src), &raw); err != nil {
+		var syntax toml.ParseError
+		if errors.As(err, &syntax) {
+			d.faults.add(max(syntax.Position.Line, 1), "", "this is not TOML: %s", oneLine(syntax.Message))
+		} else {
+			d.faults.add(0, "", "this is not TOML: %s", oneLine(err.Error()))
+		}
+		return d
+	}
+	d.source = newSource(string(src))
+	d.table(reflect.ValueOf(into).Elem(), raw, nil)
+	return d
+}
+
+// table decodes one TOML table into a struct whose tags name the keys.
+func (d *decoder) table(into reflect.Value, raw map[string]any, path []string) {
+	for _, key := range d.keys(raw, path) {
+		at := append(path[:len(path):len(path)], key)
+		field, ok := fieldOf(into, key)
+		if !ok {
+			d.unknown(into.Type(), at)
+			continue
+		}
+		d.value(field, raw[key], at)
+	}
+}
+
+func (d *decoder) unknown(t reflect.Type, path []string) {
+	key := path[len(path)-1]
+	d.fault(path, "unknown key %s%s%s", quote(key), in(path[:len(path)-1]), suggest(key, keysOf(t)))
+}
+
+func (d *decoder) fault(path []string, format string, args ...any) {
+	tier := ""
+	if len(path) > 1 && path[0] == "tier" {
+		tier = path[1]
+	}
+	d.faults.add(d.source.at(path...), tier, format, args...)
+}
+
+// value decodes one value, or says which kind of value the key wants.
+func (d *decoder) value(into reflect.Value, raw any, path []string) {
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
+	}
+	switch target := into.Addr().Interface().(type) {
+	case *Bytes:
+		d.text(raw, path, `a size in quotes, as in "12GiB"`, target.UnmarshalText)
+		return
+	case *Tokens:
+		if n, ok := raw.(int64); ok {
+			raw = fmt.Sprint(n)
+		}
+		d.text(raw, path, `a number of tokens, as in "64K" or 65536`, target.UnmarshalText)
+		return
+	case *time.Duration:
+		d.text(raw, path, `a length of time in quotes, as in "30s" or "20m"`, func(text []byte) error {
+			if string(text) == "never" && path[len(path)-1] == "idle_stop" {
+				*target = 0
+				return nil
+			}
+			v, err := parseDuration(string(text))
+			*target = v
+			return err
+		})
+		return
+	}
+	d.plain(into, raw, path)
+}
+
+// text decodes a quantity that is written as text with its unit.
+func (d *decoder) text(raw any, path []string, wants string, set func([]byte) error) {
+	s, ok := raw.(string)
+	if !ok {
+		d.wrongType(raw, path, wants)
+		return
+	}
+	if err := set([]byte(s)); err != nil {
+		d.fault(path, "%s%s: %v", path[len(path)-1], in(path[:len(path)-1]), err)
+	}
+}
+
+func (d *decoder) plain(into reflect.Value, raw any, path []string) {
+	switch into.Kind() {
+	case reflect.String:
+		if s, ok := raw.(string); ok {
+			into.SetString(s)
+			return
+		}
+		d.wrongType(raw, path, "text in quotes")
+	case reflect.Bool:
+		if b, ok := raw.(bool); ok {
+			into.SetBool(b)
+			return
+		}
+		d.wrongType(raw, path, "true or false")
+	case reflect.Int:
+		if n, ok := raw.(int64); ok && n == int64(int32(n)) {
+			into.SetInt(n)
+			return
+		}
+		d.wrongType(raw, path, "a whole number")
+	case reflect.Float64:
+		if n, ok := raw.(int64); ok {
+			raw = float64(n)
+		}
+		if f, ok := raw.(float64); ok {
+			into.SetFloat(f)
+			return
+		}
+		d.wrongType(raw, path, "a number")
+	case reflect.Struct:
+		if t, ok := raw.(map[string]any); ok {
+			d.table(into, t, path)
+			return
+		}
+		d.wrongType(raw, path, "a table")
+	case reflect.Map:
+		d.stringMap(into, raw, path)
+	case reflect.Slice:
+		if into.Type().Elem().Kind() == reflect.String {
+			d.stringList(into, raw, path)
+			return
+		}
+		d.namedTables(into, raw, path)
+	default:
+		panic(fmt.Sprintf("units: no decoding for %s", into.Type()))
+	}
+}
+
+// namedTables decodes [tier.NAME] and its like: a table of tables becomes a slice in the order of the file.
+func (d *decoder) namedTables(into reflect.Value, raw any, path []string) {
+	tables, ok := raw.(map[string]any)
+	if !ok {
+		d.wrongType(raw, path, fmt.Sprintf("tables with a name, as in [%s.NAME]", strings.Join(path, ".")))
+		return
+	}
+	for _, name := range d.keys(tables, path) {
+		at := append(path[:len(path):len(path)], name)
+		table, ok := tables[name].(map[string]any)
+		if !ok {
+			d.wrongType(tables[name], at, fmt.Sprintf("a table, as in [%s]", strings.Join(at, ".")))
+			continue
+		}
+		element := newElement(into.Type().Elem(), name)
+		d.table(element, table, at)
+		into.Set(reflect.Append(into, element))
+	}
+}
+
+func (d *decoder) stringList(into reflect.Value, raw any, path []string) {
+	items, ok := raw.([]any)
+	list := []string{}
+	for _, item := range items {
+		s, isText := item.(string)
+		ok = ok && isText
+		list = append(list, s)
+	}
+	if !ok {
+		d.wrongType(raw, path, `a list of texts, as in ["a", "b"]`)
+		return
+	}
+	into.Set(reflect.ValueOf(list))
+}
+
+func (d *decoder) stringMap(into reflect.Value, raw any, path []string) {
+	table, ok := raw.(map[string]any)
+	if !ok {
+		d.wrongType(raw, path, `a table of texts, as in { NAME = "value" }`)
+		return
+	}
+	m := map[string]string{}
+	for _, key := range d.keys(table, path) {
+		at := append(path[:len(path):len(path)], key)
+		s, ok := table[key].(string)
+		if !ok {
+			d.wrongType(table[key], at, "text in quotes")
+			continue
+		}
+		m[key] = s
+	}
+	into.Set(reflect.ValueOf(m))
+}
+
+func (d *decoder) wrongType(raw any, path []string, wants string) {
+	d.fault(path, "%s%s must be %s, not %s", path[len(path)-1], in(path[:len(path)-1]), wants, describe(raw))
+}
+
+// keys are those of a table in the order of the file.
+func (d *decoder) keys(raw map[string]any, path []string) []string {
+	keys := make([]string, 0, len(raw))
+	for k := range raw {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		pa := append(path[:len(path):len(path)], a)
+		pb := append(path[:len(path):len(path)], b)
+		return d.source.rank(pa...) - d.source.rank(pb...)
+	})
+	return keys
+}
+
+// newElement makes a named table with its defaults.
+func newElement(t reflect.Type, name string) reflect.Value {
+	v := reflect.New(t).Elem()
+	switch e := v.Addr().Interface().(type) {
+	case *Tier:
+		*e = defaultTier()
+	case *Variant:
+		*e = defaultVariant()
+	}
+	v.FieldByName("Name").SetString(name)
+	return v
+}
+
+func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {
+	for f, field := range v.Fields() {
+		if tag := f.Tag.Get("toml"); tag == key && tag != "-" {
+			return field, true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for f := range t.Fields() {
+		if tag := f.Tag.Get("toml"); tag != "" && tag != "-" {
+			keys = append(keys, tag)
+		}
+	}
+	return keys
+}
+
+// describe names a TOML value of the wrong type without repeating much of it.
+func describe(raw any) string {
+	switch v := raw.(type) {
+	case string:
+		return "the text " + quote(v)
+	case int64, float64, bool:
+		return fmt.Sprintf("%v", v)
+	case []any, []map[string]any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	}
+	return "a date"
+}
+
+// in says in which table a key stands: " in [tier.chat]"; nothing at the top.
+func in(path []string) string {
+	if len(path) == 0 {
+		return ""
+	}
+	table := strings.Trim(quote(strings.Join(path, ".")), `"`)
+	return fmt.Sprintf(" in [%s]", table)
+}
+
+func oneLine(s string) string { return strings.Trim(quote(strings.Join(strings.Fields(s), " ")), `"`) }

@@ -1,0 +1,55 @@
+package units
+
+import "time"
+
+// defaults is the configuration that an empty file means.
+func defaults() *Config {
+	return &Config{
+		Host:    HostConfig{Reserve: 12 * GiB, Models: []string{"/var/lib/tierd/models"}},
+		Gateway: Gateway{Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second},
+	}
+}
+
+func defaultTier() Tier { return Tier{Start: StartManual, Priority: 50} }
+
+func defaultVariant() Variant {
+	return Variant{LoadTimeout: 20 * time.Minute, StallTimeout: 5 * time.Minute}
+}
+
+// fill derives what the file left out from what it says elsewhere.
+func (c *Config) fill() {
+	for i := range c.Engines {
+		e := &c.Engines[i]
+		if e.Kind == "" && (e.Name == KindVLLM || e.Name == KindLlama || e.Name == KindRemote) {
+			e.Kind = e.Name
+		}
+	}
+	if _, ok := c.Engine(KindRemote); !ok { // needs no table: it has no command
+		c.Engines = append(c.Engines, Engine{Name: KindRemote, Kind: KindRemote})
+	}
+	for i := range c.Tiers {
+		t := &c.Tiers[i]
+		if t.Role == "" {
+			t.Role = t.Name
+		}
+		for j := range t.Variants {
+			c.fillVariant(&t.Variants[j])
+		}
+	}
+	if c.Host.DefaultMode == "" && len(c.Modes) > 0 {
+		c.Host.DefaultMode = c.Modes[0].Name
+	}
+}
+
+func (c *Config) fillVariant(v *Variant) {
+	e, _ := c.Engine(v.Engine)
+	if v.Parallel == 0 {
+		v.Parallel = 1
+		if e.Kind == KindVLLM {
+			v.Parallel = 4
+		}
+	}
+	if v.BatchTokens == 0 && e.Kind == KindVLLM {
+		v.BatchTokens = 2048
+	}
+}

@@ -1,0 +1,58 @@
+package units
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// maxFaults bounds what is said of one file: a file of garbage has one fault a line.
+const maxFaults = 20
+
+// Fault is one thing that is wrong in tiers.toml, or wrong about what it names on this host.
+type Fault struct {
+	File    string
+	Line    int    // 1 is the first; 0: the file as a whole
+	Tier    string // the tier that it concerns; "" for the others
+	Msg     string
+	Warning bool // the rest of the file can be used all the same
+}
+
+// Error is the fault as one line: "tiers.toml:12: ...".
+func (f Fault) Error() string {
+	msg := f.Msg
+	if f.Warning {
+		msg = "warning: " + msg
+	}
+	if f.Line == 0 {
+		return fmt.Sprintf("%s: %s", f.File, msg)
+	}
+	return fmt.Sprintf("%s:%d: %s", f.File, f.Line, msg)
+}
+
+// faults collects what the checks find, in any order.
+type faults struct {
+	file string
+	all  []Fault
+}
+
+func (fs *faults) add(line int, tier, format string, args ...any) {
+	fs.all = append(fs.all, Fault{File: fs.file, Line: line, Tier: tier, Msg: fmt.Sprintf(format, args...)})
+}
+
+func (fs *faults) warn(line int, tier, format string, args ...any) {
+	fs.all = append(fs.all, Fault{File: fs.file, Line: line, Tier: tier, Msg: fmt.Sprintf(format, args...), Warning: true})
+}
+
+// list returns the faults in file order, at most maxFaults of them and one that counts the rest.
+func (fs *faults) list() []Fault {
+	slices.SortStableFunc(fs.all, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+	list := slices.CompactFunc(fs.all, func(a, b Fault) bool { return a == b })
+	if len(list) <= maxFaults {
+		return list
+	}
+	rest := list[maxFaults:]
+	all := !slices.ContainsFunc(rest, func(f Fault) bool { return !f.Warning })
+	more := Fault{File: fs.file, Line: rest[0].Line, Msg: fmt.Sprintf("and %d more from here on", len(rest)), Warning: all}
+	return append(slices.Clip(list[:maxFaults]), more)
+}

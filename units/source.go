@@ -1,0 +1,194 @@
+package units
+
+import "strings"
+
+// source tells where in the file each key stands, and in which order. It reads text that the TOML parser has accepted,
+// so it only has to find keys, never to judge values.
+type source struct {
+	text  string
+	pos   int
+	line  int
+	lines map[string]int // line of each key path, joined by keySep
+	order map[string]int // rank of each key path by first appearance
+	where []string       // the table that the current line belongs to
+}
+
+// keySep joins the parts of a key path: TOML refuses this character in a bare key, and in a quoted one it must be escaped.
+const keySep = "\x00"
+
+func newSource(text string) *source {
+	s := &source{text: text, line: 1, lines: map[string]int{}, order: map[string]int{}}
+	for s.space(true); s.pos < len(s.text); s.space(true) {
+		at := s.pos
+		s.statement()
+		if s.pos == at { // never happens in valid TOML; must not hang in any text
+			s.pos++
+		}
+	}
+	return s
+}
+
+// at is the line of the deepest part of the path that the file has: of the key, else of its table; 0 when it has none.
+func (s *source) at(path ...string) int {
+	for n := len(path); n > 0; n-- {
+		if line, ok := s.lines[strings.Join(path[:n], keySep)]; ok {
+			return line
+		}
+	}
+	return 0
+}
+
+// rank orders the keys of one table as the file does.
+func (s *source) rank(path ...string) int { return s.order[strings.Join(path, keySep)] }
+
+func (s *source) note(path []string) {
+	for n := 1; n <= len(path); n++ {
+		key := strings.Join(path[:n], keySep)
+		if _, ok := s.lines[key]; !ok {
+			s.lines[key] = s.line
+			s.order[key] = len(s.order)
+		}
+	}
+}
+
+// statement reads a table header or a key with its value.
+func (s *source) statement() {
+	if s.peek() != '[' {
+		s.keyValue(s.where)
+		return
+	}
+	for s.peek() == '[' {
+		s.pos++
+	}
+	s.where = s.key(nil)
+	// A header decides the line of its table even if a table below it came first.
+	s.note(s.where)
+	s.lines[strings.Join(s.where, keySep)] = s.line
+	for s.peek() == ']' {
+		s.pos++
+	}
+}
+
+func (s *source) keyValue(prefix []string) {
+	path := s.key(prefix)
+	s.note(path)
+	if s.peek() == '=' {
+		s.pos++
+		s.value(path)
+	}
+}
+
+// key reads a dotted key and returns it behind the prefix.
+func (s *source) key(prefix []string) []string {
+	path := prefix[:len(prefix):len(prefix)]
+	for {
+		s.space(false)
+		path = append(path, s.keyPart())
+		s.space(false)
+		if s.peek() != '.' {
+			return path
+		}
+		s.pos++
+	}
+}
+
+func (s *source) keyPart() string {
+	if q := s.peek(); q == '"' || q == '\'' {
+		return s.str()
+	}
+	start := s.pos
+	for s.pos < len(s.text) && !strings.ContainsRune(" \t\r\n.=[]{},\"'#", rune(s.text[s.pos])) {
+		s.pos++
+	}
+	return s.text[start:s.pos]
+}
+
+func (s *source) value(path []string) {
+	s.space(false)
+	switch s.peek() {
+	case '"', '\'':
+		s.str()
+	case '[':
+		s.list(']', func() { s.value(path) })
+	case '{':
+		s.list('}', func() { s.keyValue(path) })
+	default:
+		for s.pos < len(s.text) && !strings.ContainsRune(",]}#\n", rune(s.text[s.pos])) {
+			s.pos++
+		}
+	}
+}
+
+// list reads an array or an inline table up to its closing character.
+func (s *source) list(end byte, element func()) {
+	s.pos++
+	for s.space(true); s.pos < len(s.text) && s.peek() != end; s.space(true) {
+		at := s.pos
+		element()
+		s.space(true)
+		if s.peek() == ',' || s.pos == at {
+			s.pos++
+		}
+	}
+	if s.pos < len(s.text) {
+		s.pos++
+	}
+}
+
+// str reads a string of any of the four kinds. Escapes stay as they are but for \" and \\, since keys that need others
+// are unknown keys anyway.
+func (s *source) str() string {
+	q := s.text[s.pos : s.pos+1]
+	if triple := strings.Repeat(q, 3); strings.HasPrefix(s.text[s.pos:], triple) {
+		q = triple
+	}
+	s.pos += len(q)
+	start := s.pos
+	for s.pos < len(s.text) && !strings.HasPrefix(s.text[s.pos:], q) {
+		switch {
+		case s.text[s.pos] == '\n':
+			s.line++
+		case s.text[s.pos] == '\\' && q[0] == '"' && s.pos+1 < len(s.text):
+			s.pos++
+			if s.text[s.pos] == '\n' {
+				s.line++
+			}
+		}
+		s.pos++
+	}
+	text := s.text[start:s.pos]
+	s.pos = min(s.pos+len(q), len(s.text))
+	for len(q) == 3 && s.peek() == q[0] { // up to two quotes may stand before the closing three
+		s.pos++
+	}
+	if q[0] == '"' {
+		text = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(text)
+	}
+	return text
+}
+
+// space skips blanks and, over lines, comments too.
+func (s *source) space(lines bool) {
+	for s.pos < len(s.text) {
+		switch c := s.text[s.pos]; {
+		case c == ' ' || c == '\t' || c == '\r':
+		case c == '\n' && lines:
+			s.line++
+		case c == '#' && lines:
+			for s.pos < len(s.text) && s.text[s.pos] != '\n' {
+				s.pos++
+			}
+			continue
+		default:
+			return
+		}
+		s.pos++
+	}
+}
+
+func (s *source) peek() byte {
+	if s.pos < len(s.text) {
+		return s.text[s.pos]
+	}
+	return 0
+}

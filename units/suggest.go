@@ -1,0 +1,54 @@
+package units
+
+import "fmt"
+
+// suggest names the nearest of the known words: `; did you mean "memory"?`. Nothing when none is near.
+func suggest(word string, known []string) string {
+	best, least := "", 1+min(max(len(word)/3, 1), 3)
+	if len(word) > 40 { // no name is so long, and the distance costs its square
+		return ""
+	}
+	for _, k := range known {
+		if d := distance(word, k); d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// distance is how many letters must be inserted, dropped, replaced or swapped with their neighbour to turn a into b.
+func distance(a, b string) int {
+	before := make([]int, len(b)+1)
+	row := make([]int, len(b)+1)
+	next := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		next[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			next[j+1] = min(next[j]+1, row[j+1]+1, row[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
+		}
+		before, row, next = row, next, before
+	}
+	return row[len(b)]
+}
+
+// names lists one field of a slice, for suggestions.
+func names[T any](list []T, name func(T) string) []string {
+	out := make([]string, len(list))
+	for i, e := range list {
+		out[i] = name(e)
+	}
+	return out
+}
