@@ -1,0 +1,57 @@
+// Command tierctl is the command line of tierd. It talks to the daemon through agent/api; `check` and `plan --config`
+// work without a daemon, with package units.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+func main() {
+	a := &app{
+		stdin:  os.Stdin,
+		stdout: os.Stdout,
+		stderr: os.Stderr,
+		now:    time.Now,
+		dial:   func(socket string) control { return api.New(socket) },
+	}
+	os.Exit(a.run(os.Args[1:]))
+}
+
+// app is one call of tierctl: where it reads and writes, and what its flags said.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time
+	dial           func(socket string) control
+
+	socket string
+	format string
+	noWait bool
+
+	parsed bool // cobra took the command line: what fails from here on is not a mistake of usage
+}
+
+// run does what args ask and returns the exit status.
+func (a *app) run(args []string) int {
+	// The first Ctrl-C ends the wait in an orderly way; NotifyContext gives the second one back its own effect only
+	// after stop, so stop is called as soon as the first has come.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	root := a.rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.parsed {
+		err = &failure{status: exitUsage, message: err.Error(), hint: usageHint(err)}
+	}
+	a.report(err)
+	return exitStatus(err)
+}

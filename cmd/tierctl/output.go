@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	formatText = "text"
+	formatJSON = "json"
+)
+
+var formats = []string{formatText, formatJSON}
+
+// writeJSON writes the API's result as it is, indented.
+func (a *app) writeJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("cannot write the result: %w", err)
+	}
+	return nil
+}
+
+// cell is one field of a table; paint is the escape sequence around it, which takes no width.
+type cell struct {
+	text  string
+	paint string
+}
+
+// row is one line of a table with what belongs beneath it.
+type row struct {
+	cells []cell
+	notes []string
+}
+
+// writeTable aligns the columns. Notes stand beneath their row, indented to the second column.
+func writeTable(w io.Writer, header []string, rows []row) {
+	widths := make([]int, len(header))
+	for i, h := range header {
+		widths[i] = utf8.RuneCountInString(h)
+	}
+	for _, r := range rows {
+		for i, c := range r.cells {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	head := make([]cell, len(header))
+	for i, h := range header {
+		head[i] = cell{text: h}
+	}
+	writeRow(w, widths, head)
+	for _, r := range rows {
+		writeRow(w, widths, r.cells)
+		for _, n := range r.notes {
+			fmt.Fprintf(w, "%*s%s\n", widths[0]+columnGap, "", n)
+		}
+	}
+}
+
+const columnGap = 2
+
+func writeRow(w io.Writer, widths []int, cells []cell) {
+	var b strings.Builder
+	for i, c := range cells {
+		pad := widths[i] - utf8.RuneCountInString(c.text) + columnGap
+		if i == len(cells)-1 {
+			pad = 0
+		}
+		b.WriteString(painted(c.text, c.paint))
+		b.WriteString(strings.Repeat(" ", pad))
+	}
+	fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+}
+
+// shorten cuts text to width, with an ellipsis in its last place.
+func shorten(text string, width int) string {
+	if width <= 0 || utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	return string([]rune(text)[:width-1]) + "…"
+}
+
+// formatBytes writes a size for a person: one decimal, binary units.
+func formatBytes(n uint64) string {
+	const step = 1024
+	if n < step {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n)/step, 0
+	units := []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	for value >= step-0.05 && unit < len(units)-1 {
+		value /= step
+		unit++
+	}
+	return fmt.Sprintf("%.1f %s", value, units[unit])
+}
+
+// formatAge writes how long ago something was, with at most two units.
+func formatAge(d time.Duration) string {
+	d = max(d, 0).Truncate(time.Second)
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm %ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh %dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd %dh", d/day, d%day/time.Hour)
+}
+
+// list writes names as a person would.
+func list(names []string) string { return strings.Join(names, ", ") }
+
+// count writes a number with its noun in the right form.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,18 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func (a *app) restartCommand() *cobra.Command {
+	return a.waits(&cobra.Command{
+		Use:   "restart TIER...",
+		Short: "Restart tiers",
+		Long: `Stop tiers and start them again, with the configuration as it is now: this is how a
+tier with "restart pending" gets its new settings.`,
+		Example:           `  tierctl restart coder`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeTiers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.actOn(cmd.Context(), "restart", args)
+		},
+	})
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+const rootHelp = `tierctl controls tierd: language models as systemd units ("tiers") on one machine.
+
+Tiers are started, stopped and switched here or with systemctl; both see the same
+units. Reading is open to every local user; changing anything takes root or one of
+the groups tierd, sudo and wheel.`
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tierctl COMMAND",
+		Short:         "Control the model tiers of this machine",
+		Long:          rootHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Example: `  tierctl up full          start the tiers of the mode "full", with progress
+  tierctl status           what runs, and why something does not
+  tierctl switch-orch llama`,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFormat(a.format); err != nil {
+				return err
+			}
+			a.parsed = true
+			return nil
+		},
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.AddGroup(
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupChange, Title: "Change what runs:"},
+		&cobra.Group{ID: groupConfig, Title: "Configuration:"},
+	)
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.socket, "socket", cmp.Or(os.Getenv("TIERD_SOCKET"), api.ControlSocket),
+		"tierd's control socket; $TIERD_SOCKET sets it too")
+	flags.Lookup("socket").DefValue = api.ControlSocket // help must not depend on the environment
+	flags.StringVar(&a.format, "format", formatText, "text, or json: the result as the control API gives it")
+	_ = root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+
+	for _, group := range a.groups() {
+		for _, c := range group.commands {
+			c.GroupID = group.id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(a.versionCommand(), a.manCommand(), exitStatusTopic())
+	return root
+}
+
+const (
+	groupLook   = "look"
+	groupChange = "change"
+	groupConfig = "config"
+)
+
+type commandGroup struct {
+	id       string
+	commands []*cobra.Command
+}
+
+func (a *app) groups() []commandGroup {
+	return []commandGroup{
+		{groupLook, []*cobra.Command{
+			a.statusCommand(), a.healthCommand(), a.logsCommand(), a.eventsCommand(), a.changesCommand(),
+		}},
+		{groupChange, []*cobra.Command{
+			a.upCommand(), a.downCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
+			a.switchCommand(), a.switchOrchCommand(), a.abortCommand(),
+		}},
+		{groupConfig, []*cobra.Command{a.reloadCommand()}},
+	}
+}
+
+// exitStatusTopic has nothing to run, so cobra shows it as a topic of `tierctl help`.
+func exitStatusTopic() *cobra.Command {
+	return &cobra.Command{Use: "exit-status", Short: "What the exit statuses mean", Long: exitStatusHelp()}
+}
+
+func checkFormat(format string) error {
+	if !slices.Contains(formats, format) {
+		return fmt.Errorf("unknown format %q: it is one of %s", format, strings.Join(formats, ", "))
+	}
+	return nil
+}
+
+// usageHint points to the help of the command that was misused. cobra's own messages for unknown commands carry the
+// nearest ones already.
+func usageHint(err error) string {
+	if strings.Contains(err.Error(), "\n") {
+		return ""
+	}
+	return "tierctl help shows the commands, tierctl COMMAND --help one of them"
+}

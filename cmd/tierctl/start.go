@@ -1,0 +1,20 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func (a *app) startCommand() *cobra.Command {
+	return a.waits(&cobra.Command{
+		Use:   "start TIER...",
+		Short: "Start tiers",
+		Long: `Start tiers in the variant that was up last, else in their default one, and wait until
+each answers. A tier that is ready stays as it is. What does not fit in memory is
+refused, with the sum. The same as systemctl start tier-NAME, with progress.`,
+		Example: `  tierctl start coder
+  tierctl start reviewer utility --no-wait`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeTiers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.actOn(cmd.Context(), "start", args)
+		},
+	})
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [TIER...]",
+		Short: "Show the tiers: what runs, and why something does not",
+		Long: `Show each tier with its state, and beneath it what there is to know: what it is doing,
+why it failed, whether a restart is pending because tiers.toml has changed, and by
+which drop-ins the administrator changed its unit. With TIER, also its unit, its
+process and its variants.
+
+States: stopped, starting, ready, draining (finishing its requests), stopping, failed,
+blocked (cannot be started as things are: masked, or its model or engine is missing).
+MEMORY is what the tier is charged when it is up.
+
+The exit status is 0 whatever the states are; for a verdict use tierctl health.`,
+		Example: `  tierctl status
+  tierctl status coder
+  tierctl status --format json | jq '.tiers[] | select(.state == "ready") | .name'`,
+		ValidArgsFunction: a.completeTiers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			status, err := a.client().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			tiers, err := onlyKnown(status.Tiers, args)
+			if err != nil {
+				return err
+			}
+			if a.format == formatJSON {
+				status.Tiers = tiers
+				return a.writeJSON(status)
+			}
+			a.printTiers(tiers, len(args) > 0)
+			a.printDaemon(status)
+			return nil
+		},
+	}
+}
+
+var statusHeader = []string{"TIER", "STATE", "VARIANT", "ENGINE", "MODEL", "PORT", "MEMORY", "SINCE"}
+
+// printTiers writes the table; details adds what one looks for in a single tier.
+func (a *app) printTiers(tiers []api.Tier, details bool) {
+	if len(tiers) == 0 {
+		fmt.Fprintln(a.stdout, "There are no tiers: tiers.toml defines none.")
+		return
+	}
+	colour := fancy(a.stdout)
+	rows := make([]row, len(tiers))
+	for i, t := range tiers {
+		rows[i] = tierRow(t, a.now(), a.modelWidth(), colour)
+		if details {
+			rows[i].notes = append(rows[i].notes, tierDetails(t)...)
+		}
+	}
+	writeTable(a.stdout, statusHeader, rows)
+}
+
+// modelWidth is what a terminal leaves for MODEL, the one column without a natural bound; 0: no limit.
+func (a *app) modelWidth() int {
+	const others = 66 // the other columns with usual contents
+	const least = 12
+	if width := terminalWidth(a.stdout); width > 0 {
+		return max(width-others, least)
+	}
+	return 0
+}
+
+func tierRow(t api.Tier, now time.Time, modelWidth int, colour bool) row {
+	state := cell{text: string(t.State)}
+	if colour {
+		state.paint = stateColour(t.State)
+	}
+	since := "-"
+	if !t.Since.IsZero() {
+		since = formatAge(now.Sub(t.Since))
+	}
+	return row{
+		cells: []cell{
+			{text: t.Name}, state, {text: t.Variant}, {text: t.Engine}, {text: shorten(t.Model, modelWidth)},
+			{text: strconv.Itoa(t.Port)}, {text: formatBytes(t.Memory)}, {text: since},
+		},
+		notes: tierNotes(t),
+	}
+}
+
+// tierNotes are the lines beneath a tier: only what needs to be known.
+func tierNotes(t api.Tier) []string {
+	var notes []string
+	if t.Status != "" && t.State != api.Ready && t.Status != t.Reason {
+		notes = append(notes, t.Status)
+	}
+	if t.Reason != "" {
+		notes = append(notes, t.Reason)
+	}
+	if t.PortError != "" {
+		notes = append(notes, t.PortError)
+	}
+	if t.Removed {
+		notes = append(notes, "no longer in tiers.toml: it goes when it is stopped")
+	}
+	if t.RestartPending {
+		notes = append(notes, "restart pending: tiers.toml has changed since it was started (tierctl restart "+t.Name+")")
+	}
+	if len(t.DropIns) > 0 {
+		notes = append(notes, "changed by drop-in "+list(t.DropIns))
+	}
+	if t.LeavesMachine {
+		notes = append(notes, "requests leave this machine")
+	}
+	return notes
+}
+
+// tierDetails are the lines that `status TIER` adds.
+func tierDetails(t api.Tier) []string {
+	process := t.Unit
+	if t.MainPID != 0 {
+		process += fmt.Sprintf(", pid %d", t.MainPID)
+	}
+	if t.MemoryCurrent != nil {
+		process += ", " + formatBytes(*t.MemoryCurrent) + " in its control group now"
+	}
+	if t.Restarts > 0 {
+		process += ", restarted by systemd " + count(t.Restarts, "time")
+	}
+	lines := []string{"unit " + process}
+	if t.State == api.Ready && t.Status != "" {
+		lines = append(lines, "says: "+t.Status)
+	}
+	rules := []string{"role " + t.Role, "start " + t.Start, fmt.Sprintf("priority %d", t.Priority)}
+	if t.Context > 0 {
+		rules = append(rules, fmt.Sprintf("context %d tokens", t.Context))
+	}
+	lines = append(lines, list(rules))
+	for _, v := range t.Variants {
+		line := fmt.Sprintf("variant %s: %s, %s, %s, %s", v.Name, v.State, v.Engine, v.Model, formatBytes(v.Memory))
+		if v.Reason != "" && v.Reason != t.Reason {
+			line += " (" + v.Reason + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// printDaemon tells what is not as it should be with tierd itself.
+func (a *app) printDaemon(s api.Status) {
+	if s.ConfigError != "" {
+		fmt.Fprintf(a.stdout, "\n%s cannot be used as it is now; what tierd read before stays in force:\n", s.ConfigPath)
+		for line := range strings.Lines(s.ConfigError) {
+			fmt.Fprintf(a.stdout, "  %s\n", strings.TrimRight(line, "\n"))
+		}
+	}
+	if len(s.Warnings) > 0 {
+		fmt.Fprintln(a.stdout)
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintf(a.stdout, "warning: %s\n", w)
+	}
+	if s.Gateway == "absent" {
+		fmt.Fprintf(a.stdout, "\nThe gateway is not connected, so ports may be closed (systemctl status tier-gateway).\n")
+	}
+}
