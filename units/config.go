@@ -39,7 +39,8 @@ type Engine struct {
 	Kind    string            `toml:"kind"`    // vllm, llama or remote
 	Command []string          `toml:"command"` // program and first arguments; the rest comes from the variant
 	Env     map[string]string `toml:"env"`
-	GPU     *bool             `toml:"gpu"` // its units may open the GPU; nil: yes for vllm, no for the others
+	GPU     *bool             `toml:"gpu"`   // its units may open the GPU; nil: yes for vllm, no for the others
+	Paths   []string          `toml:"paths"` // what its units may read in home directories, which are hidden otherwise
 }
 
 // UsesGPU tells whether units of this engine may open the GPU.
@@ -64,26 +65,27 @@ type Tier struct {
 
 // Variant is one [tier.NAME.variant.NAME] table: one way of serving the tier.
 type Variant struct {
-	Name         string            `toml:"-"`
-	Engine       string            `toml:"engine"`
-	Model        string            `toml:"model"`
-	ServedName   string            `toml:"served_name"` // "": the tier's name (local) or the model's (remote)
-	Context      Tokens            `toml:"context"`     // of one request
-	Parallel     int               `toml:"parallel"`    // requests at the same time
-	Threads      int               `toml:"threads"`     // 0: the engine's own choice
-	GPULayers    *int              `toml:"gpu_layers"`  // nil: all of them on a GPU engine
-	Tools        string            `toml:"tools"`       // vLLM's tool-call parser
-	Memory       Bytes             `toml:"memory"`      // the charge
-	KVMemory     Bytes             `toml:"kv_memory"`   // vLLM's KV cache; 0: what is left of gpu_utilization
-	Utilization  float64           `toml:"gpu_utilization"`
-	BatchTokens  Tokens            `toml:"batch_tokens"`  // vLLM: tokens worked on in one step
-	LoadTimeout  time.Duration     `toml:"load_timeout"`  // without progress while loading
-	StallTimeout time.Duration     `toml:"stall_timeout"` // without progress while serving; remote: without an answer
-	URL          string            `toml:"url"`           // remote
-	Key          string            `toml:"key"`           // remote: a credential's name
-	Paths        []string          `toml:"paths"`         // what else the engine may read: adapters, draft models
-	ExtraArgs    []string          `toml:"extra_args"`
-	Env          map[string]string `toml:"env"`
+	Name          string            `toml:"-"`
+	Engine        string            `toml:"engine"`
+	Model         string            `toml:"model"`
+	ServedName    string            `toml:"served_name"` // "": the tier's name (local) or the model's (remote)
+	Context       Tokens            `toml:"context"`     // of one request
+	Parallel      int               `toml:"parallel"`    // requests at the same time
+	Threads       int               `toml:"threads"`     // 0: the engine's own choice
+	GPULayers     *int              `toml:"gpu_layers"`  // nil: all of them on a GPU engine
+	Tools         string            `toml:"tools"`       // vLLM's tool-call parser
+	Memory        Bytes             `toml:"memory"`      // the charge
+	KVMemory      Bytes             `toml:"kv_memory"`   // vLLM's KV cache; 0: what is left of gpu_utilization
+	Utilization   float64           `toml:"gpu_utilization"`
+	BatchTokens   Tokens            `toml:"batch_tokens"`   // vLLM: tokens worked on in one step
+	PrefixCaching bool              `toml:"prefix_caching"` // vLLM: keep what requests begin with in common
+	LoadTimeout   time.Duration     `toml:"load_timeout"`   // without progress while loading
+	StallTimeout  time.Duration     `toml:"stall_timeout"`  // without progress while serving; remote: without an answer
+	URL           string            `toml:"url"`            // remote
+	Key           string            `toml:"key"`            // remote: a credential's name
+	Paths         []string          `toml:"paths"`          // the same for one variant: adapters, draft models
+	ExtraArgs     []string          `toml:"extra_args"`
+	Env           map[string]string `toml:"env"`
 }
 
 // Mode is one [mode.NAME] table: a named set of tiers, each "tier" or "tier/variant".

@@ -2,6 +2,9 @@ package units
 
 import "time"
 
+// remoteMemory is the charge of a forwarder: requests and answers on their way, up to some MiB each.
+const remoteMemory = 128 * MiB
+
 // defaults is the configuration that an empty file means.
 func defaults() *Config {
 	return &Config{
@@ -13,7 +16,7 @@ func defaults() *Config {
 func defaultTier() Tier { return Tier{Start: StartManual, Priority: 50} }
 
 func defaultVariant() Variant {
-	return Variant{LoadTimeout: 20 * time.Minute, StallTimeout: 5 * time.Minute}
+	return Variant{LoadTimeout: 20 * time.Minute, StallTimeout: 5 * time.Minute, PrefixCaching: true}
 }
 
 // fill derives what the file left out from what it says elsewhere.
@@ -33,7 +36,7 @@ func (c *Config) fill() {
 			t.Role = t.Name
 		}
 		for j := range t.Variants {
-			c.fillVariant(&t.Variants[j])
+			c.fillVariant(t.Name, &t.Variants[j])
 		}
 	}
 	if c.Host.DefaultMode == "" && len(c.Modes) > 0 {
@@ -41,8 +44,17 @@ func (c *Config) fill() {
 	}
 }
 
-func (c *Config) fillVariant(v *Variant) {
+func (c *Config) fillVariant(tier string, v *Variant) {
 	e, _ := c.Engine(v.Engine)
+	if v.ServedName == "" {
+		v.ServedName = tier
+		if e.Kind == KindRemote {
+			v.ServedName = v.Model
+		}
+	}
+	if e.Kind == KindRemote && v.Memory == 0 {
+		v.Memory = remoteMemory
+	}
 	if v.Parallel == 0 {
 		v.Parallel = 1
 		if e.Kind == KindVLLM {

@@ -3,6 +3,7 @@ package units
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // Host is what MakePlan has to know of the machine.
@@ -59,26 +60,101 @@ func (p *Plan) Mode(name string) ([]Unit, error) {
 		}
 		return units, nil
 	}
-	return nil, fmt.Errorf("no mode is called %q%s", name, suggest(name, names(p.Config.Modes, func(m Mode) string { return m.Name })))
+	return nil, fmt.Errorf("no mode is called %q%s", name, suggest(name, each(p.Config.Modes, func(m Mode) string { return m.Name })))
 }
 
 // MakePlan turns a Config into units for a host. A unit whose model, engine or credential is missing is Blocked and comes
-// with a warning; the others are not affected. The Plan is nil when a fault is more than a warning: then nothing could
-// start as the file stands.
+// with a warning; the others are not affected. The Plan is nil when a fault is more than a warning.
 func MakePlan(c *Config, h Host) (*Plan, []Fault) {
 	fs := &faults{file: c.File}
 	p := &Plan{Config: c}
 	for _, t := range c.Tiers {
 		for i, v := range t.Variants {
-			e, _ := c.Engine(v.Engine)
-			u := Unit{
-				Name: unitName(t.Name, v.Name, i == 0), Tier: t.Name, Variant: v.Name, Default: i == 0,
-				Port: t.Port, Engine: e.Kind, GPU: e.UsesGPU(), Model: v.Model, Context: int(v.Context),
-				Memory: v.Memory, Priority: t.Priority, Start: t.Start,
-			}
-			u.Socket = socketPath(u.Name)
-			p.Units = append(p.Units, u)
+			p.Units = append(p.Units, makeUnit(c, h, fs, t, i))
+			c.checkBudget(h, fs, t, v)
 		}
 	}
-	return p, fs.list()
+	list := fs.list()
+	if slices.ContainsFunc(list, func(f Fault) bool { return !f.Warning }) {
+		return nil, list
+	}
+	return p, list
+}
+
+// makeUnit makes the unit of a tier's variant with that index.
+func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
+	v := t.Variants[index]
+	e, _ := c.Engine(v.Engine)
+	u := Unit{
+		Name: unitName(t.Name, v.Name, index == 0), Tier: t.Name, Variant: v.Name, Default: index == 0,
+		Port: t.Port, Engine: e.Kind, GPU: e.UsesGPU(), Model: v.Model, Served: v.ServedName,
+		Context: int(v.Context), Memory: v.Memory, Priority: t.Priority, Start: t.Start,
+	}
+	u.Socket = socketPath(u.Name)
+	s := &spec{host: h, config: c, tier: t, variant: v, engine: e, unit: &u, keyFound: true}
+	for i, other := range t.Variants {
+		if i != index {
+			s.siblings = append(s.siblings, unitName(t.Name, other.Name, i == 0))
+		}
+	}
+	s.look(fs)
+	u.Hash = s.hash()
+	s.argv = s.shim()
+	u.Properties = properties(s)
+	return u
+}
+
+// look finds on the host what the unit needs. The first thing that is missing blocks it; each is a warning.
+func (s *spec) look(fs *faults) {
+	if s.host.FS == nil {
+		return
+	}
+	h := tree{s.host.FS}
+	if s.engine.Kind == KindRemote {
+		if s.variant.Key != "" && !h.hasCredential(s.variant.Key) {
+			s.keyFound = false
+			s.block(fs, "key", "configuration", fmt.Sprintf(
+				"credential %q is not in %s; make it with `systemd-creds encrypt --name=%s - %s/%s`",
+				s.variant.Key, credentialDirs[0], s.variant.Key, credentialDirs[0], s.variant.Key))
+		}
+		return
+	}
+	if err := h.executable(s.engine.Command[0]); err != nil {
+		s.block(fs, "engine", "configuration", fmt.Sprintf(
+			"engine %q: %v; install it, or change `command` in [engine.%s]", s.engine.Name, err, s.engine.Name))
+	}
+	m, err := findModel(h, s.config.Host.Models, s.variant.Model, s.engine.Kind)
+	if err != nil {
+		s.block(fs, "model", "model", err.Error())
+	}
+	s.model = m
+}
+
+func (s *spec) block(fs *faults, key, class, sentence string) {
+	if s.unit.Blocked == "" {
+		s.unit.Blocked, s.unit.BlockClass = sentence, class
+	}
+	fs.warn(s.config.line("tier", s.tier.Name, "variant", s.variant.Name, key), s.tier.Name, "%s cannot start: %s", s.unit.Name, sentence)
+}
+
+// checkBudget finds a variant that this host could not hold even alone.
+func (c *Config) checkBudget(h Host, fs *faults, t Tier, v Variant) {
+	if h.MemTotal == 0 || v.Memory+c.Host.Reserve <= h.MemTotal {
+		return
+	}
+	at := c.line("tier", t.Name, "variant", v.Name, "memory")
+	room := Bytes(0)
+	if h.MemTotal > c.Host.Reserve {
+		room = h.MemTotal - c.Host.Reserve
+	}
+	fs.warn(at, t.Name, "%s/%s can never start: memory %s and the reserve of %s are more than the %s of this host; at most %s can be given to tiers",
+		t.Name, v.Name, v.Memory, c.Host.Reserve, h.MemTotal, room)
+}
+
+// line is where the deepest known part of a key path stands.
+func (c *Config) line(path ...string) int {
+	if c.source == nil { // a Config that was not parsed from a file
+		return 0
+	}
+	return c.source.at(path...)
 }

@@ -44,11 +44,11 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// names lists one field of a slice, for suggestions.
-func names[T any](list []T, name func(T) string) []string {
+// each lists what f makes of each element.
+func each[T any](list []T, f func(T) string) []string {
 	out := make([]string, len(list))
 	for i, e := range list {
-		out[i] = name(e)
+		out[i] = f(e)
 	}
 	return out
 }
