@@ -1,0 +1,56 @@
+package main
+
+import (
+	"io"
+	"os"
+)
+
+// lineLimit bounds what is kept of one line. A longer one is still passed on whole; its rest is only not looked at.
+const lineLimit = 4 << 10
+
+// logTap passes an engine's output on as it comes, and hands each line to a reader of it. Lines end at a line feed or at
+// a carriage return: progress bars are drawn with the latter.
+type logTap struct {
+	out  io.Writer
+	line func([]byte)
+
+	held [lineLimit]byte
+	n    int
+}
+
+// copyFrom reads until the last writer has closed the pipe. Bytes go out before they are looked at, and in the pieces
+// in which they came. Output that cannot be written is dropped: a full or broken journal must not stop the engine.
+func (t *logTap) copyFrom(pipe *os.File) {
+	buffer := make([]byte, 16<<10)
+	for {
+		n, err := pipe.Read(buffer)
+		if n > 0 {
+			t.out.Write(buffer[:n]) //nolint:errcheck
+			t.scan(buffer[:n])
+		}
+		if err != nil {
+			t.flush()
+			return
+		}
+	}
+}
+
+func (t *logTap) scan(p []byte) {
+	for _, b := range p {
+		switch {
+		case b == '\n' || b == '\r':
+			t.flush()
+		case t.n < len(t.held):
+			t.held[t.n] = b
+			t.n++
+		}
+	}
+}
+
+// flush hands on what is held. The slice is valid only during the call.
+func (t *logTap) flush() {
+	if t.n > 0 {
+		t.line(t.held[:t.n])
+	}
+	t.n = 0
+}
