@@ -1,0 +1,35 @@
+# make demo: see it work. make check: every test. Both install what they need (packaging/setup.sh) and say so.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := package
+
+# setup.sh puts Go here when the machine has none that is new enough; PATH's own comes first when it is.
+export PATH := $(shell packaging/gopath.sh)
+
+.PHONY: setup demo package lint check-fast check clean
+
+setup:
+	@packaging/setup.sh
+
+demo: setup
+	@packaging/demo.sh
+
+# The deb and the rpm, in dist/.
+package: setup
+	@packaging/build.sh
+
+lint: setup
+	@packaging/lint.sh
+
+# What to run while writing: seconds to a minute, no root.
+check-fast: setup
+	@packaging/check.sh fast
+
+# What CI runs: all of the above with the race detector, the packages, their checkers, and the scenarios on a booted
+# systemd. Root; at most 25 minutes on two cores.
+check: setup
+	@packaging/check.sh
+
+clean:
+	rm -rf build dist
