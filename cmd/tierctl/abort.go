@@ -13,7 +13,7 @@ func (a *app) abortCommand() *cobra.Command {
 		Long: `End a change early: a tier that is still loading is stopped, what is ready stays, what
 was not begun is left out. tierctl changes shows the ids.`,
 		Example:           `  tierctl abort 7`,
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: a.completeChanges,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.client().Abort(cmd.Context(), args[0]); err != nil {

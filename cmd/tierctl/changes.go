@@ -22,7 +22,7 @@ exit status.`,
 		Example: `  tierctl changes
   tierctl changes 7
   tierctl changes 7 --wait`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
 		ValidArgsFunction: a.completeChanges,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {

@@ -13,7 +13,6 @@ import (
 // completeWithin bounds how long a Tab may hang when tierd does not answer.
 const completeWithin = 500 * time.Millisecond
 
-
 // live completes from the daemon's status. Without a daemon there is nothing to offer, and no error to show: stderr
 // would land in the middle of the user's line.
 func (a *app) live(cmd *cobra.Command, offer func(api.Status) []cobra.Completion) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -13,7 +13,7 @@ func (a *app) downCommand() *cobra.Command {
 		Long: `Stop every tier, each after its requests in flight. tierd and its ports stay: a tier
 can be started again at any time.`,
 		Example: `  tierctl down`,
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := a.client()
 			id, err := c.Stack(cmd.Context(), api.StackRequest{Action: "down"})

@@ -29,7 +29,7 @@ With --follow, show events from now on as they happen, until Ctrl-C; together wi
 		Example: `  tierctl events
   tierctl events --since 10m
   tierctl events -f --format json | jq -r 'select(.state == "failed") | .text'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := eventWish{follow: follow}
 			if cmd.Flags().Changed("since") {

@@ -13,20 +13,19 @@ import (
 	"github.com/tierd/tierd/agent/api"
 )
 
-func main() {
-	a := &app{
-		stdin:  os.Stdin,
+func main() { os.Exit(newApp().run(os.Args[1:])) }
+
+func newApp() *app {
+	return &app{
 		stdout: os.Stdout,
 		stderr: os.Stderr,
 		now:    time.Now,
 		dial:   func(socket string) control { return api.New(socket) },
 	}
-	os.Exit(a.run(os.Args[1:]))
 }
 
 // app is one call of tierctl: where it reads and writes, and what its flags said.
 type app struct {
-	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
 	dial           func(socket string) control
@@ -48,9 +47,9 @@ func (a *app) run(args []string) int {
 
 	root := a.rootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {
-		err = &failure{status: exitUsage, message: err.Error(), hint: usageHint(err)}
+		err = usageFailure(cmd, err)
 	}
 	a.report(err)
 	return exitStatus(err)

@@ -19,7 +19,7 @@ func (a *app) manCommand() *cobra.Command {
 		Short:  "Write the manual pages",
 		Long:   "Write the manual pages of tierctl and its commands into DIR, and convert further pages from\nMarkdown. $SOURCE_DATE_EPOCH dates the pages.",
 		Hidden: true,
-		Args:   cobra.MinimumNArgs(1),
+		Args:   takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("cannot make the folder of the manual pages: %w", err)

@@ -19,7 +19,7 @@ type progress interface {
 }
 
 func (a *app) newProgress() progress {
-	if fancy(a.stderr) {
+	if redrawable(a.stderr) {
 		return newLiveLines(a.stderr, a.now)
 	}
 	return &plainLines{out: a.stderr, said: map[taskKey]string{}}

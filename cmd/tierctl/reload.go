@@ -27,7 +27,7 @@ restarted, here with --restart or one by one with tierctl restart. Tiers that ar
 longer in the file run on until they are stopped.`,
 		Example: `  tierctl check && tierctl reload
   tierctl reload --restart`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.reload(cmd.Context(), restart)
 		},

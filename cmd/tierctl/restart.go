@@ -9,7 +9,7 @@ func (a *app) restartCommand() *cobra.Command {
 		Long: `Stop tiers and start them again, with the configuration as it is now: this is how a
 tier with "restart pending" gets its new settings.`,
 		Example:           `  tierctl restart coder`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, -1),
 		ValidArgsFunction: a.completeTiers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.actOn(cmd.Context(), "restart", args)

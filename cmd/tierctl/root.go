@@ -36,6 +36,8 @@ func (a *app) rootCommand() *cobra.Command {
 			return nil
 		},
 	}
+	root.DisableSuggestions = true // usageFailure makes them
+	root.SuggestionsMinimumDistance = 2
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.AddGroup(
@@ -80,7 +82,7 @@ func (a *app) groups() []commandGroup {
 			a.upCommand(), a.downCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 			a.switchCommand(), a.switchOrchCommand(), a.abortCommand(),
 		}},
-		{groupConfig, []*cobra.Command{a.reloadCommand()}},
+		{groupConfig, []*cobra.Command{a.checkCommand(), a.planCommand(), a.reloadCommand()}},
 	}
 }
 
@@ -96,11 +98,25 @@ func checkFormat(format string) error {
 	return nil
 }
 
-// usageHint points to the help of the command that was misused. cobra's own messages for unknown commands carry the
-// nearest ones already.
-func usageHint(err error) string {
-	if strings.Contains(err.Error(), "\n") {
-		return ""
+// usageFailure says what is wrong with a command line, and where help is.
+func usageFailure(cmd *cobra.Command, err error) error {
+	f := &failure{status: exitUsage, message: err.Error(), hint: cmd.CommandPath() + " --help"}
+	var name string
+	if _, scanErr := fmt.Sscanf(f.message, "unknown command %q", &name); scanErr == nil {
+		f.message = fmt.Sprintf("there is no command %q", name)
+		if near := cmd.SuggestionsFor(name); len(near) > 0 {
+			f.hint = "did you mean " + strings.Join(near, " or ") + "? " + f.hint + " shows all"
+		}
 	}
-	return "tierctl help shows the commands, tierctl COMMAND --help one of them"
+	return f
+}
+
+// takes bounds the number of arguments; most < 0: no upper bound.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || most >= 0 && len(args) > most {
+			return fmt.Errorf("wrong number of arguments (%d): usage is %s", len(args), cmd.UseLine())
+		}
+		return nil
+	}
 }

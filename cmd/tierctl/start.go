@@ -11,7 +11,7 @@ each answers. A tier that is ready stays as it is. What does not fit in memory i
 refused, with the sum. The same as systemctl start tier-NAME, with progress.`,
 		Example: `  tierctl start coder
   tierctl start reviewer utility --no-wait`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, -1),
 		ValidArgsFunction: a.completeTiers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.actOn(cmd.Context(), "start", args)

@@ -57,7 +57,7 @@ func (a *app) printTiers(tiers []api.Tier, details bool) {
 		fmt.Fprintln(a.stdout, "There are no tiers: tiers.toml defines none.")
 		return
 	}
-	colour := fancy(a.stdout)
+	colour := colourful(a.stdout)
 	rows := make([]row, len(tiers))
 	for i, t := range tiers {
 		rows[i] = tierRow(t, a.now(), a.modelWidth(), colour)
@@ -72,8 +72,8 @@ func (a *app) printTiers(tiers []api.Tier, details bool) {
 func (a *app) modelWidth() int {
 	const others = 66 // the other columns with usual contents
 	const least = 12
-	if width := terminalWidth(a.stdout); width > 0 {
-		return max(width-others, least)
+	if columns, _, _ := terminalSize(a.stdout); columns > 0 {
+		return max(columns-others, least)
 	}
 	return 0
 }

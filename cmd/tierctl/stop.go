@@ -9,7 +9,7 @@ func (a *app) stopCommand() *cobra.Command {
 		Long: `Stop tiers. A tier that serves finishes the requests in flight first, within its drain
 time; one that is still loading is killed at once. The same as systemctl stop.`,
 		Example:           `  tierctl stop reviewer`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, -1),
 		ValidArgsFunction: a.completeTiers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.actOn(cmd.Context(), "stop", args)

@@ -29,7 +29,7 @@ func suggestMode(ctx context.Context, c control, mode string, err error) error {
 	if modesErr != nil {
 		return err
 	}
-	return missing("mode", mode, modeNames(modes))
+	return missing(fmt.Sprintf("there is no mode %q", mode), mode, modeNames(modes))
 }
 
 func suggestVariant(ctx context.Context, c control, tier, variant string, err error) error {
@@ -44,7 +44,7 @@ func suggestVariant(ctx context.Context, c control, tier, variant string, err er
 	if !ok {
 		return noTier(status.Tiers, tier)
 	}
-	return missing(fmt.Sprintf("variant of tier %q", tier), variant, variantNames(t))
+	return missing(fmt.Sprintf("tier %q has no variant %q", tier, variant), variant, variantNames(t))
 }
 
 // onlyKnown picks the named tiers in the order asked for; no names pick all. Every unknown name is an error of its own.
@@ -65,12 +65,12 @@ func onlyKnown(tiers []api.Tier, names []string) ([]api.Tier, error) {
 }
 
 func noTier(tiers []api.Tier, name string) error {
-	return missing("tier", name, tierNames(tiers))
+	return missing(fmt.Sprintf("there is no tier %q", name), name, tierNames(tiers))
 }
 
-// missing says that there is no such thing and offers the nearest, or all there are.
-func missing(kind, name string, known []string) error {
-	f := &failure{status: exitUsage, message: fmt.Sprintf("there is no %s %q", kind, name)}
+// missing is the error for a name that nothing has; it offers the nearest one, or all there are.
+func missing(message, name string, known []string) error {
+	f := &failure{status: exitUsage, message: message}
 	switch near := nearest(name, known); {
 	case near != "":
 		f.hint = fmt.Sprintf("did you mean %q? There are: %s", near, list(known))

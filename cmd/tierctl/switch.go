@@ -17,7 +17,7 @@ same name and port, so that no client has to change. When the new variant does n
 come up, the one before is started again and the error says both.`,
 		Example: `  tierctl switch orch llama
   tierctl switch orch vllm`,
-		Args:              cobra.ExactArgs(2),
+		Args:              takes(2, 2),
 		ValidArgsFunction: a.completeSwitch,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.switchTo(cmd.Context(), a.client(), args[0], args[1])

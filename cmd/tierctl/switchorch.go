@@ -16,7 +16,7 @@ func (a *app) switchOrchCommand() *cobra.Command {
 tier is called. The same as tierctl switch with its name.`,
 		Example: `  tierctl switch-orch llama
   tierctl switch-orch cloud`,
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: a.completeOrchestrator,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := a.client()

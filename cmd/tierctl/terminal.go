@@ -18,26 +18,31 @@ const (
 	reset  = "\x1b[0m"
 )
 
-// terminalWidth is the width of w in columns, or 0 when w is not a terminal.
-func terminalWidth(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0
+// terminalSize is the size of w in columns and rows; ok tells that w is a terminal at all. A serial console is one
+// that does not tell its size: 0, 0.
+func terminalSize(w io.Writer) (columns, rows int, ok bool) {
+	f, isFile := w.(*os.File)
+	if !isFile {
+		return 0, 0, false
 	}
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
-		return 0
+		return 0, 0, false
 	}
-	if size.Col == 0 {
-		return 80 // a serial console does not tell
-	}
-	return int(size.Col)
+	return int(size.Col), int(size.Row), true
 }
 
-// fancy tells whether w may get colour and lines that are drawn over: a terminal that can, and no NO_COLOR
-// (https://no-color.org).
-func fancy(w io.Writer) bool {
-	return terminalWidth(w) > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+// colourful tells whether w may get escape sequences: a terminal that can, and no NO_COLOR (https://no-color.org).
+func colourful(w io.Writer) bool {
+	_, _, ok := terminalSize(w)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// redrawable tells whether lines on w can be drawn over. That needs the size: nobody can go up by lines that may have
+// wrapped.
+func redrawable(w io.Writer) bool {
+	columns, rows, _ := terminalSize(w)
+	return columns > 0 && rows > 0 && colourful(w)
 }
 
 func painted(text, paint string) string {

@@ -21,7 +21,7 @@ error while the first is at work.`,
 		Example: `  tierctl up
   tierctl up full
   tierctl up gpu --no-wait`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
 		ValidArgsFunction: a.completeModes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := api.StackRequest{Action: "up", Boot: boot}

@@ -23,7 +23,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Show the versions of tierctl and of tierd",
 		Long:    "Show the version of tierctl, and that of the running tierd when it answers. They differ for\nas long as an upgrade has not restarted tierd.",
 		Example: `  tierctl version`,
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
 			defer cancel()

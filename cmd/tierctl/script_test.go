@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output")
+
+// noon is the time at which the scripts happen; the fixtures are written for it.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"tierctl": func() {
+			a := newApp()
+			a.now = func() time.Time { return noon }
+			os.Exit(a.run(os.Args[1:]))
+		},
+	})
+}
+
+// TestScripts runs the real command against a control server that a script describes.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"control": controlCommand,
+			"exits":   exitsCommand,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TIERD_SOCKET", filepath.Join(e.WorkDir, "tierd.sock"))
+			e.Setenv("TZ", "UTC")
+			e.Setenv("NO_COLOR", "")
+			e.Setenv("TERM", "xterm")
+			command, err := exec.LookPath("tierctl")
+			if err != nil {
+				return err
+			}
+			e.Setenv("TIERCTL", command)
+			return os.CopyFS(filepath.Join(e.WorkDir, "fixtures"), os.DirFS("testdata/fixtures"))
+		},
+	})
+}
+
+// exitsCommand runs a command that has to end with the given status: `exits 3 tierctl health`.
+func exitsCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d\nstdout: %s\nstderr: %s", got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
