@@ -65,27 +65,29 @@ type Tier struct {
 
 // Variant is one [tier.NAME.variant.NAME] table: one way of serving the tier.
 type Variant struct {
-	Name          string            `toml:"-"`
-	Engine        string            `toml:"engine"`
-	Model         string            `toml:"model"`
-	ServedName    string            `toml:"served_name"` // "": the tier's name (local) or the model's (remote)
-	Context       Tokens            `toml:"context"`     // of one request
-	Parallel      int               `toml:"parallel"`    // requests at the same time
-	Threads       int               `toml:"threads"`     // 0: the engine's own choice
-	GPULayers     *int              `toml:"gpu_layers"`  // nil: all of them on a GPU engine
-	Tools         string            `toml:"tools"`       // vLLM's tool-call parser
-	Memory        Bytes             `toml:"memory"`      // the charge
-	KVMemory      Bytes             `toml:"kv_memory"`   // vLLM's KV cache; 0: what is left of gpu_utilization
-	Utilization   float64           `toml:"gpu_utilization"`
-	BatchTokens   Tokens            `toml:"batch_tokens"`   // vLLM: tokens worked on in one step
-	PrefixCaching bool              `toml:"prefix_caching"` // vLLM: keep what requests begin with in common
-	LoadTimeout   time.Duration     `toml:"load_timeout"`   // without progress while loading
-	StallTimeout  time.Duration     `toml:"stall_timeout"`  // without progress while serving; remote: without an answer
-	URL           string            `toml:"url"`            // remote
-	Key           string            `toml:"key"`            // remote: a credential's name
-	Paths         []string          `toml:"paths"`          // the same for one variant: adapters, draft models
-	ExtraArgs     []string          `toml:"extra_args"`
-	Env           map[string]string `toml:"env"`
+	Name           string            `toml:"-"`
+	Engine         string            `toml:"engine"`
+	Model          string            `toml:"model"`
+	ServedName     string            `toml:"served_name"`     // "": the tier's name (local) or the model's (remote)
+	Context        Tokens            `toml:"context"`         // of one request
+	Parallel       int               `toml:"parallel"`        // requests at the same time
+	Threads        int               `toml:"threads"`         // 0: the engine's own choice
+	GPULayers      *int              `toml:"gpu_layers"`      // nil: all of them on a GPU engine
+	LoadMode       string            `toml:"load_mode"`       // llama: how the model is read; "": none on a GPU, mmap on the CPU
+	FlashAttention string            `toml:"flash_attention"` // llama: on, off or auto
+	Tools          string            `toml:"tools"`           // vLLM's tool-call parser
+	Memory         Bytes             `toml:"memory"`          // the charge
+	KVMemory       Bytes             `toml:"kv_memory"`       // vLLM's KV cache; 0: what is left of gpu_utilization
+	Utilization    float64           `toml:"gpu_utilization"`
+	BatchTokens    Tokens            `toml:"batch_tokens"`   // vLLM: tokens worked on in one step
+	PrefixCaching  bool              `toml:"prefix_caching"` // vLLM: keep what requests begin with in common
+	LoadTimeout    time.Duration     `toml:"load_timeout"`   // without progress while loading
+	StallTimeout   time.Duration     `toml:"stall_timeout"`  // without progress while serving; remote: without an answer
+	URL            string            `toml:"url"`            // remote
+	Key            string            `toml:"key"`            // remote: a credential's name
+	Paths          []string          `toml:"paths"`          // the same for one variant: adapters, draft models
+	ExtraArgs      []string          `toml:"extra_args"`
+	Env            map[string]string `toml:"env"`
 }
 
 // Mode is one [mode.NAME] table: a named set of tiers, each "tier" or "tier/variant".

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/BurntSushi/toml"
 )
@@ -57,6 +58,10 @@ func (d *decoder) table(into reflect.Value, raw map[string]any, path []string) {
 
 func (d *decoder) unknown(t reflect.Type, path []string) {
 	key := path[len(path)-1]
+	if isSecretKey(key) {
+		d.fault(path, "%s%s would be a secret in a file that every user can read. %s", quote(key), in(path[:len(path)-1]), secretRemedy)
+		return
+	}
 	d.fault(path, "unknown key %s%s%s", quote(key), in(path[:len(path)-1]), suggest(key, keysOf(t)))
 }
 
@@ -115,6 +120,7 @@ func (d *decoder) plain(into reflect.Value, raw any, path []string) {
 	switch into.Kind() {
 	case reflect.String:
 		if s, ok := raw.(string); ok {
+			d.printable(s, path)
 			into.SetString(s)
 			return
 		}
@@ -185,6 +191,7 @@ func (d *decoder) stringList(into reflect.Value, raw any, path []string) {
 	for _, item := range items {
 		s, isText := item.(string)
 		ok = ok && isText
+		d.printable(s, path)
 		list = append(list, s)
 	}
 	if !ok {
@@ -208,9 +215,17 @@ func (d *decoder) stringMap(into reflect.Value, raw any, path []string) {
 			d.wrongType(table[key], at, "text in quotes")
 			continue
 		}
+		d.printable(s, at)
 		m[key] = s
 	}
 	into.Set(reflect.ValueOf(m))
+}
+
+// printable refuses line ends and other control characters: no name, path or argument has them, and systemd takes few.
+func (d *decoder) printable(s string, path []string) {
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		d.fault(path, "%s%s holds a control character: %s", path[len(path)-1], in(path[:len(path)-1]), quote(s))
+	}
 }
 
 func (d *decoder) wrongType(raw any, path []string, wants string) {

@@ -1,6 +1,9 @@
 package units
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // remoteMemory is the charge of a forwarder: requests and answers on their way, up to some MiB each.
 const remoteMemory = 128 * MiB
@@ -60,6 +63,14 @@ func (c *Config) fillVariant(tier string, v *Variant) {
 		if e.Kind == KindVLLM {
 			v.Parallel = 4
 		}
+	}
+	if e.Kind == KindLlama {
+		v.FlashAttention = cmp.Or(v.FlashAttention, "on")
+		mode := "mmap"
+		if e.UsesGPU() {
+			mode = "none" // mapped files above 20 GB hang on gfx1151
+		}
+		v.LoadMode = cmp.Or(v.LoadMode, mode)
 	}
 	if v.BatchTokens == 0 && e.Kind == KindVLLM {
 		v.BatchTokens = 2048

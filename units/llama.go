@@ -11,6 +11,9 @@ var llamaFlags = map[string]string{
 	"-t": "threads", "--threads": "threads",
 	"-ngl": "gpu_layers", "--gpu-layers": "gpu_layers", "--n-gpu-layers": "gpu_layers",
 	"-fit": "", "--fit": "",
+	"-fa": "flash_attention", "--flash-attn": "flash_attention",
+	"--load-mode": "load_mode", "--mmap": "load_mode", "--no-mmap": "load_mode", "--mlock": "load_mode",
+	"--jinja": "", "--no-ui": "", "--no-webui": "",
 	"-a": "served_name", "--alias": "served_name",
 	"--metrics": "", "--sse-ping-interval": "",
 	"--api-key": "", "--api-key-file": "",
@@ -38,16 +41,23 @@ func (s *spec) llama() command {
 	case s.unit.GPU:
 		argv = append(argv, "-ngl", "999") // all
 	}
-	argv = append(argv, "-fa", "on", "--metrics", "--jinja")
-	c := command{argv: argv, prefer: []string{
+	argv = append(argv, "-fa", v.FlashAttention, "--metrics", "--jinja")
+	return command{argv: argv, prefer: []string{
 		"--fit off|-fit off",
 		"--no-ui|--no-webui",
 		"--sse-ping-interval 1", // a stop with a stream open ends at the next ping
+		loadMode(v.LoadMode),
 	}}
-	if s.unit.GPU { // mapped files above 20 GB hang on gfx1151
-		c.prefer = append(c.prefer, "--load-mode none|--no-mmap")
-	} else {
-		c.prefer = append(c.prefer, "--load-mode mmap")
+}
+
+// loadMode is how the model is read: one flag in new versions, two switches in old ones, where mmap is what happens without.
+func loadMode(mode string) string {
+	prefer := "--load-mode " + mode
+	switch mode {
+	case "none":
+		prefer += "|--no-mmap"
+	case "mlock", "mmap+mlock":
+		prefer += "|--mlock"
 	}
-	return c
+	return prefer
 }

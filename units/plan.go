@@ -96,6 +96,9 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 		if i != index {
 			s.siblings = append(s.siblings, unitName(t.Name, other.Name, i == 0))
 		}
+		if i < index {
+			s.earlier = append(s.earlier, unitName(t.Name, other.Name, i == 0))
+		}
 	}
 	s.look(fs)
 	u.Hash = s.hash()

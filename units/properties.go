@@ -23,10 +23,11 @@ const floorVersion = 255
 var settings = []setting{
 	{name: "Description", unit: true, aside: true, value: func(s *spec) any { return s.description() }},
 	{name: "Documentation", unit: true, aside: true, value: always([]string{"man:tierctl(1)"})},
-	// Conflicts alone would start this variant while the other still holds its memory; together with an order systemd
-	// completes the stop first. No order after tierd.service: tierd waits for jobs of these units while it starts.
+	// Conflicts alone would start this variant while the other still holds its memory; where there is an order too, of
+	// either direction, systemd completes the stop first (systemd.unit(5), Before=). One direction, else stopping all of
+	// them would be a cycle. No order after tierd.service: tierd waits for jobs of these units while it starts.
 	{name: "Conflicts", unit: true, aside: true, value: func(s *spec) any { return some(s.siblings) }},
-	{name: "After", unit: true, aside: true, value: func(s *spec) any { return append([]string{"tierd.socket", "tierd-admit.socket"}, s.siblings...) }},
+	{name: "After", unit: true, aside: true, value: func(s *spec) any { return append([]string{"tierd.socket", "tierd-admit.socket"}, s.earlier...) }},
 	{name: "StartLimitIntervalUSec", unit: true, value: always(usec(10 * time.Minute))},
 	{name: "StartLimitBurst", unit: true, value: always(uint32(5))},
 

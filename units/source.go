@@ -38,6 +38,12 @@ func (s *source) at(path ...string) int {
 	return 0
 }
 
+// has tells whether the file has this very key.
+func (s *source) has(path ...string) bool {
+	_, ok := s.lines[strings.Join(path, keySep)]
+	return ok
+}
+
 // rank orders the keys of one table as the file does.
 func (s *source) rank(path ...string) int { return s.order[strings.Join(path, keySep)] }
 

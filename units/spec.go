@@ -20,6 +20,7 @@ type spec struct {
 	engine   Engine
 	unit     *Unit
 	siblings []string // units of the tier's other variants
+	earlier  []string // those of them that stand before this one in the file
 	model    model    // where the model is; zero for remote and when it was not found
 	keyFound bool     // the credential is there, or nobody looked
 	argv     []string
@@ -119,12 +120,8 @@ func (s *spec) readable() []string {
 
 // protectHome hides the homes; "tmpfs" is the kind that can hold a mount point for a model that lives in one.
 func (s *spec) protectHome() string {
-	for _, dir := range s.readable() {
-		for _, home := range []string{"/home/", "/root/", "/run/user/"} {
-			if strings.HasPrefix(dir, home) {
-				return "tmpfs"
-			}
-		}
+	if slices.ContainsFunc(s.readable(), inHome) {
+		return "tmpfs"
 	}
 	return "yes"
 }
