@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// access keeps web pages out. A page of any site may send requests to loopback, and by rebinding its name to 127.0.0.1
+// it could read the answers too: the name that the browser then sends as Host, and the Origin, give it away.
+type access struct {
+	names []string // further names that the administrator allows
+}
+
+// check refuses a request whose Host or Origin is neither of this machine's loopback nor the address listened on.
+func (a access) check(r *http.Request, listen string) error {
+	// HTTP/1.0 may leave Host out; no browser does.
+	if r.Host != "" && !a.local(hostOnly(r.Host), listen) {
+		return forbidden("Host %q is not one of this gateway's names. Use localhost, or start the gateway with -allow-host.", r.Host)
+	}
+	for _, origin := range r.Header["Origin"] {
+		u, err := url.Parse(origin)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || !a.local(u.Hostname(), listen) {
+			return forbidden("A page from %q may not use this gateway. -allow-host allows further names.", origin)
+		}
+	}
+	return nil
+}
+
+func (a access) local(host, listen string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(a.names, host) {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	// A page cannot pass off an address as its own name, so that any address will do where all are listened on.
+	at, err := netip.ParseAddr(listen)
+	return addr.IsLoopback() || err == nil && (addr == at || at.IsUnspecified())
+}
+
+// hostOnly takes the port off, and the brackets of an IPv6 address.
+func hostOnly(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
+}

@@ -1,0 +1,116 @@
+// Package gateway turns a request into a tier that is ready, then proxies to it.
+//
+// It listens on one port per tier and on one port for all of them, and forwards over the engines' unix sockets. All
+// it knows is tierd's last Table: it goes on with that one when tierd is away. Its listeners and that table lie in
+// systemd's fd store, so that neither a crash nor a restart refuses a client.
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// Control is what the gateway asks of tierd; *api.Client is one.
+type Control interface {
+	// Table waits until there is a table with Seq > after, or until tierd's own time limit, then returns the latest.
+	Table(ctx context.Context, after uint64) (api.Table, error)
+	Report(ctx context.Context, report api.GatewayReport) error
+}
+
+// Config is what main hands in. Zero limits mean the defaults.
+type Config struct {
+	Control   Control
+	Log       *slog.Logger
+	Notify    *Notifier           // nil when no service manager listens
+	Inherited *Inherited          // descriptors from systemd's fd store or from a predecessor
+	Reload    <-chan chan<- error // a wish to hand over; answered with nil once the successor serves
+
+	MaxBody    int64    // bytes of a request body; default 64 MiB
+	MaxConns   int      // connections of clients; default 1024
+	AllowHosts []string // further names accepted in Host and Origin
+
+	StopBound   time.Duration // what requests in flight get at SIGTERM; default 30 s
+	RetireBound time.Duration // what they get after a handover; default 15 min
+	Spawn       SpawnFunc     // starts the successor; nil means that a reload is refused
+}
+
+func (c *Config) setDefaults() {
+	if c.MaxBody == 0 {
+		c.MaxBody = 64 << 20
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 1024
+	}
+	if c.StopBound == 0 {
+		c.StopBound = 30 * time.Second
+	}
+	if c.RetireBound == 0 {
+		c.RetireBound = 15 * time.Minute
+	}
+	if c.Inherited == nil {
+		c.Inherited = &Inherited{}
+	}
+	if c.Notify == nil {
+		c.Notify = &Notifier{}
+	}
+}
+
+// Gateway serves every listener by one handler. The goroutine of Run owns the listeners; requests see only the view,
+// which is never changed once it is stored, and the pool, which has its own lock.
+type Gateway struct {
+	cfg    Config
+	log    *slog.Logger
+	access access
+	pool   *pool
+	source Source
+	server *http.Server
+	ports  *listeners
+	memory *tableMemory
+	view   atomic.Pointer[view]
+
+	retiring atomic.Bool   // answers carry Connection: close
+	changed  chan struct{} // something that a report to tierd tells is new
+}
+
+// New makes a gateway; nothing is opened before Run.
+func New(cfg Config) *Gateway {
+	cfg.setDefaults()
+	g := &Gateway{cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1)}
+	g.access = access{names: cfg.AllowHosts}
+	g.pool = newPool(cfg.Log, g.kick)
+	g.source = g.pool
+	g.server = g.newServer()
+	g.ports = newListeners(cfg.Log, fdStore{cfg.Notify}, cfg.MaxConns, func(l limitedListener) {
+		// Serve ends when its listener is closed, and that is the only way in which it ends.
+		go func() { _ = g.server.Serve(l) }()
+	})
+	return g
+}
+
+// kick asks for a report to tierd. It never blocks: one waiting kick stands for all of them.
+func (g *Gateway) kick() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// apply makes a table the one in force. Requests that run keep their route.
+func (g *Gateway) apply(t api.Table) {
+	v := newView(t)
+	g.view.Store(v)
+	g.pool.apply(t.Routes)
+	g.kick()
+}
+
+// report is what tierd is to know now.
+func (g *Gateway) report() api.GatewayReport {
+	r := api.GatewayReport{Listeners: g.ports.report()}
+	r.InFlight, r.Drained = g.pool.report()
+	return r
+}

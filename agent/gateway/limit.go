@@ -1,0 +1,54 @@
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// limitedListener accepts as long as there is a free slot, and turns the rest away with a sentence rather than let
+// them wait in the dark. TCP_NODELAY stays on, which is package net's default: events of a stream must not be held
+// back for a fuller packet.
+type limitedListener struct {
+	*net.TCPListener
+	slots chan struct{}
+}
+
+const fullBody = `{"error":{"message":"The gateway has as many connections as it may. Close some.","type":"server_error","param":null,"code":"too_many_connections"}}` + "\n"
+
+var fullAnswer = fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: %d\r\n"+
+	"Connection: close\r\n%s: too_many_connections\r\nContent-Length: %d\r\n\r\n%s", retryBroken, errorHeader, len(fullBody), fullBody)
+
+// Accept implements net.Listener.
+func (l limitedListener) Accept() (net.Conn, error) {
+	for {
+		tcp, err := l.AcceptTCP()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.slots <- struct{}{}:
+			return &slotConn{TCPConn: tcp, slots: l.slots}, nil
+		default:
+			// The answer fits into the empty send buffer, so that this does not wait for the client.
+			_ = tcp.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = tcp.Write(fullAnswer)
+			_ = tcp.CloseWrite()
+			_ = tcp.Close()
+		}
+	}
+}
+
+// slotConn gives its slot back when it is closed.
+type slotConn struct {
+	*net.TCPConn
+	once  sync.Once
+	slots chan struct{}
+}
+
+// Close implements net.Conn.
+func (c *slotConn) Close() error {
+	c.once.Do(func() { <-c.slots })
+	return c.TCPConn.Close()
+}

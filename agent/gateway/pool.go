@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// Source is the seam between routing and forwarding: it hands out the right to send one request to a tier. Loading on
+// demand and queues are other ways to wait in Acquire; a faster path is another RoundTripper in the lease.
+type Source interface {
+	// Acquire returns a lease that the caller must release, or a *failure that explains to the client why there is
+	// none.
+	Acquire(ctx context.Context, tier string) (*Lease, error)
+}
+
+// Lease is the right to send one request to one engine.
+type Lease struct {
+	Route api.Route
+	http.RoundTripper
+	// Context ends with the client's, and when the tier has to go; context.Cause then is errTierGone.
+	Context context.Context
+	release func()
+}
+
+// Release ends the lease; its answer's body must have been closed.
+func (l *Lease) Release() { l.release() }
+
+// errTierGone ends the requests of a tier that stops.
+var errTierGone = errors.New("the tier is stopping")
+
+// pool keeps the connections to the engines. It obeys the states in the table: a draining unit takes no new request
+// and gets its time limit, a unit that stops is cut off at once, since an engine does not end while a connection to
+// it is open.
+type pool struct {
+	log     *slog.Logger
+	changed func() // must not block; called when a unit has become free of requests or connections
+
+	mu     sync.Mutex
+	routes map[string]api.Route // by tier
+	units  map[string]*unit
+	elder  map[string]int // requests by unit that a predecessor still serves
+	heir   bool           // a successor wants to know of every change of load
+}
+
+func newPool(log *slog.Logger, changed func()) *pool {
+	return &pool{log: log, changed: changed, routes: map[string]api.Route{}, units: map[string]*unit{}}
+}
+
+// Acquire hands out a lease when the tier is ready by the table, and never waits.
+func (p *pool) Acquire(ctx context.Context, tier string) (*Lease, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heir {
+		defer p.changed()
+	}
+	route, ok := p.routes[tier]
+	if !ok {
+		return nil, notFound("model_not_found", "There is no tier %q any more.", tier)
+	}
+	if route.State != api.Ready {
+		return nil, notReady(route)
+	}
+	u := p.units[route.Unit]
+	if u == nil || u.socket != route.Socket {
+		if u != nil {
+			u.cut()
+		}
+		u = p.newUnit(route.Socket)
+		p.units[route.Unit] = u
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	call := &call{cancel: cancel}
+	u.calls[call] = struct{}{}
+	return &Lease{Route: route, RoundTripper: u.transport, Context: ctx, release: func() { p.release(u, call) }}, nil
+}
+
+func (p *pool) release(u *unit, c *call) {
+	c.cancel(nil)
+	p.mu.Lock()
+	delete(u.calls, c)
+	last := len(u.calls) == 0
+	told := p.heir || last && u.leaving
+	if last && u.leaving {
+		u.closeConns()
+	}
+	p.mu.Unlock()
+	if told {
+		p.changed()
+	}
+}
+
+// closed is called by a connection that has been closed, without the lock held.
+func (p *pool) closed(u *unit, c *conn) {
+	p.mu.Lock()
+	delete(u.conns, c)
+	told := u.leaving && len(u.conns) == 0
+	p.mu.Unlock()
+	if told {
+		p.changed()
+	}
+}
+
+// apply brings every unit into the state that the routes name.
+func (p *pool) apply(routes []api.Route) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.routes = make(map[string]api.Route, len(routes))
+	named := make(map[string]bool, len(routes))
+	for _, r := range routes {
+		p.routes[r.Tier] = r
+		named[r.Unit] = true
+		u := p.units[r.Unit]
+		switch {
+		case u == nil:
+		case r.State == api.Ready:
+			u.stay()
+		case r.State == api.Draining:
+			p.drain(u, r)
+		default:
+			u.cut()
+			delete(p.units, r.Unit)
+		}
+	}
+	for name, u := range p.units {
+		if !named[name] {
+			u.cut()
+			delete(p.units, name)
+		}
+	}
+}
+
+// drain lets the requests of a unit finish until its bound. A second table with the same state starts no second bound.
+func (p *pool) drain(u *unit, r api.Route) {
+	if u.leaving {
+		return
+	}
+	u.leaving = true
+	if len(u.calls) == 0 {
+		u.closeConns()
+		return
+	}
+	bound := time.Duration(r.Drain * float64(time.Second))
+	u.bound = time.AfterFunc(bound, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if u.leaving && len(u.calls) > 0 {
+			p.log.Warn("cut the requests that were in flight when the time to drain was over",
+				"tier", r.Tier, "unit", r.Unit, "requests", len(u.calls), "drain", bound)
+			u.cut()
+		}
+	})
+}
+
+// report counts the requests by tier, and names the units that are to go and that nothing here uses any more.
+func (p *pool) report() (inFlight map[string]int, drained []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	inFlight = make(map[string]int)
+	for tier, r := range p.routes {
+		n := p.elder[r.Unit]
+		u := p.units[r.Unit]
+		if u != nil {
+			n += len(u.calls)
+		}
+		if n > 0 {
+			inFlight[tier] = n
+		}
+		leaving := r.State == api.Draining || r.State == api.Stopping
+		if leaving && n == 0 && (u == nil || len(u.conns) == 0) {
+			drained = append(drained, r.Unit)
+		}
+	}
+	slices.Sort(drained)
+	return inFlight, drained
+}
+
+// load is the number of requests by unit, those of a predecessor included.
+func (p *pool) load() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	load := make(map[string]int)
+	for name, n := range p.elder {
+		load[name] = n
+	}
+	for name, u := range p.units {
+		if n := len(u.calls); n > 0 {
+			load[name] += n
+		}
+	}
+	return load
+}
+
+// setHeir makes every change of the load known from now on.
+func (p *pool) setHeir() {
+	p.mu.Lock()
+	p.heir = true
+	p.mu.Unlock()
+}
+
+// setElder notes what a predecessor still serves; nil when it has ended.
+func (p *pool) setElder(load map[string]int) {
+	p.mu.Lock()
+	p.elder = load
+	p.mu.Unlock()
+	p.changed()
+}

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// upstreamPrefix starts a path on the port of all tiers that goes to one tier as it is: /upstream/coder/metrics.
+const upstreamPrefix = "/upstream/"
+
+// target is where a request goes, and what is sent there.
+type target struct {
+	tier string
+	url  *url.URL // path and query for the engine
+	body []byte
+}
+
+// targetByPort routes a request that came in on a tier's own port. The port decides; a `model` that names another
+// tier is refused rather than answered by the wrong model.
+func targetByPort(v *view, route *api.Route, r *http.Request, body []byte) (*target, error) {
+	name, replace, err := modelIn(r.Header.Get("Content-Type"), body)
+	if err == nil {
+		if other := v.byName[name]; other != nil && !answersTo(route, name) {
+			return nil, notFound("model_not_found", "The model %q is not served on port %d, which is tier %q; it is on port %d, and on port %d by name.",
+				name, route.Port, route.Tier, other.Port, v.table.Port)
+		}
+		body = withServed(route, name, replace, body)
+	}
+	// Without a name the request is the engine's own business: /tokenize, /slots, /props and whatever else it has.
+	return &target{tier: route.Tier, url: r.URL, body: body}, nil
+}
+
+// targetByName routes a request that came in on the port of all tiers.
+func targetByName(v *view, r *http.Request, body []byte) (*target, error) {
+	if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), upstreamPrefix); ok {
+		return targetByPath(v, r, rest, body)
+	}
+	name, replace, err := modelIn(r.Header.Get("Content-Type"), body)
+	if name == "" && (err == nil || errors.Is(err, errNoModel)) {
+		name, replace = r.URL.Query().Get("model"), nil
+	}
+	switch {
+	case name != "":
+	case len(body) == 0:
+		return nil, notFound("not_found", "Nothing is served at %s here: this port finds the tier by `model`. Use a tier's own port, or %s<tier>%s.",
+			r.URL.Path, upstreamPrefix, r.URL.Path)
+	case err != nil && !errors.Is(err, errNoModel):
+		return nil, badRequest("The request names no model: %v.", err)
+	default:
+		return nil, badRequest("The request names no model: set `model` to one of %s.", strings.Join(v.names(), ", "))
+	}
+	route := v.byName[name]
+	if route == nil {
+		return nil, unknownModel(name, v)
+	}
+	return &target{tier: route.Tier, url: r.URL, body: withServed(route, name, replace, body)}, nil
+}
+
+// targetByPath routes /upstream/<tier>/…, where rest is what follows the prefix, still escaped.
+func targetByPath(v *view, r *http.Request, rest string, body []byte) (*target, error) {
+	tier, path, _ := strings.Cut(rest, "/")
+	tier, err := url.PathUnescape(tier)
+	route := v.byTier[tier]
+	if err != nil || route == nil {
+		return nil, unknownModel(tier, v)
+	}
+	plain, err := url.PathUnescape("/" + path)
+	if err != nil {
+		return nil, badRequest("The path is not valid: %v.", err)
+	}
+	t, err := targetByPort(v, route, r, body)
+	if err != nil {
+		return nil, err
+	}
+	t.url = &url.URL{Path: plain, RawPath: "/" + path, RawQuery: r.URL.RawQuery}
+	return t, nil
+}
+
+// withServed rewrites the model's name where the engine insists on its own.
+func withServed(route *api.Route, name string, replace func(string) []byte, body []byte) []byte {
+	if route.Served == "" || name == route.Served || replace == nil {
+		return body
+	}
+	return replace(route.Served)
+}
+
+// localPort is the port that a request came in on.
+func localPort(r *http.Request) int {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return 0
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return 0
+	}
+	return tcp.Port
+}

@@ -1,0 +1,153 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// firstTable is how long a start waits for tierd before it says that it is ready without knowing any tier.
+const firstTable = 2 * time.Second
+
+// Run serves until the context ends or a successor has taken over, and what is in flight then has finished or used up
+// its bound.
+func (g *Gateway) Run(ctx context.Context) error {
+	in := g.cfg.Inherited
+	if err := g.takeMemory(in); err != nil {
+		return err
+	}
+	elder, _ := in.Take(elderName)
+	ready, _ := in.Take(readyName)
+	g.ports.adopt(in)
+
+	control, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	if elder != 0 {
+		g.followElder(elder)
+	}
+	tables := make(chan api.Table)
+	go g.watch(control, tables)
+	telling, stopTelling := context.WithCancel(control)
+	defer stopTelling()
+	go g.tell(telling)
+
+	retry := time.NewTimer(0)
+	<-retry.C
+	if table, err := g.memory.load(); err == nil {
+		g.follow(table, retry)
+	} else {
+		select {
+		case table := <-tables:
+			g.follow(table, retry)
+			g.remember(table)
+		case <-time.After(firstTable):
+		case <-ctx.Done():
+		}
+	}
+	if err := g.announce(in.Handover, ready); err != nil {
+		return err
+	}
+	var watchdog <-chan time.Time
+	if every := watchdogInterval(os.Getenv, os.Getpid()); every > 0 {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		watchdog = ticker.C
+	}
+	for {
+		select {
+		case table := <-tables:
+			g.follow(table, retry)
+			g.remember(table)
+		case <-retry.C:
+			g.follow(g.view.Load().table, retry)
+		case <-watchdog:
+			_ = g.cfg.Notify.Send("WATCHDOG=1")
+		case answer := <-g.cfg.Reload:
+			successor, err := g.handOver()
+			answer <- err
+			if err != nil {
+				g.log.Error("cannot hand over; this process goes on", "err", err)
+				_ = g.cfg.Notify.Send("STATUS=Reload failed: " + err.Error())
+				continue
+			}
+			g.log.Info("handed over", "successor", successor.pid)
+			stopTelling() // what tierd is told is the successor's to say
+			return g.retire(ctx, tables, successor)
+		case <-ctx.Done():
+			_ = g.cfg.Notify.Send("STOPPING=1\nSTATUS=Finishing the requests in flight")
+			g.ports.close()
+			g.finish(g.cfg.StopBound)
+			return nil
+		}
+	}
+}
+
+// takeMemory finds the table's memfd among the inherited, else makes one and puts it into the fd store.
+func (g *Gateway) takeMemory(in *Inherited) error {
+	if fd, ok := in.Take(tableName); ok {
+		g.memory = &tableMemory{fd: fd}
+		return nil
+	}
+	memory, err := newTableMemory()
+	if err != nil {
+		return err
+	}
+	g.memory = memory
+	store := fdStore{g.cfg.Notify}
+	if err := store.keep(tableName, memory.fd); err != nil {
+		g.log.Warn("the table will not outlive this process", "err", err)
+	}
+	return nil
+}
+
+// follow makes a table the one in force and brings the listeners in line with it.
+func (g *Gateway) follow(t api.Table, retry *time.Timer) {
+	g.apply(t)
+	retry.Stop()
+	if again := g.ports.sync(t.Listen, g.view.Load().ports()); again > 0 {
+		retry.Reset(again)
+	}
+	g.kick()
+	ready := 0
+	for _, r := range t.Routes {
+		if r.State == api.Ready {
+			ready++
+		}
+	}
+	_ = g.cfg.Notify.Send(fmt.Sprintf("STATUS=Forwarding to %d ready of %d tiers", ready, len(t.Routes)))
+}
+
+func (g *Gateway) remember(t api.Table) {
+	if err := g.memory.save(t); err != nil {
+		g.log.Warn("a restart will not know the tiers before tierd tells them", "err", err)
+	}
+}
+
+// announce tells the service manager, and the predecessor if there is one, that this process serves.
+func (g *Gateway) announce(handover bool, ready int) error {
+	if !handover {
+		return g.cfg.Notify.Send("READY=1")
+	}
+	if err := g.cfg.Notify.Send(fmt.Sprintf("MAINPID=%d\nREADY=1", os.Getpid())); err != nil {
+		return err
+	}
+	// The manager must know its new main process before the old one tells that the reload is done, and before it ends.
+	if err := g.cfg.Notify.Barrier(barrierLimit); err != nil {
+		return err
+	}
+	return sayReady(ready)
+}
+
+// finish gives what is in flight its time, and cuts the rest. The listeners were closed here and stay in the fd store.
+func (g *Gateway) finish(bound time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	if err := g.server.Shutdown(ctx); err != nil {
+		g.log.Warn("cut the requests that were in flight when the time to end was over", "bound", bound)
+		_ = g.server.Close()
+	}
+	g.pool.apply(nil)
+}

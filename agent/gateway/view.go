@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"slices"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// view is a table with its look-ups. It is never changed.
+type view struct {
+	table  api.Table
+	byPort map[int]*api.Route
+	byTier map[string]*api.Route
+	byName map[string]*api.Route
+}
+
+// newView indexes a table. A name that several tiers could claim goes to the tier that is called so, then to the one
+// with that role, then to the first in the table's order: so a tier's own name always means that tier.
+func newView(t api.Table) *view {
+	v := &view{
+		table:  t,
+		byPort: make(map[int]*api.Route, len(t.Routes)),
+		byTier: make(map[string]*api.Route, len(t.Routes)),
+		byName: make(map[string]*api.Route),
+	}
+	claim := func(name string, r *api.Route) {
+		if _, taken := v.byName[name]; name != "" && !taken {
+			v.byName[name] = r
+		}
+	}
+	for i := range t.Routes {
+		r := &t.Routes[i]
+		v.byPort[r.Port] = r
+		v.byTier[r.Tier] = r
+		claim(r.Tier, r)
+	}
+	for i := range t.Routes {
+		claim(t.Routes[i].Role, &t.Routes[i])
+	}
+	for i := range t.Routes {
+		for _, name := range t.Routes[i].Names {
+			claim(name, &t.Routes[i])
+		}
+	}
+	return v
+}
+
+// names lists what may stand in `model`, sorted.
+func (v *view) names() []string {
+	names := make([]string, 0, len(v.byName))
+	for name := range v.byName {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// answersTo tells whether a request for name may go to r: also when another tier has the better claim to the name,
+// since two tiers may serve the same model.
+func answersTo(r *api.Route, name string) bool {
+	return name == r.Tier || name == r.Role || name == r.Served || slices.Contains(r.Names, name)
+}
+
+// ports are the listeners that a table asks for: port to tier, "" for the port of all tiers.
+func (v *view) ports() map[int]string {
+	ports := make(map[int]string, len(v.byPort)+1)
+	for port, r := range v.byPort {
+		if port != 0 {
+			ports[port] = r.Tier
+		}
+	}
+	if v.table.Port != 0 {
+		ports[v.table.Port] = ""
+	}
+	return ports
+}
