@@ -1,0 +1,260 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/units"
+)
+
+// Act begins a change of one tier and returns its id, or the id of the running change that does the same already.
+func (a *Agent) Act(ctx context.Context, tier string, req api.TierRequest) (string, error) {
+	return inLoop(ctx, a, func() (string, error) {
+		if err := a.unavailable(); err != nil {
+			return "", err
+		}
+		return a.act(tier, req)
+	})
+}
+
+func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
+	running := a.runningOf(tier)
+	if len(running) == 0 || req.Action != "stop" { // a tier that is no longer in tiers.toml can still be stopped
+		if err := a.checkVariant(tier, req.Variant); err != nil {
+			return "", err
+		}
+	}
+	key := strings.Join([]string{req.Action, tier, req.Variant}, " ")
+	if id := a.joined(key); id != "" {
+		return id, nil
+	}
+	summary := strings.TrimSpace(req.Action + " " + tier)
+	if req.Variant != "" {
+		summary += " to " + req.Variant
+	}
+	if req.Action == "stop" {
+		return a.begin("stop", summary, key, []string{tier}, a.planStop(tier, running), a.supersede(tier)), nil
+	}
+	jobs, err := a.planAct(tier, req, running)
+	if err != nil {
+		return "", err
+	}
+	if err := a.conflict(tier); err != nil {
+		return "", err
+	}
+	return a.begin(req.Action, summary, key, []string{tier}, jobs, nil), nil
+}
+
+// planAct plans a start, a restart or a switch.
+func (a *Agent) planAct(tier string, req api.TierRequest, running []runningUnit) ([]job, error) {
+	want, _ := a.plan.Variant(tier, req.Variant)
+	if req.Variant == "" && len(running) > 0 { // without a variant the one that is up is meant
+		if u, ok := a.plan.Unit(running[0].unit); ok {
+			want = u
+		}
+	}
+	others := slices.ContainsFunc(running, func(r runningUnit) bool { return r.unit != want.Name })
+	switch req.Action {
+	case "start":
+		if others {
+			return nil, &api.Error{Kind: api.KindConflict, Message: fmt.Sprintf("%s is up as %s", tier, running[0].unit),
+				Hint: fmt.Sprintf("tierctl switch %s %s", tier, want.Variant)}
+		}
+	case "restart":
+		if len(running) > 0 && !others {
+			return []job{{op: opStop, tier: tier, unit: want.Name}, {op: opStart, tier: tier, unit: want.Name, needs: []int{0}}}, nil
+		}
+	case "switch":
+		if req.Variant == "" {
+			return nil, &api.Error{Kind: api.KindBadRequest, Message: "a switch names the variant to switch to"}
+		}
+	default:
+		return nil, &api.Error{Kind: api.KindBadRequest, Message: fmt.Sprintf("no action is called %q", req.Action),
+			Hint: "start, stop, restart, switch"}
+	}
+	if err := a.blocked(want); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(running, func(r runningUnit) bool { return r.unit == want.Name && r.state == api.Ready }) {
+		return nil, nil // done at once
+	}
+	return planSwitch(want, running), nil
+}
+
+// planStop stops what runs of a tier; without anything running it clears failures away.
+func (a *Agent) planStop(tier string, running []runningUnit) []job {
+	jobs := planDown(running)
+	for name, s := range a.seen {
+		if s.Tier == tier && a.states[name].State == api.Failed {
+			jobs = append(jobs, job{op: opStop, tier: tier, unit: name})
+		}
+	}
+	return jobs
+}
+
+// blocked refuses at once what is known not to start.
+func (a *Agent) blocked(u units.Unit) error {
+	v := a.states[u.Name]
+	if v.State != api.Blocked || a.problems[u.Name] != "" {
+		return nil // what could not be defined is tried again
+	}
+	return &api.Error{Kind: api.KindConfig, Class: v.Class, Message: fmt.Sprintf("cannot start %s: %s", u.Name, v.Reason)}
+}
+
+// checkVariant says which tier or variant does not exist.
+func (a *Agent) checkVariant(tier, variant string) error {
+	if a.plan == nil {
+		return &api.Error{Kind: api.KindConfig, Message: "tiers.toml cannot be used: " + a.configErr,
+			Hint: "tierctl check " + a.opts.ConfigPath}
+	}
+	if _, ok := a.plan.Variant(tier, variant); ok {
+		return nil
+	}
+	if t, ok := a.plan.Config.Tier(tier); ok {
+		var names []string
+		for _, v := range t.Variants {
+			names = append(names, v.Name)
+		}
+		return &api.Error{Kind: api.KindNotFound, Message: fmt.Sprintf("tier %q has no variant %q", tier, variant),
+			Hint: "it has " + strings.Join(names, ", ")}
+	}
+	var names []string
+	for _, t := range a.plan.Config.Tiers {
+		names = append(names, t.Name)
+	}
+	return &api.Error{Kind: api.KindNotFound, Message: fmt.Sprintf("no tier is called %q", tier), Hint: "there are " + strings.Join(names, ", ")}
+}
+
+// Stack begins a change of the running set and returns its id, or that of a running change that does the same.
+func (a *Agent) Stack(ctx context.Context, req api.StackRequest) (string, error) {
+	return inLoop(ctx, a, func() (string, error) {
+		if err := a.unavailable(); err != nil {
+			return "", err
+		}
+		if req.Action == "down" {
+			if id := a.joined("down"); id != "" {
+				return id, nil
+			}
+			jobs := planDown(a.running())
+			return a.begin("down", "down", "down", nil, jobs, a.supersede("")), nil
+		}
+		if req.Action != "up" {
+			return "", &api.Error{Kind: api.KindBadRequest, Message: fmt.Sprintf("no action is called %q", req.Action), Hint: "up, down"}
+		}
+		return a.up(req)
+	})
+}
+
+func (a *Agent) up(req api.StackRequest) (string, error) {
+	want, mode, err := a.members(req)
+	if err != nil {
+		return "", err
+	}
+	key := fmt.Sprintf("up %s %v", mode, req.Boot)
+	if id := a.joined(key); id != "" {
+		return id, nil
+	}
+	if err := a.conflict(""); err != nil {
+		return "", err
+	}
+	running := a.running()
+	if req.Boot { // a boot adds to what runs
+		names := map[string]bool{}
+		for _, u := range want {
+			names[u.Name] = true
+		}
+		busy := map[string]bool{}
+		for _, r := range running {
+			busy[r.tier] = true
+		}
+		want = slices.DeleteFunc(want, func(u units.Unit) bool { return busy[u.Tier] })
+		running = nil
+	}
+	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, running), nil), nil
+}
+
+// members are the units of a mode, or for a boot those of every tier that starts with the machine.
+func (a *Agent) members(req api.StackRequest) ([]units.Unit, string, error) {
+	if a.plan == nil {
+		return nil, "", a.checkVariant("", "")
+	}
+	if req.Boot && req.Mode == "" {
+		var want []units.Unit
+		for _, u := range a.plan.Units {
+			if u.Default && u.Start == units.StartBoot {
+				want = append(want, u)
+			}
+		}
+		return want, "", nil
+	}
+	want, err := a.plan.Mode(req.Mode)
+	if err != nil {
+		return nil, "", &api.Error{Kind: api.KindNotFound, Message: err.Error()}
+	}
+	mode := req.Mode
+	if mode == "" {
+		mode = a.plan.Config.Host.DefaultMode
+	}
+	if req.Boot {
+		want = slices.DeleteFunc(want, func(u units.Unit) bool { return u.Start != units.StartBoot })
+	}
+	return want, mode, nil
+}
+
+// joined is the running change that was asked with the same words, "" if there is none.
+func (a *Agent) joined(key string) string {
+	for _, c := range a.changes {
+		if !c.Done() && c.key == key && c.cause == nil {
+			return c.ID
+		}
+	}
+	return ""
+}
+
+// conflict is the error for a change of a tier ("" is any) that another one works on.
+func (a *Agent) conflict(tier string) error {
+	for _, c := range a.changes {
+		if !c.Done() && (tier == "" || slices.Contains(c.Tiers, tier)) {
+			return &api.Error{Kind: api.KindConflict, Message: fmt.Sprintf("change %s (%s) is at work", c.ID, c.Summary),
+				Hint: "wait for it, or abort it"}
+		}
+	}
+	return nil
+}
+
+// supersede ends every running task of a tier ("" is all of them): a stop wins over whatever was asked before. It
+// returns the tasks to wait for.
+func (a *Agent) supersede(tier string) []*task {
+	var list []*task
+	for _, c := range a.changes {
+		if c.Done() {
+			continue
+		}
+		for _, t := range c.tasks {
+			if tier == "" || t.tier == tier {
+				t.cancel(errSuperseded)
+				list = append(list, t)
+			}
+		}
+	}
+	return list
+}
+
+// running lists the units with processes, sorted by name.
+func (a *Agent) running() []runningUnit {
+	var list []runningUnit
+	for name, s := range a.seen {
+		if s.Tier != "" && running(s) {
+			list = append(list, runningUnit{s.Tier, name, a.states[name].State})
+		}
+	}
+	slices.SortFunc(list, func(x, y runningUnit) int { return strings.Compare(x.unit, y.unit) })
+	return list
+}
+
+func (a *Agent) runningOf(tier string) []runningUnit {
+	return slices.DeleteFunc(a.running(), func(r runningUnit) bool { return r.tier != tier })
+}

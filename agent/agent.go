@@ -1,0 +1,205 @@
+// Package agent keeps the tiers as they should be. It owns every piece of changing state, in one goroutine: facts come
+// in on channels, slow work runs in goroutines that the loop starts and waits for, and decisions are pure functions.
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/units"
+)
+
+// resync is how often everything is read again although systemd reported nothing: signals are hints and may be lost.
+const resync = time.Minute
+
+// Options is what an Agent is made of. Nothing in it may change afterwards.
+type Options struct {
+	Systemd    Systemd
+	Log        *slog.Logger
+	ConfigPath string
+	Version    string // of tierd, for Status
+	// Host reads what units.MakePlan needs to know; it is called at every reading of the configuration.
+	Host func(context.Context) (units.Host, error)
+	// Memory reads what the kernel says of memory now; it is called at every admission.
+	Memory func() (rocm.Memory, error)
+	// Root is where proc is found: "/", or a tree in tests.
+	Root string
+}
+
+// Agent is the daemon's core. Its methods may be called from any goroutine; they are answered while Run runs.
+type Agent struct {
+	opts  Options
+	inbox chan func()   // everything that reaches the loop: requests and results
+	ready chan struct{} // closed when there is something to tell: systemd was asked, tiers.toml was read
+	ended chan struct{} // closed when Run returns
+
+	events *eventLog
+
+	// What follows belongs to the loop.
+	ctx      context.Context // ends with Run; every goroutine of the loop's runs under it
+	children sync.WaitGroup
+	started  time.Time
+
+	plan       *units.Plan // in force; nil until a tiers.toml could be used
+	configured bool        // tiers.toml was read at least once
+	configHash string
+	configErr  string
+	warnings   []string
+	reloading  bool
+
+	seen         map[string]UnitStatus
+	states       map[string]verdict
+	problems     map[string]string // by unit: why the step that it needs failed
+	tried        map[string]string // by unit: the last step tried since everything was read again
+	locks        map[string]bool   // units that a step or a change works on
+	freed        chan struct{}     // closed and replaced whenever a lock is given back
+	stepping     bool
+	systemdErr   error
+	observing    bool
+	again, fresh bool
+	observations uint64        // finished
+	asked        uint64        // begun
+	learned      chan struct{} // closed and replaced after each observation
+
+	admitted map[string]admission
+	adopted  bool // what ran before tierd is in admitted
+	drains   map[string]*drain
+
+	changes  []*change
+	changeID int
+
+	table        api.Table
+	tableNew     chan struct{} // closed and replaced with each table
+	gateway      gatewayState
+	gatewayKnown bool // what the last event said of it
+}
+
+// New makes an agent that does nothing until Run.
+func New(opts Options) *Agent {
+	return &Agent{
+		opts:     opts,
+		inbox:    make(chan func()),
+		ready:    make(chan struct{}),
+		ended:    make(chan struct{}),
+		events:   newEventLog(),
+		seen:     map[string]UnitStatus{},
+		states:   map[string]verdict{},
+		problems: map[string]string{},
+		tried:    map[string]string{},
+		locks:    map[string]bool{},
+		freed:    make(chan struct{}),
+		learned:  make(chan struct{}),
+		admitted: map[string]admission{},
+		drains:   map[string]*drain{},
+		tableNew: make(chan struct{}),
+	}
+}
+
+// errShutdown is why work ends when tierd does: units stay as they are.
+var errShutdown = errors.New("tierd is ending")
+
+// Run keeps the tiers until ctx ends, and returns when all that it started has ended. It starts no tier and stops none
+// by itself.
+func (a *Agent) Run(ctx context.Context) error {
+	defer close(a.ended)
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	a.ctx = work
+	a.started = time.Now()
+	a.table.Seq = uint64(a.started.UnixMilli()) // grows over restarts, so that a gateway never takes an old table for new
+	tick := time.NewTicker(resync)
+	defer tick.Stop()
+
+	a.observe(true)
+	a.readConfig(nil)
+	for {
+		select {
+		case <-ctx.Done():
+			cancel(errShutdown)
+			a.finish()
+			return nil
+		case f := <-a.inbox:
+			f()
+		case all := <-a.opts.Systemd.Changed():
+			a.hint(all)
+		case <-tick.C:
+			a.hint(true)
+		}
+		a.announce()
+		a.converge()
+		a.publish()
+	}
+}
+
+// announce opens the agent for requests once both the units and the configuration were read, well or not.
+func (a *Agent) announce() {
+	select {
+	case <-a.ready:
+	default:
+		if a.configured && (a.observations > 0 || a.systemdErr != nil) {
+			close(a.ready)
+		}
+	}
+}
+
+// finish lets the loop's goroutines hand in their last results.
+func (a *Agent) finish() {
+	idle := make(chan struct{})
+	go func() { a.children.Wait(); close(idle) }()
+	for {
+		select {
+		case f := <-a.inbox:
+			f()
+		case <-idle:
+			a.events.close()
+			return
+		}
+	}
+}
+
+// spawn runs slow work beside the loop. Its result comes back by post.
+func (a *Agent) spawn(work func(ctx context.Context)) {
+	ctx := a.ctx
+	a.children.Go(func() { work(ctx) })
+}
+
+// post hands a result to the loop, from one of its goroutines. The loop takes it even while it ends.
+func (a *Agent) post(f func()) {
+	select {
+	case a.inbox <- f:
+	case <-a.ended:
+	}
+}
+
+var errEnded = &api.Error{Kind: api.KindUnavailable, Message: "tierd is ending"}
+
+// inLoop runs f in the loop and returns what it says. It waits until the agent has something to tell.
+func inLoop[T any](ctx context.Context, a *Agent, f func() (T, error)) (T, error) {
+	var zero T
+	select {
+	case <-a.ready:
+	case <-a.ended:
+		return zero, errEnded
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	}
+	type result struct {
+		value T
+		err   error
+	}
+	answer := make(chan result, 1)
+	select {
+	case a.inbox <- func() { v, err := f(); answer <- result{v, err} }:
+	case <-a.ended:
+		return zero, errEnded
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	}
+	r := <-answer // the loop never waits, so this comes at once
+	return r.value, r.err
+}

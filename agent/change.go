@@ -1,0 +1,244 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// keepChanges is how many changes are remembered; those that still run are never forgotten.
+const keepChanges = 50
+
+// Why the tasks of a change end early.
+var (
+	errAborted    = errors.New("aborted")
+	errSuperseded = errors.New("a later request stops it")
+)
+
+// change is an api.Change and what drives it. Its fields belong to the loop; the channels may be waited for by anybody.
+type change struct {
+	api.Change
+	key    string // what was asked: a second request that asks the same joins
+	tasks  []*task
+	cancel context.CancelCauseFunc
+	ended  chan struct{}
+	cause  error // errAborted once somebody asked for that
+}
+
+// task is one job at work.
+type task struct {
+	job
+	index  int
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	err    *api.Error // set before done is closed
+	failed bool       // ended without doing what it should: an error, or skipped
+}
+
+// begin makes a change of jobs and runs it. It waits first for the tasks in before.
+func (a *Agent) begin(kind, summary, key string, tiers []string, jobs []job, before []*task) string {
+	a.changeID++
+	ctx, cancel := context.WithCancelCause(a.ctx)
+	c := &change{key: key, cancel: cancel, ended: make(chan struct{}), Change: api.Change{
+		ID: strconv.Itoa(a.changeID), Kind: kind, Summary: summary, Tiers: tiers, State: "doing", Started: time.Now(),
+		Tasks: []api.Task{},
+	}}
+	for i, j := range jobs {
+		t := &task{job: j, index: i, done: make(chan struct{})}
+		parent := ctx
+		if j.rescue != nil {
+			parent = a.ctx // an abort is what it may have to repair
+		}
+		t.ctx, t.cancel = context.WithCancelCause(parent)
+		c.tasks = append(c.tasks, t)
+		c.Tasks = append(c.Tasks, api.Task{Tier: j.tier, Unit: j.unit, Summary: j.summary(), State: "todo"})
+		if !slices.Contains(c.Tiers, j.tier) {
+			c.Tiers = append(c.Tiers, j.tier)
+		}
+	}
+	a.changes = append(a.changes, c)
+	a.forget()
+	a.opts.Log.Info("change begins", "change", c.ID, "what", summary)
+	a.events.add(api.Event{Kind: "change", Change: c.ID, Text: summary + ": begun"})
+	if len(c.tasks) == 0 {
+		a.conclude(c)
+		return c.ID
+	}
+	for _, t := range c.tasks {
+		a.spawn(func(context.Context) {
+			a.perform(c, t, before)
+		})
+	}
+	a.spawn(func(context.Context) {
+		for _, t := range c.tasks {
+			<-t.done
+		}
+		a.post(func() { a.conclude(c) })
+	})
+	return c.ID
+}
+
+// forget drops the oldest changes that have ended.
+func (a *Agent) forget() {
+	for len(a.changes) > keepChanges {
+		i := slices.IndexFunc(a.changes, func(c *change) bool { return c.Done() })
+		if i < 0 {
+			return
+		}
+		a.changes = slices.Delete(a.changes, i, i+1)
+	}
+}
+
+// conclude says what became of a change whose tasks have all ended.
+func (a *Agent) conclude(c *change) {
+	c.State, c.Err = outcome(c.Change, c.tasks, c.cause)
+	c.Finished = time.Now()
+	c.cancel(nil)
+	for _, t := range c.tasks {
+		t.cancel(nil)
+	}
+	text := c.Summary + ": " + c.State
+	if c.Err != nil {
+		text += ": " + c.Err.Message
+	}
+	a.opts.Log.Info("change ended", "change", c.ID, "what", c.Summary, "state", c.State, "err", text)
+	a.events.add(api.Event{Kind: "change", Change: c.ID, Text: text})
+	close(c.ended)
+}
+
+// outcome sums the tasks up: the first error's kind, unless all are refusals of the budget, and every message.
+func outcome(c api.Change, tasks []*task, cause error) (state string, err *api.Error) {
+	var messages []string
+	kind, class := api.ErrorKind(""), ""
+	for _, t := range tasks {
+		if t.rescue != nil {
+			if said := rescued(t); said != "" {
+				messages = append(messages, said)
+			}
+			continue
+		}
+		if t.err == nil {
+			continue
+		}
+		if kind == "" || kind == api.KindBudget && t.err.Kind != api.KindBudget {
+			kind, class = t.err.Kind, t.err.Class
+		}
+		if !slices.Contains(messages, t.err.Message) {
+			messages = append(messages, t.err.Message)
+		}
+	}
+	switch {
+	case cause != nil && kind != "":
+		return "aborted", &api.Error{Kind: api.KindAborted, Message: c.Summary + " was aborted" + tail(messages)}
+	case kind != "":
+		return "error", &api.Error{Kind: kind, Class: class, Message: strings.Join(messages, "; ")}
+	}
+	return "done", nil
+}
+
+func tail(messages []string) string {
+	if len(messages) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(messages, "; ")
+}
+
+// rescued says in a switch's error what became of the variant that served before.
+func rescued(t *task) string {
+	switch {
+	case t.err != nil:
+		return fmt.Sprintf("and %s could not be started again: %s", t.unit, t.err.Message)
+	case !t.failed:
+		return t.unit + " serves again"
+	}
+	return ""
+}
+
+// Changes lists the changes that are remembered, the newest last.
+func (a *Agent) Changes() ([]api.Change, error) {
+	return inLoop(context.Background(), a, func() ([]api.Change, error) {
+		list := make([]api.Change, len(a.changes))
+		for i, c := range a.changes {
+			list[i] = a.shown(c)
+		}
+		return list, nil
+	})
+}
+
+// Change returns one change as it is now.
+func (a *Agent) Change(id string) (api.Change, error) {
+	return inLoop(context.Background(), a, func() (api.Change, error) {
+		c, err := a.find(id)
+		if err != nil {
+			return api.Change{}, err
+		}
+		return a.shown(c), nil
+	})
+}
+
+func (a *Agent) find(id string) (*change, error) {
+	for _, c := range a.changes {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return nil, &api.Error{Kind: api.KindNotFound, Message: fmt.Sprintf("no change %q is known", id),
+		Hint: "changes are forgotten when tierd restarts, and after fifty others"}
+}
+
+// shown copies a change for somebody outside the loop, with the live words of the units that it works on.
+func (a *Agent) shown(c *change) api.Change {
+	copied := c.Change
+	copied.Tasks = slices.Clone(c.Tasks)
+	copied.Tiers = slices.Clone(c.Tiers)
+	for i, t := range copied.Tasks {
+		if t.State == "doing" {
+			copied.Tasks[i].Status = a.seen[t.Unit].StatusText
+		}
+	}
+	return copied
+}
+
+// WaitChange returns when the change has ended, or with its state so far when ctx ends.
+func (a *Agent) WaitChange(ctx context.Context, id string) (api.Change, error) {
+	ended, err := inLoop(ctx, a, func() (chan struct{}, error) {
+		c, err := a.find(id)
+		if err != nil {
+			return nil, err
+		}
+		return c.ended, nil
+	})
+	if err != nil {
+		return api.Change{}, err
+	}
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	case <-a.ended:
+	}
+	return a.Change(id)
+}
+
+// AbortChange ends a change early: what has not begun is skipped, what is loading is stopped. It returns at once; an
+// aborted change still has to be waited for. To abort one that has ended does nothing.
+func (a *Agent) AbortChange(id string) error {
+	_, err := inLoop(context.Background(), a, func() (bool, error) {
+		c, err := a.find(id)
+		if err != nil {
+			return false, err
+		}
+		if !c.Done() && c.cause == nil {
+			c.cause = errAborted
+			c.cancel(errAborted)
+		}
+		return true, nil
+	})
+	return err
+}

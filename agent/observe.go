@@ -1,0 +1,191 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/units"
+)
+
+// listLimit bounds one reading of the units.
+const listLimit = 10 * time.Second
+
+// hint follows a word that something may be different.
+func (a *Agent) hint(all bool) {
+	if all { // the administrator may have repaired what stood in the way
+		clear(a.tried)
+	}
+	a.observe(all)
+}
+
+// observe reads the units in a goroutine. A second reading asked for meanwhile follows the first, however often it was
+// asked for: that is what keeps a flood of signals cheap.
+func (a *Agent) observe(fresh bool) {
+	if a.observing {
+		a.again, a.fresh = true, a.fresh || fresh
+		return
+	}
+	a.observing = true
+	a.asked++
+	number, names := a.asked, a.names()
+	a.spawn(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, listLimit)
+		defer cancel()
+		list, err := a.opts.Systemd.List(ctx, names, fresh)
+		a.post(func() { a.learn(number, list, err) })
+	})
+}
+
+func (a *Agent) names() []string {
+	if a.plan == nil {
+		return nil
+	}
+	names := make([]string, len(a.plan.Units))
+	for i, u := range a.plan.Units {
+		names[i] = u.Name
+	}
+	return names
+}
+
+// learn takes in one reading of the units.
+func (a *Agent) learn(number uint64, list []UnitStatus, err error) {
+	a.observing = false
+	if a.ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		if a.systemdErr == nil {
+			a.opts.Log.Error("cannot read the units from systemd", "err", err)
+		}
+		a.systemdErr = err
+	} else {
+		if a.systemdErr != nil {
+			a.opts.Log.Info("systemd answers again")
+		}
+		a.systemdErr = nil
+		a.observations = number
+		a.seen = map[string]UnitStatus{}
+		for _, s := range list {
+			a.seen[s.Name] = s
+		}
+		a.settleAdmissions(number)
+		a.derive()
+	}
+	close(a.learned)
+	a.learned = make(chan struct{})
+	if a.again {
+		fresh := a.fresh
+		a.again, a.fresh = false, false
+		a.observe(fresh)
+	}
+}
+
+// derive computes every unit's state anew and tells of those that are different.
+func (a *Agent) derive() {
+	states := map[string]verdict{}
+	for name := range a.known() {
+		f := a.factsOf(name)
+		v := next(a.states[name].State, f)
+		states[name] = v
+		if old, was := a.states[name]; !was || old.State != v.State || old.Reason != v.Reason {
+			a.tell(name, f, old, v, was)
+		}
+	}
+	a.states = states
+	a.reapDrains()
+}
+
+// known names every unit that is planned or loaded as ours.
+func (a *Agent) known() map[string]bool {
+	known := map[string]bool{}
+	for _, name := range a.names() {
+		known[name] = true
+	}
+	for name, s := range a.seen {
+		if s.Tier != "" {
+			known[name] = true
+		}
+	}
+	return known
+}
+
+func (a *Agent) factsOf(name string) facts {
+	return facts{unit: a.unit(name), seen: a.seen[name], problem: a.problems[name], drain: a.drains[name]}
+}
+
+// unit is a unit as planned, empty when it is not in tiers.toml.
+func (a *Agent) unit(name string) units.Unit {
+	if a.plan == nil {
+		return units.Unit{}
+	}
+	u, _ := a.plan.Unit(name)
+	return u
+}
+
+// tell writes one event and one line of log for a change of state.
+func (a *Agent) tell(name string, f facts, old, v verdict, was bool) {
+	if !was && v.State == api.Stopped {
+		return // a unit that was only made visible
+	}
+	tier := f.seen.Tier
+	if tier == "" {
+		tier = f.unit.Tier
+	}
+	text := name + " is " + string(v.State)
+	if v.Reason != "" {
+		text += ": " + v.Reason
+	}
+	a.opts.Log.Info("unit is "+string(v.State), "tier", tier, "unit", name, "was", old.State, "reason", v.Reason)
+	a.events.add(api.Event{Kind: "tier", Tier: tier, Unit: name, State: v.State, Text: text})
+}
+
+// await waits until f, which runs in the loop after each reading of the units, says that it is done.
+func (a *Agent) await(ctx context.Context, f func() bool) error {
+	for {
+		var next chan struct{}
+		done, err := inLoop(ctx, a, func() (bool, error) { next = a.learned; return f(), nil })
+		if err != nil || done {
+			return err
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-a.ended:
+			return errEnded
+		}
+	}
+}
+
+// settle waits for a reading of the units that began after the call, so that what a job did is known.
+func (a *Agent) settle(ctx context.Context) error {
+	var from uint64
+	if _, err := inLoop(ctx, a, func() (bool, error) {
+		from = a.asked
+		a.observe(true)
+		return true, nil
+	}); err != nil {
+		return err
+	}
+	var failed error
+	err := a.await(ctx, func() bool {
+		if a.systemdErr != nil && !a.observing {
+			failed = a.unavailable()
+			return true
+		}
+		return a.observations > from
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+// unavailable is the error for a request that needs systemd while it does not answer.
+func (a *Agent) unavailable() error {
+	if a.systemdErr == nil {
+		return nil
+	}
+	return &api.Error{Kind: api.KindUnavailable, Message: "systemd does not answer: " + a.systemdErr.Error()}
+}

@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/units"
+)
+
+// Status is served from what the loop learned last, so that reading it costs systemd nothing.
+func (a *Agent) Status(ctx context.Context) (api.Status, error) {
+	return inLoop(ctx, a, func() (api.Status, error) {
+		if a.observations == 0 {
+			return api.Status{}, a.unavailable()
+		}
+		s := api.Status{
+			Version: a.opts.Version, Started: a.started, Systemd: a.opts.Systemd.Version(), ConfigPath: a.opts.ConfigPath,
+			ConfigHash: a.configHash, ConfigError: a.configErr, Warnings: slices.Clone(a.warnings), Gateway: "absent", Tiers: []api.Tier{},
+		}
+		if a.gateway.connected(time.Now()) {
+			s.Gateway = "connected"
+		}
+		if a.systemdErr != nil {
+			s.Warnings = append(s.Warnings, "systemd does not answer, this is what it said last: "+a.systemdErr.Error())
+		}
+		if a.plan != nil && a.plan.Config.Gateway.Port != 0 {
+			if text := a.portError(a.plan.Config.Gateway.Port); text != "" {
+				s.Warnings = append(s.Warnings, text)
+			}
+		}
+		for _, name := range a.tierNames() {
+			s.Tiers = append(s.Tiers, a.tier(name))
+		}
+		return s, nil
+	})
+}
+
+// Tier is one tier of Status.
+func (a *Agent) Tier(name string) (api.Tier, error) {
+	return inLoop(context.Background(), a, func() (api.Tier, error) {
+		if a.observations == 0 {
+			return api.Tier{}, a.unavailable()
+		}
+		if slices.Contains(a.tierNames(), name) {
+			return a.tier(name), nil
+		}
+		return api.Tier{}, a.checkVariant(name, "")
+	})
+}
+
+func (a *Agent) tier(name string) api.Tier {
+	shown := a.shownUnit(name)
+	u, s, v := a.unit(shown), a.seen[shown], a.states[shown]
+	t := api.Tier{
+		Name: name, Port: cmp.Or(u.Port, s.Port), Start: u.Start, Priority: u.Priority, State: v.State, Reason: v.Reason, Class: v.Class,
+		Since: s.Since, Variant: cmp.Or(u.Variant, s.Variant), Variants: []api.Variant{}, Unit: shown, Engine: u.Engine, Model: u.Model,
+		Context: u.Context, Memory: uint64(a.memoryOf(u, s)), MemoryCurrent: s.MemoryNow, Restarts: s.Restarts,
+		LeavesMachine: u.Engine == units.KindRemote, DropIns: s.DropIns, Removed: a.plan != nil && u.Name == "",
+	}
+	if up(v.State) {
+		t.MainPID = s.MainPID
+		t.Status = s.StatusText
+		t.RestartPending = a.pending(u, s)
+	}
+	t.PortError = a.portError(t.Port)
+	if a.plan == nil {
+		t.Variants = append(t.Variants, api.Variant{Name: s.Variant, Unit: shown, State: v.State, Memory: uint64(s.Memory), Reason: v.Reason})
+		return t
+	}
+	if c, ok := a.plan.Config.Tier(name); ok {
+		t.Role = c.Role
+	}
+	for _, u := range a.plan.Units {
+		if u.Tier != name {
+			continue
+		}
+		s, v := a.seen[u.Name], a.states[u.Name]
+		t.Variants = append(t.Variants, api.Variant{
+			Name: u.Variant, Unit: u.Name, Engine: u.Engine, Model: u.Model, State: v.State,
+			Memory: uint64(a.memoryOf(u, s)), Reason: v.Reason,
+		})
+	}
+	return t
+}
+
+// pending tells whether a running unit was started from another configuration than the one in force.
+func (a *Agent) pending(u units.Unit, s UnitStatus) bool {
+	return u.Name != "" && running(s) && s.Hash != u.Hash
+}
+
+// Modes lists the modes in the order of the file.
+func (a *Agent) Modes() ([]api.Mode, error) {
+	return inLoop(context.Background(), a, func() ([]api.Mode, error) {
+		if a.plan == nil {
+			return nil, a.checkVariant("", "")
+		}
+		list := []api.Mode{}
+		for _, m := range a.plan.Config.Modes {
+			mode := api.Mode{Name: m.Name, Default: m.Name == a.plan.Config.Host.DefaultMode, Tiers: map[string]string{}}
+			members, err := a.plan.Mode(m.Name)
+			if err != nil {
+				return nil, &api.Error{Kind: api.KindInternal, Message: err.Error()}
+			}
+			for _, u := range members {
+				mode.Tiers[u.Tier] = u.Variant
+			}
+			list = append(list, mode)
+		}
+		return list, nil
+	})
+}
+
+// PlanMode tells what `up` would do for a mode, and with which units. Nothing is changed.
+func (a *Agent) PlanMode(ctx context.Context, mode string) (api.Plan, error) {
+	host, err := a.opts.Memory()
+	if err != nil {
+		a.opts.Log.Error("cannot read the host's memory", "err", err)
+	}
+	host.MemAvailable = nil // what runs now may be stopped by the mode: only the sum of the charges decides
+	return inLoop(ctx, a, func() (api.Plan, error) {
+		want, name, err := a.members(api.StackRequest{Mode: mode})
+		if err != nil {
+			return api.Plan{}, err
+		}
+		p := api.Plan{Mode: name, Warnings: slices.Clone(a.warnings)}
+		actions := map[string]string{}
+		for _, j := range planUp(want, a.running()) {
+			action := string(j.op)
+			if actions[j.unit] == string(opStop) {
+				action = "restart"
+			}
+			actions[j.unit] = action
+		}
+		wanted := map[string]bool{}
+		var held []claim
+		for _, u := range want {
+			wanted[u.Name] = true
+			p.Units = append(p.Units, a.unitText(u, cmp.Or(actions[u.Name], "keep")))
+			if u.Blocked != "" {
+				p.Warnings = append(p.Warnings, fmt.Sprintf("%s: %s", u.Name, u.Blocked))
+			}
+			if ok, text := fits(u.Name, u.Memory, held, a.reserve(), host); !ok && p.Refusal == "" {
+				p.Refusal = text
+			}
+			held = append(held, claim{unit: u.Name, memory: u.Memory})
+		}
+		for _, u := range a.plan.Units {
+			if !wanted[u.Name] && actions[u.Name] != "" {
+				p.Units = append(p.Units, a.unitText(u, actions[u.Name]))
+			}
+		}
+		return p, nil
+	})
+}
+
+func (a *Agent) unitText(u units.Unit, action string) api.UnitText {
+	return api.UnitText{Unit: u.Name, Tier: u.Tier, Variant: u.Variant, Action: action, Text: u.Text()}
+}

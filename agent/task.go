@@ -1,0 +1,274 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/units"
+)
+
+// abortLimit bounds the stop of a unit whose start was aborted; systemd's own stop timeout is shorter.
+const abortLimit = 5 * time.Minute
+
+// perform runs one task once those before it have ended.
+func (a *Agent) perform(c *change, t *task, before []*task) {
+	defer close(t.done)
+	if a.waitTurn(c, t, before) {
+		a.note(c, t, "doing")
+		t.err = a.run(t)
+		t.failed = t.err != nil
+	}
+	switch {
+	case t.err != nil:
+		a.note(c, t, "error")
+	case t.failed || t.rescue != nil && !c.tasks[*t.rescue].failed:
+		a.note(c, t, "skipped")
+	default:
+		a.note(c, t, "done")
+	}
+}
+
+// waitTurn waits for the tasks before this one and says whether it is to run at all.
+func (a *Agent) waitTurn(c *change, t *task, before []*task) bool {
+	wait := append([]*task(nil), before...)
+	for _, list := range [][]int{t.needs, t.after} {
+		for _, i := range list {
+			wait = append(wait, c.tasks[i])
+		}
+	}
+	for _, w := range wait {
+		select {
+		case <-w.done:
+		case <-t.ctx.Done():
+			t.failed, t.err = true, ending(t)
+			return false
+		}
+	}
+	if t.rescue != nil && !c.tasks[*t.rescue].failed {
+		return false
+	}
+	for _, i := range t.needs {
+		if c.tasks[i].failed {
+			t.failed = true // the one that it needs carries the error
+			return false
+		}
+	}
+	if t.ctx.Err() != nil {
+		t.failed, t.err = true, ending(t)
+		return false
+	}
+	return true
+}
+
+// ending is the error of a task that was told to end early.
+func ending(t *task) *api.Error {
+	cause := context.Cause(t.ctx)
+	if errors.Is(cause, errAborted) || errors.Is(cause, errSuperseded) {
+		return &api.Error{Kind: api.KindAborted, Message: fmt.Sprintf("%s: %v", t.summary(), cause)}
+	}
+	return &api.Error{Kind: api.KindUnavailable, Message: fmt.Sprintf("%s: %v", t.summary(), cause)}
+}
+
+// note tells the loop, and through it whoever watches, how far a task is.
+func (a *Agent) note(c *change, t *task, state string) {
+	a.post(func() {
+		c.Tasks[t.index].State = state
+		text := t.summary() + ": " + state
+		if t.err != nil {
+			c.Tasks[t.index].Err = t.err.Message
+			text += ": " + t.err.Message
+		}
+		a.events.add(api.Event{Kind: "change", Change: c.ID, Tier: t.tier, Unit: t.unit, Text: text})
+	})
+}
+
+// run does what the task is for.
+func (a *Agent) run(t *task) *api.Error {
+	if err := a.lock(t.ctx, t.unit); err != nil {
+		return ending(t)
+	}
+	defer a.post(func() { a.unlock(t.unit) })
+	if t.op == opStop {
+		return a.stopUnit(t)
+	}
+	return a.startUnit(t)
+}
+
+// standing is what the loop knows of a unit at one moment.
+type standing struct {
+	unit units.Unit
+	seen UnitStatus
+	verdict
+}
+
+func (a *Agent) standing(ctx context.Context, name string) (standing, error) {
+	return inLoop(ctx, a, func() (standing, error) {
+		return standing{a.unit(name), a.seen[name], a.states[name]}, a.unavailable()
+	})
+}
+
+// startUnit brings a unit up and waits until it is ready. A start that is aborted is undone; one that tierd's own end
+// interrupts goes on without it.
+func (a *Agent) startUnit(t *task) *api.Error {
+	if err := a.settle(t.ctx); err != nil {
+		return a.taskError(t, err)
+	}
+	s, err := a.standing(t.ctx, t.unit)
+	if err != nil {
+		return a.taskError(t, err)
+	}
+	if s.State == api.Ready {
+		return nil
+	}
+	if refused := startable(t, s); refused != nil {
+		return refused
+	}
+	if err := a.launch(t.ctx, s); err != nil && t.ctx.Err() == nil && !errors.Is(err, ErrDisconnected) {
+		// The unit's own end says more than the failed job, when there was one.
+		if v, wrong := a.arrived(t); wrong == nil && v.State == api.Failed {
+			return unitError(t.unit, v)
+		}
+		return a.taskError(t, err)
+	}
+	v, wrong := a.arrived(t)
+	switch {
+	case t.ctx.Err() != nil:
+		return a.undo(t)
+	case wrong != nil:
+		return a.taskError(t, wrong)
+	case v.State == api.Ready:
+		return nil
+	case v.State == api.Stopped:
+		return &api.Error{Kind: api.KindUnit, Message: t.unit + " was stopped while it was starting"}
+	}
+	return unitError(t.unit, v)
+}
+
+// startable refuses what cannot come up, with the reason that is known already.
+func startable(t *task, s standing) *api.Error {
+	switch {
+	case s.unit.Name == "":
+		return &api.Error{Kind: api.KindConfig, Message: t.unit + " is no longer in tiers.toml"}
+	case s.State == api.Blocked && s.unit.Blocked == "" && !s.seen.Masked && s.seen.LoadState != "masked":
+		return nil // it could not be defined before; try again
+	case s.State == api.Blocked:
+		return &api.Error{Kind: api.KindConfig, Class: s.Class, Message: fmt.Sprintf("cannot start %s: %s", t.unit, s.Reason)}
+	}
+	return nil
+}
+
+// launch defines the unit if its definition is not the wanted one, and starts it. It returns when systemd's job ends.
+func (a *Agent) launch(ctx context.Context, s standing) error {
+	if !running(s.seen) {
+		switch {
+		case s.seen.LoadState != "loaded" || s.seen.Hash != s.unit.Hash:
+			if err := a.opts.Systemd.Define(ctx, s.unit); err != nil && !errors.Is(err, ErrRunning) {
+				return err
+			}
+		case s.seen.ActiveState == "failed": // its limit of starts does not hold for one that a person asks for
+			if err := a.opts.Systemd.Reset(ctx, s.unit.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return a.opts.Systemd.Start(ctx, s.unit.Name)
+}
+
+// arrived waits until the unit is neither on its way up nor down, and returns where it came to.
+func (a *Agent) arrived(t *task) (verdict, error) {
+	if err := a.settle(t.ctx); err != nil && !errors.Is(err, ErrDisconnected) {
+		var kind *api.Error
+		if !errors.As(err, &kind) {
+			return verdict{}, err
+		}
+	}
+	var v verdict
+	err := a.await(t.ctx, func() bool {
+		v = a.states[t.unit]
+		return a.systemdErr == nil && v.State != api.Starting && v.State != api.Stopping && v.State != api.Draining
+	})
+	return v, err
+}
+
+// undo stops a unit whose start was aborted.
+func (a *Agent) undo(t *task) *api.Error {
+	if errors.Is(context.Cause(t.ctx), errShutdown) {
+		return ending(t)
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, abortLimit)
+	defer cancel()
+	if err := a.opts.Systemd.Stop(ctx, t.unit); err != nil {
+		return &api.Error{Kind: api.KindUnit, Message: fmt.Sprintf("cannot stop %s, whose start was aborted: %v", t.unit, err)}
+	}
+	if s, err := a.standing(ctx, t.unit); err == nil && s.seen.ActiveState == "failed" {
+		_ = a.opts.Systemd.Reset(ctx, t.unit) // a stop that was asked for leaves no failure behind
+	}
+	_ = a.settle(ctx) // only for those who look next
+	return ending(t)
+}
+
+// stopUnit stops a unit and clears a failure away: one that was asked to stop is stopped.
+func (a *Agent) stopUnit(t *task) *api.Error {
+	// Once begun a stop is not taken back: half of its requests are refused by then.
+	ctx := a.ctx
+	if err := a.settle(ctx); err != nil {
+		return a.taskError(t, err)
+	}
+	s, err := a.standing(ctx, t.unit)
+	if err != nil {
+		return a.taskError(t, err)
+	}
+	if running(s.seen) {
+		if err := a.opts.Systemd.Stop(ctx, t.unit); err != nil && !errors.Is(err, ErrDisconnected) {
+			return a.taskError(t, err)
+		}
+		if _, err := a.arrived(&task{job: t.job, ctx: ctx}); err != nil {
+			return a.taskError(t, err)
+		}
+		if s, err = a.standing(ctx, t.unit); err != nil {
+			return a.taskError(t, err)
+		}
+	}
+	if s.seen.ActiveState == "failed" {
+		if err := a.opts.Systemd.Reset(ctx, t.unit); err != nil {
+			return a.taskError(t, err)
+		}
+		if err := a.settle(ctx); err != nil {
+			return a.taskError(t, err)
+		}
+	}
+	if s.State == api.Ready {
+		return &api.Error{Kind: api.KindUnit, Message: t.unit + " was started again while it was being stopped"}
+	}
+	return nil
+}
+
+// unitError is a unit's end as the error of what asked for its start.
+func unitError(unit string, v verdict) *api.Error {
+	e := &api.Error{Kind: api.KindUnit, Class: v.Class, Message: fmt.Sprintf("%s did not come up: %s", unit, v.Reason),
+		Hint: "tierctl logs, or journalctl -u " + unit}
+	if v.Class == api.ClassRefused {
+		e.Kind, e.Hint = api.KindBudget, "stop another tier first; `tierctl status` shows what they take"
+	}
+	if v.Class == api.ClassConfiguration || v.Class == api.ClassModel {
+		e.Kind = api.KindConfig
+	}
+	return e
+}
+
+// taskError gives an error of systemd's or the loop's its kind.
+func (a *Agent) taskError(t *task, err error) *api.Error {
+	var known *api.Error
+	switch {
+	case errors.As(err, &known):
+		return known
+	case t.ctx.Err() != nil && t.op == opStart:
+		return a.undo(t)
+	case errors.Is(err, ErrDisconnected):
+		return &api.Error{Kind: api.KindUnavailable, Message: fmt.Sprintf("cannot %s: %v", t.summary(), err)}
+	}
+	return &api.Error{Kind: api.KindUnit, Message: fmt.Sprintf("cannot %s: %v", t.summary(), err)}
+}
