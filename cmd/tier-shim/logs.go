@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"time"
 )
 
 // lineLimit bounds what is kept of one line. A longer one is still passed on whole; its rest is only not looked at.
@@ -53,4 +54,28 @@ func (t *logTap) flush() {
 		t.line(t.held[:t.n])
 	}
 	t.n = 0
+}
+
+// drained waits for the log readers, but not for ever: a process that left the engine's group may hold the pipe open.
+type drained struct{ readers []chan struct{} }
+
+func (d *drained) read(tap *logTap, pipe *os.File) {
+	done := make(chan struct{})
+	d.readers = append(d.readers, done)
+	go func() {
+		defer close(done)
+		tap.copyFrom(pipe)
+	}()
+}
+
+// Wait returns when everything has been passed on, or after half a second.
+func (d *drained) Wait() {
+	bound := time.After(500 * time.Millisecond)
+	for _, done := range d.readers {
+		select {
+		case <-done:
+		case <-bound:
+			return
+		}
+	}
 }

@@ -52,7 +52,6 @@ func parseOptions(args []string) (options, error) {
 	flags.StringVar(&o.admit, "admit", "/run/tierd/admit.sock", "tierd's admission socket")
 	flags.Uint64Var(&o.memory, "memory", 0, "bytes that the tier takes when it is loaded")
 	flags.DurationVar(&o.drain, "drain", 30*time.Second, "longest wait for requests in flight at a stop")
-	flags.DurationVar(&o.loadTimeout, "load-timeout", 20*time.Minute, "longest time without progress before readiness")
 	if o.mode == "run" {
 		o.runFlags(flags)
 	} else {
@@ -68,6 +67,7 @@ func parseOptions(args []string) (options, error) {
 func (o *options) runFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.engine, "engine", "", "vllm or llama")
 	flags.StringVar(&o.served, "served", "", "name that /v1/models must list")
+	flags.DurationVar(&o.loadTimeout, "load-timeout", 20*time.Minute, "longest time without progress before readiness")
 	flags.DurationVar(&o.stallTimeout, "stall-timeout", 5*time.Minute, "longest time with requests in flight and no token")
 	flags.Uint64Var(&o.progressBytes, "progress-bytes", 0, "size of the model on disk")
 	flags.Func("prefer", "'--flag value|--other|': append the first that the engine knows", func(text string) error {
@@ -88,6 +88,7 @@ func (o *options) remoteFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.url, "url", "", "base URL of the server")
 	flags.StringVar(&o.model, "model", "", "model name to ask the server for")
 	flags.StringVar(&o.key, "key", "", "credential that holds the key")
+	flags.DurationVar(&o.loadTimeout, "load-timeout", 5*time.Minute, "longest wait for the server's first answer")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "longest wait for the head of an answer")
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -157,4 +158,22 @@ func (p *prober) ready(ctx context.Context) error {
 		return err
 	}
 	return p.completes(ctx)
+}
+
+// latest holds the last error of a goroutine for another.
+type latest struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (l *latest) set(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
+func (l *latest) get() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
 }

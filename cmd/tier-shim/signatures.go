@@ -48,6 +48,7 @@ var signatures = []signature{
 	{class: classBudget, needle: "failed to allocate CPU buffer of size",
 		match:    regexp.MustCompile(`CPU buffer of size (\d+)`),
 		sentence: "Out of memory: a buffer of $1 bytes does not fit"},
+	{class: classBudget, needle: "unable to allocate", sentence: "Out of memory: $0"},
 	{class: classBudget, needle: "std::bad_alloc", sentence: "Out of memory: $0"},
 	{class: classBudget, needle: "Cannot allocate memory", sentence: "Out of memory: $0"},
 
@@ -76,6 +77,7 @@ var signatures = []signature{
 	{class: classConfiguration, needle: "torch._scaled_mm requires", sentence: "This GPU cannot run the model's FP8 format: $0"},
 	{class: classConfiguration, needle: "Value error, ", match: regexp.MustCompile(`Value error, (.*?)(?: \[type=.*)?$`), sentence: "The engine refused its configuration: $1"},
 	{class: classConfiguration, needle: "ModuleNotFoundError:", sentence: "The engine's installation is incomplete: $0"},
+	{class: classConfiguration, needle: "cannot open shared object file", sentence: "A library that the engine needs is not installed: $0", weak: true},
 	{class: classConfiguration, needle: "PackageNotFoundError:", sentence: "The engine's installation is incomplete: $0"},
 
 	{class: classEngineDied, needle: "Error in memory profiling.", sentence: "Another process freed GPU memory while the engine measured it; a second try may do"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -127,13 +126,21 @@ func (r *running) untilReady(stop context.Context) *end {
 			if r.opts.engine == "llama" {
 				r.load.bytesRead(loadedBytes(r.engine.pid))
 			}
-			r.status(r.load.words())
+			r.status(r.loadWords())
 			if time.Since(extended) >= extendEvery {
 				r.note.extend(extendBy)
 				extended = time.Now()
 			}
 		}
 	}
+}
+
+// loadWords is the status of a load. vLLM's main process ends up to half a minute after its engine told why it failed.
+func (r *running) loadWords() string {
+	if found, _ := r.seen.last(); found != nil && !found.weak {
+		return "Failing: " + found.sentence
+	}
+	return r.load.words()
 }
 
 func (r *running) neverReady(quiet time.Duration, trouble error) *end {
@@ -200,48 +207,6 @@ func seconds(d time.Duration) string {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return elapsed(d)
-}
-
-// latest holds the last error of a goroutine for another.
-type latest struct {
-	mu  sync.Mutex
-	err error
-}
-
-func (l *latest) set(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.err = err
-}
-
-func (l *latest) get() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
-}
-
-// drained waits for the log readers, but not for ever: a process that left the engine's group may hold the pipe open.
-type drained struct{ readers []chan struct{} }
-
-func (d *drained) read(tap *logTap, pipe *os.File) {
-	done := make(chan struct{})
-	d.readers = append(d.readers, done)
-	go func() {
-		defer close(done)
-		tap.copyFrom(pipe)
-	}()
-}
-
-// Wait returns when everything has been passed on, or after half a second.
-func (d *drained) Wait() {
-	bound := time.After(500 * time.Millisecond)
-	for _, done := range d.readers {
-		select {
-		case <-done:
-		case <-bound:
-			return
-		}
-	}
 }
 
 func capital(text string) string {
