@@ -53,7 +53,8 @@ func Boot(ctx context.Context, layers ...string) (*Bed, error) {
 			return nil, err
 		}
 	}
-	b.client = &http.Client{Transport: &http.Transport{DialContext: b.dial}}
+	// Each request on a connection of its own: a connection that a restart closed must not fail the request after it.
+	b.client = &http.Client{Transport: &http.Transport{DialContext: b.dial, DisableKeepAlives: true}}
 	if err := b.boot(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
