@@ -120,7 +120,9 @@ var settings = []setting{
 	{name: "ProtectClock", value: always(true)},
 	{name: "ProtectHostname", value: always(true)},
 	{name: "ProtectProc", value: always("invisible")}, // ProcSubset stays: engines read /proc/meminfo and /proc/cpuinfo
-	{name: "RestrictNamespaces", value: always(uint64(0))},
+	// Not 0, which would allow none: systemd 262 keeps that as an empty setting, and after the next daemon-reload it allows
+	// all. A UTS namespace is the host's name, and needs a privilege that nothing here has.
+	{name: "RestrictNamespaces", value: always(uint64(cloneNewUTS))},
 	{name: "RestrictRealtime", value: always(true)},
 	{name: "RestrictSUIDSGID", value: always(true)},
 	{name: "LockPersonality", value: always(true)},
@@ -179,6 +181,8 @@ func byKind[T any](s *spec, vllm, llama, remote T) T {
 }
 
 func usec(d time.Duration) uint64 { return uint64(d.Microseconds()) }
+
+const cloneNewUTS = 0x04000000
 
 // oomScore lets the kernel take tiers before the desktop, and the tier with the lowest priority first.
 func oomScore(priority int) int32 { return int32(900 - 6*priority) }

@@ -97,11 +97,8 @@ func renderUint(name string, v uint64) string {
 	switch {
 	case name == "CapabilityBoundingSet" || name == "AmbientCapabilities":
 		return "" // tierd gives none
-	case name == "RestrictNamespaces":
-		if v == 0 { // the mask of those allowed
-			return "yes"
-		}
-		return "no"
+	case name == "RestrictNamespaces" && v == cloneNewUTS: // the mask of those allowed
+		return "uts"
 	case v == Infinity:
 		return "infinity"
 	case strings.HasSuffix(name, "USec"):
