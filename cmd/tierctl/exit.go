@@ -49,6 +49,8 @@ var kindStatus = map[api.ErrorKind]int{
 	api.KindAborted:     exitFailed,
 	api.KindUnavailable: exitUnreachable,
 	api.KindInternal:    exitFailed,
+	api.KindMethod:      exitFailed, // tierctl sends neither, unless it is of another version than tierd
+	api.KindTooLarge:    exitFailed,
 }
 
 // kindHint is the remedy for errors that arrive without one.

@@ -126,3 +126,11 @@ func count(n int, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// warning marks a line as one; faults of tiers.toml carry the word behind their line number already.
+func warning(text string) string {
+	if strings.Contains(text, "warning: ") {
+		return text
+	}
+	return "warning: " + text
+}

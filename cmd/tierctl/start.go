@@ -6,9 +6,9 @@ func (a *app) startCommand() *cobra.Command {
 	return a.waits(&cobra.Command{
 		Use:   "start TIER...",
 		Short: "Start tiers",
-		Long: `Start tiers in the variant that was up last, else in their default one, and wait until
-each answers. A tier that is ready stays as it is. What does not fit in memory is
-refused, with the sum. The same as systemctl start tier-NAME, with progress.`,
+		Long: `Start tiers in their default variants and wait until each answers. A tier that is up
+already stays as it is, whatever its variant. What does not fit in memory is refused,
+with the sum. The same as systemctl start tier-NAME, with progress.`,
 		Example: `  tierctl start coder
   tierctl start reviewer utility --no-wait`,
 		Args:              takes(1, -1),

@@ -166,7 +166,7 @@ func (a *app) printDaemon(s api.Status) {
 		fmt.Fprintln(a.stdout)
 	}
 	for _, w := range s.Warnings {
-		fmt.Fprintf(a.stdout, "warning: %s\n", w)
+		fmt.Fprintln(a.stdout, warning(w))
 	}
 	if s.Gateway == "absent" {
 		fmt.Fprintf(a.stdout, "\nThe gateway is not connected, so ports may be closed (systemctl status tier-gateway).\n")

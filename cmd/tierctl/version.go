@@ -21,7 +21,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Show the versions of tierctl and of tierd",
-		Long:    "Show the version of tierctl, and that of the running tierd when it answers. They differ for\nas long as an upgrade has not restarted tierd.",
+		Long:    "Show the version of tierctl, and that of the running tierd when it answers. They\ndiffer for as long as an upgrade has not restarted tierd.",
 		Example: `  tierctl version`,
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -152,7 +152,11 @@ func (a *app) printEnds(changes []api.Change, many bool) error {
 		return a.writeOneOrAll(toAny(changes), many)
 	}
 	for _, ch := range changes {
-		if ch.State == "done" {
+		switch {
+		case ch.State != "done":
+		case len(ch.Tasks) == 0:
+			fmt.Fprintf(a.stdout, "%s: nothing to do\n", ch.Summary)
+		default:
 			fmt.Fprintf(a.stdout, "%s: done in %s\n", ch.Summary, formatAge(ch.Finished.Sub(ch.Started)))
 		}
 	}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestFormatBytes(t *testing.T) {
+	tests := map[uint64]string{
+		0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 1536: "1.5 KiB",
+		1<<20 - 1: "1.0 MiB", // never "1024.0 KiB"
+		1 << 20:   "1.0 MiB", 512 << 20: "512.0 MiB", 1 << 30: "1.0 GiB",
+		85 << 29: "42.5 GiB", 128 << 30: "128.0 GiB", 1 << 40: "1.0 TiB", 1<<64 - 1: "16.0 EiB",
+	}
+	for n, want := range tests {
+		if got := formatBytes(n); got != want {
+			t.Errorf("formatBytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestFormatAge(t *testing.T) {
+	tests := map[time.Duration]string{
+		-time.Second: "0s", // clocks may differ
+		0:            "0s", 999 * time.Millisecond: "0s", 59 * time.Second: "59s",
+		time.Minute: "1m 0s", 3599 * time.Second: "59m 59s", time.Hour: "1h 0m",
+		125 * time.Minute: "2h 5m", 24 * time.Hour: "1d 0h", 100 * time.Hour: "4d 4h",
+	}
+	for d, want := range tests {
+		if got := formatAge(d); got != want {
+			t.Errorf("formatAge(%s) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestShorten(t *testing.T) {
+	tests := []struct {
+		rule  string
+		text  string
+		width int
+		want  string
+	}{
+		{"what fits stays", "model", 5, "model"},
+		{"what does not ends in an ellipsis", "model.gguf", 5, "mode…"},
+		{"no width is no limit", "model.gguf", 0, "model.gguf"},
+		{"letters are counted, not bytes", "größe", 5, "größe"},
+		{"one column is the ellipsis alone", "model", 1, "…"},
+	}
+	for _, tt := range tests {
+		if got := shorten(tt.text, tt.width); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.rule, got, tt.want)
+		}
+	}
+}
+
+func TestTableIgnoresColoursForWidths(t *testing.T) {
+	var plain, coloured strings.Builder
+	rows := func(paint string) []row {
+		return []row{
+			{cells: []cell{{text: "a"}, {text: "ready", paint: paint}, {text: "x"}}, notes: []string{"why"}},
+			{cells: []cell{{text: "bbb"}, {text: "starting", paint: paint}, {text: ""}}},
+		}
+	}
+	writeTable(&plain, []string{"T", "STATE", "M"}, rows(""))
+	writeTable(&coloured, []string{"T", "STATE", "M"}, rows(green))
+	want := "T    STATE     M\na    ready     x\n     why\nbbb  starting\n"
+	if plain.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", plain.String(), want)
+	}
+	if got := strings.NewReplacer(green, "", reset, "").Replace(coloured.String()); got != want {
+		t.Errorf("with colours, got\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"orch", "coder", "reviewer", "utility"}
+	tests := map[string]string{
+		"codr": "coder", "cdoer": "coder", "Coder": "coder", "reviwer": "reviewer",
+		"orc": "orch", "utilty": "utility", "nothing-like-it": "", "": "",
+	}
+	for name, want := range tests {
+		if got := nearest(name, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestEditsIsADistance(t *testing.T) {
+	word := rapid.StringMatching(`[a-c]{0,6}`)
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, c := word.Draw(t, "a"), word.Draw(t, "b"), word.Draw(t, "c")
+		if (edits(a, b) == 0) != (a == b) {
+			t.Fatalf("edits(%q, %q) = %d", a, b, edits(a, b))
+		}
+		if edits(a, b) != edits(b, a) {
+			t.Fatalf("edits(%q, %q) depends on the order", a, b)
+		}
+		if edits(a, c) > edits(a, b)+edits(b, c) {
+			t.Fatalf("the way from %q to %q is longer than over %q", a, c, b)
+		}
+	})
+}
