@@ -51,6 +51,7 @@ type Agent struct {
 	configErr  string
 	warnings   []string
 	reloading  bool
+	planned    string // systemd's version that the plan was made for
 
 	seen         map[string]UnitStatus
 	states       map[string]verdict
@@ -115,8 +116,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
 
-	a.observe(true)
-	a.readConfig(nil)
+	a.observe(true) // the configuration is read after it: what a unit may have depends on systemd's version
 	for {
 		select {
 		case <-ctx.Done():

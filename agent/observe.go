@@ -72,6 +72,9 @@ func (a *Agent) learn(number uint64, list []UnitStatus, err error) {
 		a.settleAdmissions(number)
 		a.derive()
 	}
+	if !a.reloading && (!a.configured || a.planned != a.opts.Systemd.Version()) {
+		a.readConfig(nil)
+	}
 	close(a.learned)
 	a.learned = make(chan struct{})
 	if a.again {

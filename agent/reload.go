@@ -64,6 +64,7 @@ func faultError(faults []units.Fault) *api.Error {
 // readConfig reads tiers.toml beside the loop and swaps the plan when it can be used. done, if any, is told in the loop.
 func (a *Agent) readConfig(done func(reading, api.ConfigResult)) {
 	a.reloading = true
+	a.planned = a.opts.Systemd.Version()
 	a.spawn(func(ctx context.Context) {
 		r := readPlan(ctx, a.opts.ConfigPath, a.opts.Host)
 		a.post(func() {

@@ -1,0 +1,208 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"github.com/tierd/tierd/units"
+)
+
+// definingDir holds one file for each unit that is being defined. It is per unit, so that a start of another one, by
+// whomever, is not swallowed.
+const definingDir = "run/tierd/defining"
+
+// Names of D-Bus errors that mean something here.
+const (
+	errNoSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
+	errUnitExists = "org.freedesktop.systemd1.UnitExists"
+)
+
+// property is a(sv) as StartTransientUnit takes it.
+type property struct {
+	Name  string
+	Value dbus.Variant
+}
+
+// aux is a(sa(sv)): further units of the same call, of which there are none.
+type aux struct {
+	Name       string
+	Properties []property
+}
+
+// condition is one entry of Conditions: a(sbbs).
+type condition struct {
+	Type    string
+	Trigger bool
+	Negate  bool
+	Param   string
+}
+
+// transient is what is sent for a unit: its own properties, the reference that keeps it loaded, and the condition that
+// keeps it from running while it is defined.
+func transient(u units.Unit) []property {
+	list := make([]property, 0, len(u.Properties)+2)
+	for _, p := range u.Properties {
+		list = append(list, property{p.Name, dbus.MakeVariant(p.Value)})
+	}
+	return append(list,
+		property{"AddRef", dbus.MakeVariant(true)},
+		property{"Conditions", dbus.MakeVariant([]condition{{"ConditionPathExists", false, true, "/" + filepath.Join(definingDir, u.Name)}})})
+}
+
+// Define loads a unit without starting it. StartTransientUnit knows no other way than to start it, so a condition is unmet
+// just then: the job ends well and the unit is loaded, inactive, and starts by whatever tool from then on. The mode is
+// ignore-dependencies, because a start, even one whose condition fails, first stops what the unit conflicts with: to
+// define a variant would stop the one that serves.
+func (b *Bus) Define(ctx context.Context, u units.Unit) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	if b.masked(u.Name) {
+		return errors.New(maskedReason(u.Name))
+	}
+	if err := s.watch(ctx, u.Name); err != nil {
+		return err
+	}
+	if err := s.forget(ctx, u.Name); err != nil {
+		return err
+	}
+	unblock, err := b.block(u.Name)
+	if err != nil {
+		return err
+	}
+	defer unblock()
+	path, err := s.startTransient(ctx, u)
+	if err != nil {
+		return fmt.Errorf("systemd does not take it: %w", s.explain(ctx, u.Name, err))
+	}
+	s.hold(u.Name, true)
+	result, err := s.job(ctx, path)
+	if err == nil && result != "done" {
+		err = fmt.Errorf("systemd's job to load it ended: %s", result)
+	}
+	return err
+}
+
+// block makes the file that the unit's condition looks at.
+func (b *Bus) block(name string) (func(), error) {
+	file := filepath.Join(b.root, definingDir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := os.Remove(file); err != nil {
+			b.log.Error("a unit cannot start while this file is there", "unit", name, "err", err)
+		}
+	}, nil
+}
+
+// startTransient sends the definition. A unit that was just forgotten is dropped from a queue of the manager's, so that
+// "it exists" may pass by itself.
+func (s *session) startTransient(ctx context.Context, u units.Unit) (dbus.ObjectPath, error) {
+	var path dbus.ObjectPath
+	for try := 0; ; try++ {
+		err := s.call(ctx, "StartTransientUnit", []any{u.Name, "ignore-dependencies", transient(u), []aux{}}, &path)
+		if err == nil || !isDBus(err, errUnitExists) || try == 5 {
+			return path, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// forget makes the manager drop an earlier definition that does not run.
+func (s *session) forget(ctx context.Context, name string) error {
+	var path dbus.ObjectPath
+	err := s.call(ctx, "GetUnit", []any{name}, &path)
+	if isDBus(err, errNoSuchUnit) {
+		s.hold(name, false)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	status, err := s.read(ctx, name)
+	if err != nil {
+		return err
+	}
+	if running(status) {
+		return ErrRunning
+	}
+	return s.drop(ctx, name)
+}
+
+// drop clears a failure and gives the reference back.
+func (s *session) drop(ctx context.Context, name string) error {
+	if err := s.reset(ctx, name); err != nil {
+		return err
+	}
+	if !s.holds(name) {
+		return nil
+	}
+	err := s.call(ctx, "UnrefUnit", []any{name})
+	if err != nil && !isDBus(err, errNoSuchUnit) {
+		return fmt.Errorf("cannot give the reference to %s back: %w", name, err)
+	}
+	s.hold(name, false)
+	return nil
+}
+
+func (s *session) reset(ctx context.Context, name string) error {
+	err := s.call(ctx, "ResetFailedUnit", []any{name})
+	if err != nil && !isDBus(err, errNoSuchUnit) {
+		return fmt.Errorf("cannot reset %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *session) hold(name string, held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if held {
+		s.held[name] = true
+	} else {
+		delete(s.held, name)
+	}
+	s.dirty[name] = true
+}
+
+func (s *session) holds(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[name]
+}
+
+// explain turns "the unit exists" into why.
+func (s *session) explain(ctx context.Context, name string, err error) error {
+	if !isDBus(err, errUnitExists) {
+		return err
+	}
+	status, readErr := s.read(ctx, name)
+	switch {
+	case readErr != nil:
+		return err
+	case status.LoadState == "masked":
+		return errors.New(maskedReason(name))
+	case status.FragmentPath != "":
+		return fmt.Errorf("%s defines a unit of that name; to change a tier use drop-ins (systemctl edit %s)", status.FragmentPath, name)
+	}
+	return err
+}
+
+func isDBus(err error, name string) bool {
+	var e dbus.Error
+	return errors.As(err, &e) && e.Name == name
+}

@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Adopt takes a reference to a unit that is loaded.
+func (b *Bus) Adopt(ctx context.Context, name string) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.watch(ctx, name); err != nil {
+		return err
+	}
+	if s.holds(name) {
+		return nil
+	}
+	if err := s.call(ctx, "RefUnit", []any{name}); err != nil {
+		return fmt.Errorf("cannot take a reference to %s: %w", name, err)
+	}
+	s.hold(name, true)
+	return nil
+}
+
+// Release gives the reference back and forgets a failure.
+func (b *Bus) Release(ctx context.Context, name string) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	return s.drop(ctx, name)
+}
+
+// Reset forgets a failure and the count of starts with it.
+func (b *Bus) Reset(ctx context.Context, name string) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	return s.reset(ctx, name)
+}
+
+// Start starts a loaded unit and waits for the job.
+func (b *Bus) Start(ctx context.Context, name string) error {
+	return b.runJob(ctx, "StartUnit", "start", name)
+}
+
+// Stop stops a unit and waits for the job. A unit that is not loaded is stopped already.
+func (b *Bus) Stop(ctx context.Context, name string) error {
+	err := b.runJob(ctx, "StopUnit", "stop", name)
+	if isDBus(err, errNoSuchUnit) {
+		return nil
+	}
+	return err
+}
+
+func (b *Bus) runJob(ctx context.Context, method, what, name string) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.watch(ctx, name); err != nil {
+		return err
+	}
+	var path dbus.ObjectPath
+	if err := s.call(ctx, method, []any{name, "replace"}, &path); err != nil {
+		return err
+	}
+	result, err := s.job(ctx, path)
+	if err != nil {
+		return err
+	}
+	if result != "done" {
+		return fmt.Errorf("systemd's job to %s %s ended: %s", what, name, result)
+	}
+	return nil
+}
