@@ -105,7 +105,6 @@ func (g *Gateway) apply(t api.Table) {
 	v := newView(t)
 	g.view.Store(v)
 	g.pool.apply(t.Routes)
-	g.kick()
 }
 
 // report is what tierd is to know now.

@@ -32,22 +32,37 @@ const idleGrace = 30 * time.Second
 // SpawnFunc starts a fresh process of this program with descriptors from 3 on, and with env added to the environment.
 type SpawnFunc func(fds []int, env string) (pid int, err error)
 
-// successor is the process that has taken over.
+// successor is the process that takes over.
 type successor struct {
 	pid  int
-	load *os.File
+	pipe *os.File
 	last string
 }
 
-// tell writes what this process still serves, when it is not what was written last.
-func (s *successor) tell(load map[string]int) error {
-	line, err := json.Marshal(load)
+// news is a line from a predecessor to its successor.
+type news struct {
+	Main bool           `json:"main"` // the successor is now the unit's main process
+	Load map[string]int `json:"load"` // requests that the predecessor serves, by unit
+}
+
+// tell writes the news, when they are not what was written last.
+func (s *successor) tell(n news) error {
+	line, err := json.Marshal(n)
 	if err != nil || string(line) == s.last {
 		return err
 	}
 	s.last = string(line)
-	_, err = s.load.Write(append(line, '\n'))
+	_, err = s.pipe.Write(append(line, '\n'))
 	return err
+}
+
+// promote makes the successor the unit's main process. The service manager must have read it before a word of the
+// successor's can reach it, and before this process ends.
+func (g *Gateway) promote(s *successor) {
+	err := g.cfg.Notify.Send(fmt.Sprintf("MAINPID=%d\nREADY=1", s.pid))
+	if err = errors.Join(err, g.cfg.Notify.Barrier(barrierLimit)); err != nil {
+		g.log.Warn("cannot name the successor as the main process", "successor", s.pid, "err", err)
+	}
 }
 
 // handOver starts a successor with every listener and the table, and waits until it serves. While both run both
@@ -65,8 +80,8 @@ func (g *Gateway) handOver() (*successor, error) {
 		unix.Close(ready[1])
 		return nil, fmt.Errorf("cannot make a pipe to the successor: %w", err)
 	}
-	next := &successor{load: os.NewFile(uintptr(load[1]), elderName)}
-	_ = next.tell(g.pool.load()) // a new pipe has room for one line
+	next := &successor{pipe: os.NewFile(uintptr(load[1]), elderName)}
+	_ = next.tell(news{Load: g.pool.load()}) // a new pipe has room for one line
 	names := []string{readyName, elderName, tableName}
 	fds := []int{ready[1], load[0], g.memory.fd}
 	var err error
@@ -76,12 +91,10 @@ func (g *Gateway) handOver() (*successor, error) {
 	if err == nil {
 		if err = awaitReady(ready[0], successorLimit); err != nil {
 			_ = syscall.Kill(next.pid, syscall.SIGKILL)
-			// It may have become the main process by then.
-			_ = g.cfg.Notify.Send(fmt.Sprintf("MAINPID=%d", os.Getpid()))
 		}
 	}
 	if err != nil {
-		next.load.Close()
+		next.pipe.Close()
 		return nil, err
 	}
 	return next, nil
@@ -149,14 +162,14 @@ func sayReady(fd int) error {
 // retire serves what is in flight to its end while the successor accepts. It goes on to hear of tables, since a tier
 // that has to go must be let go by both, and it tells the successor what it still serves.
 func (g *Gateway) retire(ctx context.Context, tables <-chan api.Table, s *successor) error {
-	defer s.load.Close()
+	defer s.pipe.Close()
 	g.retiring.Store(true)
 	g.pool.setHeir()
 	g.ports.close()
 	done := make(chan struct{})
 	go func() { g.outlast(ctx); close(done) }()
 	for {
-		if err := s.tell(g.pool.load()); err != nil {
+		if err := s.tell(news{Main: true, Load: g.pool.load()}); err != nil {
 			g.log.Debug("cannot tell the successor what is in flight", "err", err)
 		}
 		select {
@@ -190,17 +203,22 @@ func (g *Gateway) outlast(ctx context.Context) {
 
 // followElder hears from the predecessor what it still serves, until it has ended: a unit is not free before. The
 // first line was written before this process was started.
-func (g *Gateway) followElder(fd int) {
+func (g *Gateway) followElder(fd int, promoted chan<- struct{}) {
 	f := os.NewFile(uintptr(fd), elderName)
 	lines := bufio.NewScanner(f)
+	main := false
 	next := func() bool {
-		load := map[string]int{}
-		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &load) != nil {
+		var n news
+		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &n) != nil {
 			f.Close()
 			g.pool.setElder(nil)
 			return false
 		}
-		g.pool.setElder(load)
+		g.pool.setElder(n.Load)
+		if n.Main && !main {
+			main = true
+			promoted <- struct{}{}
+		}
 		return true
 	}
 	if next() {

@@ -149,12 +149,23 @@ func (l *listeners) listen(host string, port int) error {
 		return fmt.Errorf("cannot listen on port %d: %w", port, err)
 	}
 	tcp := any.(*net.TCPListener)
+	l.log.Info("listening", "address", tcp.Addr().String())
+	l.start(port, tcp)
+	l.keepOne(port, tcp)
+	return nil
+}
+
+// keep puts every listener into the fd store. What is there already, the service manager knows to be the same.
+func (l *listeners) keep() {
+	for port, tcp := range l.open {
+		l.keepOne(port, tcp)
+	}
+}
+
+func (l *listeners) keepOne(port int, tcp *net.TCPListener) {
 	if err := withFD(tcp, func(fd int) error { return l.store.keep(storeName(port), fd) }); err != nil {
 		l.log.Warn("a listener will not outlive this process", "port", port, "err", err)
 	}
-	l.log.Info("listening", "address", tcp.Addr().String())
-	l.start(port, tcp)
-	return nil
 }
 
 func (l *listeners) start(port int, tcp *net.TCPListener) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,11 +17,18 @@ import (
 // a connected datagram socket.
 type Notifier struct {
 	Address string // $NOTIFY_SOCKET; a leading @ is an abstract socket
+
+	muted atomic.Bool
 }
+
+// mute drops every message: a successor is not heard (NotifyAccess=main) before its predecessor has named it.
+func (n *Notifier) mute(on bool) { n.muted.Store(on) }
+
+func (n *Notifier) silent() bool { return n.Address == "" || n.muted.Load() }
 
 // Send sends one message, which may carry descriptors.
 func (n *Notifier) Send(message string, fds ...int) error {
-	if n.Address == "" {
+	if n.silent() {
 		return nil
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -41,7 +49,7 @@ func (n *Notifier) Send(message string, fds ...int) error {
 
 // Barrier waits until the manager has read everything that was sent before: it closes the pipe's end that it gets.
 func (n *Notifier) Barrier(limit time.Duration) error {
-	if n.Address == "" {
+	if n.silent() {
 		return nil
 	}
 	var pipe [2]int

@@ -25,8 +25,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 	control, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	if elder != 0 {
-		g.followElder(elder)
+	promoted := make(chan struct{}, 1)
+	if in.Handover {
+		g.cfg.Notify.mute(true)
+		g.followElder(elder, promoted)
 	}
 	tables := make(chan api.Table)
 	go g.watch(control, tables)
@@ -47,7 +49,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	if err := g.announce(in.Handover, ready); err != nil {
+	if in.Handover {
+		if err := sayReady(ready); err != nil {
+			return err
+		}
+	} else if err := g.cfg.Notify.Send("READY=1"); err != nil {
 		return err
 	}
 	var watchdog <-chan time.Time
@@ -63,10 +69,17 @@ func (g *Gateway) Run(ctx context.Context) error {
 			g.remember(table)
 		case <-retry.C:
 			g.follow(g.view.Load().table, retry)
+		case <-promoted:
+			g.cfg.Notify.mute(false)
+			g.ports.keep()
+			g.sayStatus()
 		case <-watchdog:
 			_ = g.cfg.Notify.Send("WATCHDOG=1")
 		case answer := <-g.cfg.Reload:
 			successor, err := g.handOver()
+			if err == nil {
+				g.promote(successor)
+			}
 			answer <- err
 			if err != nil {
 				g.log.Error("cannot hand over; this process goes on", "err", err)
@@ -111,34 +124,28 @@ func (g *Gateway) follow(t api.Table, retry *time.Timer) {
 		retry.Reset(again)
 	}
 	g.kick()
+	g.sayStatus()
+}
+
+// sayStatus sets the line that `systemctl status` shows.
+func (g *Gateway) sayStatus() {
+	v := g.view.Load()
+	if v == nil {
+		return
+	}
 	ready := 0
-	for _, r := range t.Routes {
+	for _, r := range v.table.Routes {
 		if r.State == api.Ready {
 			ready++
 		}
 	}
-	_ = g.cfg.Notify.Send(fmt.Sprintf("STATUS=Forwarding to %d ready of %d tiers", ready, len(t.Routes)))
+	_ = g.cfg.Notify.Send(fmt.Sprintf("STATUS=Forwarding to %d ready of %d tiers", ready, len(v.table.Routes)))
 }
 
 func (g *Gateway) remember(t api.Table) {
 	if err := g.memory.save(t); err != nil {
 		g.log.Warn("a restart will not know the tiers before tierd tells them", "err", err)
 	}
-}
-
-// announce tells the service manager, and the predecessor if there is one, that this process serves.
-func (g *Gateway) announce(handover bool, ready int) error {
-	if !handover {
-		return g.cfg.Notify.Send("READY=1")
-	}
-	if err := g.cfg.Notify.Send(fmt.Sprintf("MAINPID=%d\nREADY=1", os.Getpid())); err != nil {
-		return err
-	}
-	// The manager must know its new main process before the old one tells that the reload is done, and before it ends.
-	if err := g.cfg.Notify.Barrier(barrierLimit); err != nil {
-		return err
-	}
-	return sayReady(ready)
 }
 
 // finish gives what is in flight its time, and cuts the rest. The listeners were closed here and stay in the fd store.
