@@ -98,12 +98,3 @@ func parseDecimal(s string) (float64, error) {
 	}
 	return strconv.ParseFloat(s, 64)
 }
-
-// quote is a value as faults show it: bounded, whatever the file holds.
-func quote(s string) string {
-	const most = 60
-	if r := []rune(s); len(r) > most {
-		s = string(r[:most]) + "..."
-	}
-	return strconv.Quote(s)
-}

@@ -1,6 +1,7 @@
 package units
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
 	"path"
@@ -99,7 +100,6 @@ func value(n *int) int {
 
 // onlyFor names the kinds of engine that a key has a meaning for; the others take every key that is not listed.
 var onlyFor = map[string][]string{
-	"context":         {KindVLLM, KindLlama, KindRemote},
 	"parallel":        {KindVLLM, KindLlama},
 	"threads":         {KindVLLM, KindLlama},
 	"gpu_layers":      {KindLlama},
@@ -119,9 +119,9 @@ var onlyFor = map[string][]string{
 
 // foreign finds keys that would silently do nothing with this kind of engine.
 func (k variantCheck) foreign() {
-	for key, for_ := range onlyFor {
-		if k.written(key) && !slices.Contains(for_, k.e.Kind) {
-			k.add(key, "%s of %s means nothing to a %s engine; it is for %s", key, k.name(), k.e.Kind, strings.Join(for_, " and "))
+	for _, key := range slices.Sorted(maps.Keys(onlyFor)) {
+		if takers := onlyFor[key]; k.written(key) && !slices.Contains(takers, k.e.Kind) {
+			k.add(key, "%s of %s means nothing to a %s engine; it is for %s", key, k.name(), k.e.Kind, strings.Join(takers, " and "))
 		}
 	}
 }

@@ -69,11 +69,11 @@ func MakePlan(c *Config, h Host) (*Plan, []Fault) {
 	fs := &faults{file: c.File}
 	p := &Plan{Config: c}
 	for _, t := range c.Tiers {
-		for i, v := range t.Variants {
+		for i := range t.Variants {
 			p.Units = append(p.Units, makeUnit(c, h, fs, t, i))
-			c.checkBudget(h, fs, t, v)
 		}
 	}
+	c.checkSize(fs, h)
 	list := fs.list()
 	if slices.ContainsFunc(list, func(f Fault) bool { return !f.Warning }) {
 		return nil, list
@@ -138,20 +138,6 @@ func (s *spec) block(fs *faults, key, class, sentence string) {
 		s.unit.Blocked, s.unit.BlockClass = sentence, class
 	}
 	fs.warn(s.config.line("tier", s.tier.Name, "variant", s.variant.Name, key), s.tier.Name, "%s cannot start: %s", s.unit.Name, sentence)
-}
-
-// checkBudget finds a variant that this host could not hold even alone.
-func (c *Config) checkBudget(h Host, fs *faults, t Tier, v Variant) {
-	if h.MemTotal == 0 || v.Memory+c.Host.Reserve <= h.MemTotal {
-		return
-	}
-	at := c.line("tier", t.Name, "variant", v.Name, "memory")
-	room := Bytes(0)
-	if h.MemTotal > c.Host.Reserve {
-		room = h.MemTotal - c.Host.Reserve
-	}
-	fs.warn(at, t.Name, "%s/%s can never start: memory %s and the reserve of %s are more than the %s of this host; at most %s can be given to tiers",
-		t.Name, v.Name, v.Memory, c.Host.Reserve, h.MemTotal, room)
 }
 
 // line is where the deepest known part of a key path stands.

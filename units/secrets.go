@@ -2,6 +2,7 @@ package units
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -54,7 +55,8 @@ var envForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // checkEnv checks the variables of the table at that path. A secret's value is never repeated.
 func (c *Config) checkEnv(fs *faults, tier string, env map[string]string, table ...string) {
 	where := in(table)
-	for name, value := range env {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		value := env[name]
 		at := c.line(slices.Concat(table, []string{"env", name})...)
 		switch {
 		case !envForm.MatchString(name):
