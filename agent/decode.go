@@ -20,6 +20,9 @@ func badRequest(format string, args ...any) error {
 
 // readBody reads a request's body within the limits of size and time.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody { // before a client that waits for "100 Continue" is told to send it
+		return nil, tooLarge()
+	}
 	rc := http.NewResponseController(w)
 	// The server's own ReadTimeout would also end the context of requests that wait long: http.Server reads on in the
 	// background to notice that the client went.
@@ -27,14 +30,17 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		defer rc.SetReadDeadline(time.Time{})
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, &api.Error{Kind: api.KindTooLarge, Message: fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit)}
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return nil, tooLarge()
 	}
 	if err != nil {
 		return nil, badRequest("cannot read the request: %v", err)
 	}
 	return text, nil
+}
+
+func tooLarge() error {
+	return &api.Error{Kind: api.KindTooLarge, Message: fmt.Sprintf("the request is larger than %d bytes", maxBody)}
 }
 
 // decode reads exactly one JSON object into T. Unknown fields are refused, since a misspelt one would otherwise be an

@@ -46,6 +46,9 @@ func (s *Server) position(lastID, after string) (uint64, error) {
 	if known := s.control.Events(0); len(known) > 0 {
 		newest = known[len(known)-1].Seq
 	}
+	if lastID == "" && after == "" {
+		return newest, nil
+	}
 	text := after
 	if lastID != "" {
 		epoch, seq, ok := strings.Cut(lastID, "-")
@@ -55,9 +58,6 @@ func (s *Server) position(lastID, after string) (uint64, error) {
 		if text = lastID; ok {
 			text = seq
 		}
-	}
-	if text == "" {
-		return newest, nil
 	}
 	seq, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

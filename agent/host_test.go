@@ -1,0 +1,58 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// systemdVersion is all of a manager that reading the host needs.
+type systemdVersion string
+
+func (v systemdVersion) Version() string { return string(v) }
+
+func TestHostIsReadUnderItsRoot(t *testing.T) {
+	root := testRoot(t)
+	if err := os.Mkdir(filepath.Join(root, "proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(root, "proc/meminfo"), "MemTotal:       131072000 kB\nMemAvailable:   100000000 kB\n")
+	h, err := HostReader(root, systemdVersion("257.9-1~deb13u1"))(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.SystemdVersion != 257 || uint64(h.MemTotal) != 131072000*1024 || h.CPUs < 1 || !h.Groups["tierd"] || h.Groups["wheel"] || h.FS == nil {
+		t.Errorf("got %+v", h)
+	}
+	m, err := MemoryReader(root)()
+	if err != nil || m.MemAvailable == nil || *m.MemAvailable != 100000000*1024 {
+		t.Errorf("memory: %+v, %v", m, err)
+	}
+}
+
+func TestHostNamesWhatItCannotRead(t *testing.T) {
+	root := t.TempDir()
+	read := HostReader(root, systemdVersion(""))
+	if _, err := read(context.Background()); err == nil || !strings.Contains(err.Error(), "proc/meminfo") {
+		t.Errorf("without meminfo: %v", err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(root, "proc/meminfo"), "MemTotal: 1 kB\n")
+	if _, err := read(context.Background()); err == nil || !strings.Contains(err.Error(), "etc/group") {
+		t.Errorf("without group: %v", err)
+	}
+}
+
+func TestMajorVersion(t *testing.T) {
+	for text, want := range map[string]int{
+		"262": 262, "257.9-1~deb13u1": 257, "255-rc1": 255, "": 0, "unknown": 0, "v257": 0, "99999999999999999999": 0,
+	} {
+		if got := majorVersion(text); got != want {
+			t.Errorf("%q: got %d, want %d", text, got, want)
+		}
+	}
+}
