@@ -11,8 +11,12 @@ import (
 	"github.com/tierd/tierd/agent/api"
 )
 
-// quiet ends the listing of past events: tierd writes them in one go, and the stream has no mark for "that was all".
-const quiet = 300 * time.Millisecond
+// The listing of past events ends when none has come for a while: tierd writes them in one go, and the stream has no
+// mark for "that was all". The first one may take longer, on a host that is loading a model.
+const (
+	firstEvent = 2 * time.Second
+	nextEvent  = 300 * time.Millisecond
+)
 
 func (a *app) eventsCommand() *cobra.Command {
 	var follow bool
@@ -55,11 +59,9 @@ type eventWish struct {
 func (a *app) events(ctx context.Context, wish eventWish) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	idle := time.AfterFunc(time.Hour, cancel)
+	idle := time.AfterFunc(firstEvent, cancel)
 	if wish.follow {
 		idle.Stop()
-	} else {
-		idle.Reset(quiet)
 	}
 	shown := 0
 	for e, err := range a.client().Events(ctx, wish.after) {
@@ -67,7 +69,7 @@ func (a *app) events(ctx context.Context, wish eventWish) error {
 			return err
 		}
 		if !wish.follow {
-			idle.Reset(quiet)
+			idle.Reset(nextEvent)
 		}
 		if e.Time.Before(wish.from) {
 			continue

@@ -53,11 +53,8 @@ var kindStatus = map[api.ErrorKind]int{
 	api.KindTooLarge:    exitFailed,
 }
 
-// kindHint is the remedy for errors that arrive without one.
-var kindHint = map[api.ErrorKind]string{
-	api.KindForbidden:   "use sudo, or join the group tierd: sudo usermod -aG tierd $USER, then log in again",
-	api.KindUnavailable: "sudo systemctl start tierd",
-}
+// forbiddenHint is the remedy for a refusal that arrives without one.
+const forbiddenHint = "use sudo, or join the group tierd: sudo usermod -aG tierd $USER, then log in again"
 
 // failure is an error of tierctl's own, with its exit status.
 type failure struct {
@@ -120,8 +117,8 @@ func describe(err error) (message, hint string) {
 		return own.message, own.hint
 	case errors.As(err, &sent):
 		hint = sent.Hint
-		if hint == "" {
-			hint = kindHint[sent.Kind]
+		if hint == "" && sent.Kind == api.KindForbidden {
+			hint = forbiddenHint
 		}
 		return err.Error(), hint
 	case errors.Is(err, context.Canceled):

@@ -91,8 +91,8 @@ func TestReport(t *testing.T) {
 		{"nothing without an error", nil, ""},
 		{"the hint has a line of its own", &api.Error{Message: "cannot start x", Hint: "tierctl logs x"},
 			"tierctl: cannot start x\nhint: tierctl logs x\n"},
-		{"a kind brings its remedy", &api.Error{Kind: api.KindUnavailable, Message: "no answer"},
-			"tierctl: no answer\nhint: sudo systemctl start tierd\n"},
+		{"no hint is made up", &api.Error{Kind: api.KindUnavailable, Message: "systemd does not answer"},
+			"tierctl: systemd does not answer\n"},
 		{"what went wrong twice is said once", errors.Join(same, same),
 			"tierctl: cannot start tiers: you may not\nhint: use sudo, or join the group tierd: sudo usermod -aG tierd $USER, then log in again\n"},
 	}

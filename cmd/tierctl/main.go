@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -40,8 +39,9 @@ type app struct {
 // run does what args ask and returns the exit status.
 func (a *app) run(args []string) int {
 	// The first Ctrl-C ends the wait in an orderly way; NotifyContext gives the second one back its own effect only
-	// after stop, so stop is called as soon as the first has come.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// after stop, so stop is called as soon as the first has come. SIGTERM keeps its effect: systemd takes a death by
+	// it for a clean end of tierd-boot.service, and would not take a status of ours for one.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,9 +39,12 @@ The exit status is 0 whatever the states are; for a verdict use tierctl health.`
 			if err != nil {
 				return err
 			}
+			status.Tiers = tiers
 			if a.format == formatJSON {
-				status.Tiers = tiers
 				return a.writeJSON(status)
+			}
+			if len(args) > 0 {
+				status.Warnings = nil // they are about the other tiers as well
 			}
 			a.printTiers(tiers, len(args) > 0)
 			a.printDaemon(status)
@@ -162,13 +166,21 @@ func (a *app) printDaemon(s api.Status) {
 			fmt.Fprintf(a.stdout, "  %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
-	if len(s.Warnings) > 0 {
+	warnings := slices.DeleteFunc(slices.Clone(s.Warnings), func(w string) bool { return saidOfTier(s.Tiers, w) })
+	if len(warnings) > 0 {
 		fmt.Fprintln(a.stdout)
 	}
-	for _, w := range s.Warnings {
+	for _, w := range warnings {
 		fmt.Fprintln(a.stdout, warning(w))
 	}
 	if s.Gateway == "absent" {
 		fmt.Fprintf(a.stdout, "\nThe gateway is not connected, so ports may be closed (systemctl status tier-gateway).\n")
 	}
+}
+
+// saidOfTier tells whether a warning only repeats why a tier is blocked, which stands beneath the tier already.
+func saidOfTier(tiers []api.Tier, warning string) bool {
+	return slices.ContainsFunc(tiers, func(t api.Tier) bool {
+		return t.Reason != "" && strings.Contains(warning, t.Reason)
+	})
 }
