@@ -70,7 +70,7 @@ func (d *decoder) fault(path []string, format string, args ...any) {
 	if len(path) > 1 && path[0] == "tier" {
 		tier = path[1]
 	}
-	d.faults.add(d.source.at(path...), tier, format, args...)
+	d.faults.unread(d.source.at(path...), tier, format, args...)
 }
 
 // value decodes one value, or says which kind of value the key wants.

@@ -34,9 +34,22 @@ func (f Fault) Error() string {
 type faults struct {
 	file string
 	all  []Fault
+	told map[int]bool // lines whose value could not be read: what follows from that is no fault of its own
+}
+
+// unread is a fault of a value that is not decoded, which leaves the default in its place.
+func (fs *faults) unread(line int, tier, format string, args ...any) {
+	fs.all = append(fs.all, Fault{File: fs.file, Line: line, Tier: tier, Msg: fmt.Sprintf(format, args...)})
+	if fs.told == nil {
+		fs.told = map[int]bool{}
+	}
+	fs.told[line] = true
 }
 
 func (fs *faults) add(line int, tier, format string, args ...any) {
+	if fs.told[line] {
+		return
+	}
 	fs.all = append(fs.all, Fault{File: fs.file, Line: line, Tier: tier, Msg: fmt.Sprintf(format, args...)})
 }
 

@@ -4,7 +4,7 @@ import "fmt"
 
 // suggest names the nearest of the known words: `; did you mean "memory"?`. Nothing when none is near.
 func suggest(word string, known []string) string {
-	best, least := "", 1+min(max(len(word)/3, 1), 3)
+	best, least := "", 1+min(max(len(word)/2, 1), 3)
 	if len(word) > 40 { // no name is so long, and the distance costs its square
 		return ""
 	}
