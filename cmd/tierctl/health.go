@@ -30,8 +30,8 @@ func (a *app) healthCommand() *cobra.Command {
 		Long: `Tell whether tiers answer, for scripts and monitoring. Exit status 0 when everything
 asked about is ready and reachable through the gateway, 3 when something is not.
 
-With TIER, each of these has to be ready. Without, every tier that is not stopped: one
-that was stopped on purpose is not ill. It is also 3 when nothing is up at all.`,
+With TIER, each of these has to be ready. Without, every tier that is neither stopped
+nor blocked: one that nobody started is not ill. It is also 3 when nothing is up at all.`,
 		Example: `  tierctl health
   tierctl health coder orch || systemctl status tier-coder tier-orch`,
 		ValidArgsFunction: a.completeTiers,

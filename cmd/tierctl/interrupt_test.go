@@ -13,7 +13,11 @@ import (
 
 // serveFake answers on a socket of its own until the test ends.
 func serveFake(t *testing.T, answers map[string][]string) (socket string) {
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "tierctl") // not t.TempDir: a socket's path has at most 107 characters (unix(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	fake := &fakeControl{answers: answers, log: filepath.Join(dir, "requests"), read: func(file string) []byte {
 		text, err := os.ReadFile(filepath.Join("testdata", file))
 		if err != nil {

@@ -119,12 +119,11 @@ func (l *liveLine) set(t api.Task, now time.Time) {
 	}
 }
 
+// marks begin the lines. They have no colour: mpb would count the escape sequences as columns and cut too early.
+var marks = map[string]string{"todo": "·", "doing": "▸", "done": "✓", "error": "✗", "skipped": "-"}
+
 // liveText is a task's line: mark, tier, what is done, for how long, and the unit's own words.
 func liveText(t api.Task, age time.Duration) string {
-	marks := map[string]string{
-		"todo": painted("·", dim), "doing": painted("▸", yellow), "done": painted("✓", green),
-		"error": painted("✗", red), "skipped": painted("-", dim),
-	}
 	text := fmt.Sprintf("%s %-10s %s", marks[t.State], t.Tier, t.Summary)
 	if t.State != "todo" && t.State != "skipped" {
 		text += "  " + formatAge(age)
