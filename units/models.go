@@ -116,13 +116,15 @@ func (h tree) missing(folders []string, name string) error {
 	if len(folders) == 0 {
 		return fmt.Errorf("model %q cannot be looked for: `models` in [host] names no folder", name)
 	}
-	repo := strings.Join(strings.SplitN(name, "/", 3)[:min(2, strings.Count(name, "/")+1)], "/")
-	as := name
-	if strings.Contains(repo, "/") {
+	remedy, as := "put it there", name
+	if org, rest, ok := strings.Cut(name, "/"); ok {
+		repo, _, _ := strings.Cut(rest, "/")
+		repo = org + "/" + repo
 		as += " or models--" + strings.ReplaceAll(repo, "/", "--")
+		remedy = fmt.Sprintf("fetch it with `hf download %s --local-dir %s`", repo, path.Join(folders[0], repo))
 	}
-	return fmt.Errorf("model %q is not in %s (looked for %s); fetch it with `hf download %s --local-dir %s`, or add its folder to `models` in [host]",
-		name, strings.Join(folders, ", "), as, repo, path.Join(folders[0], repo))
+	return fmt.Errorf("model %q is not in %s (looked for %s); %s, or add its folder to `models` in [host]",
+		name, strings.Join(folders, ", "), as, remedy)
 }
 
 // weights is the size of the model files in a folder, each behind its links.

@@ -23,7 +23,8 @@ func (h tree) resolve(at string) (string, error) {
 	for links := 0; len(rest) > 0; {
 		next := path.Join(done, rest[0])
 		rest = rest[1:]
-		if next == "/" {
+		if next == "/" { // the root is no link, and ".." stays in it
+			done = next
 			continue
 		}
 		info, err := fs.Lstat(h.fs, next[1:])
