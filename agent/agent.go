@@ -62,7 +62,9 @@ type Agent struct {
 	stepping     bool
 	systemdErr   error
 	observing    bool
-	again, fresh bool
+	again        bool
+	depth        Depth
+	readAll      time.Time // when everything was last read
 	observations uint64        // finished
 	asked        uint64        // begun
 	learned      chan struct{} // closed and replaced after each observation
@@ -116,7 +118,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
 
-	a.observe(true) // the configuration is read after it: what a unit may have depends on systemd's version
+	a.observe(ReadAll) // the configuration is read after it: what a unit may have depends on systemd's version
 	for {
 		select {
 		case <-ctx.Done():
@@ -128,7 +130,8 @@ func (a *Agent) Run(ctx context.Context) error {
 		case all := <-a.opts.Systemd.Changed():
 			a.hint(all)
 		case <-tick.C:
-			a.hint(true)
+			clear(a.tried)
+			a.observe(ReadListed)
 		}
 		a.announce()
 		a.converge()

@@ -18,7 +18,7 @@ const keepChanges = 50
 // Why the tasks of a change end early.
 var (
 	errAborted    = errors.New("aborted")
-	errSuperseded = errors.New("a later request stops it")
+	errSuperseded = errors.New("a later request stopped it")
 )
 
 // change is an api.Change and what drives it. Its fields belong to the loop; the channels may be waited for by anybody.
@@ -107,8 +107,10 @@ func (a *Agent) conclude(c *change) {
 	text := c.Summary + ": " + c.State
 	if c.Err != nil {
 		text += ": " + c.Err.Message
+		a.opts.Log.Warn("change ended", "change", c.ID, "what", c.Summary, "state", c.State, "err", c.Err)
+	} else {
+		a.opts.Log.Info("change ended", "change", c.ID, "what", c.Summary, "state", c.State)
 	}
-	a.opts.Log.Info("change ended", "change", c.ID, "what", c.Summary, "state", c.State, "err", text)
 	a.events.add(api.Event{Kind: "change", Change: c.ID, Text: text})
 	close(c.ended)
 }

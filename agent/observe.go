@@ -11,20 +11,30 @@ import (
 // listLimit bounds one reading of the units.
 const listLimit = 10 * time.Second
 
+// listRetry is how soon the units are read again after that failed.
+const listRetry = 2 * time.Second
+
 // hint follows a word that something may be different.
 func (a *Agent) hint(all bool) {
 	if all { // the administrator may have repaired what stood in the way
 		clear(a.tried)
 	}
-	a.observe(all)
+	if all {
+		a.observe(ReadAll)
+	} else {
+		a.observe(ReadChanged)
+	}
 }
 
 // observe reads the units in a goroutine. A second reading asked for meanwhile follows the first, however often it was
 // asked for: that is what keeps a flood of signals cheap.
-func (a *Agent) observe(fresh bool) {
+func (a *Agent) observe(depth Depth) {
 	if a.observing {
-		a.again, a.fresh = true, a.fresh || fresh
+		a.again, a.depth = true, max(a.depth, depth)
 		return
+	}
+	if depth == ReadAll {
+		a.readAll = time.Now()
 	}
 	a.observing = true
 	a.asked++
@@ -32,7 +42,7 @@ func (a *Agent) observe(fresh bool) {
 	a.spawn(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, listLimit)
 		defer cancel()
-		list, err := a.opts.Systemd.List(ctx, names, fresh)
+		list, err := a.opts.Systemd.List(ctx, names, depth)
 		a.post(func() { a.learn(number, list, err) })
 	})
 }
@@ -56,9 +66,10 @@ func (a *Agent) learn(number uint64, list []UnitStatus, err error) {
 	}
 	if err != nil {
 		if a.systemdErr == nil {
-			a.opts.Log.Error("cannot read the units from systemd", "err", err)
+			a.opts.Log.Warn("cannot read the units from systemd", "err", err)
 		}
 		a.systemdErr = err
+		a.spawn(a.lookAgain)
 	} else {
 		if a.systemdErr != nil {
 			a.opts.Log.Info("systemd answers again")
@@ -78,9 +89,18 @@ func (a *Agent) learn(number uint64, list []UnitStatus, err error) {
 	close(a.learned)
 	a.learned = make(chan struct{})
 	if a.again {
-		fresh := a.fresh
-		a.again, a.fresh = false, false
-		a.observe(fresh)
+		depth := a.depth
+		a.again, a.depth = false, ReadChanged
+		a.observe(depth)
+	}
+}
+
+// lookAgain reads the units once more after a while, since a hint may not come.
+func (a *Agent) lookAgain(ctx context.Context) {
+	select {
+	case <-time.After(listRetry):
+		a.post(func() { a.observe(ReadAll) })
+	case <-ctx.Done():
 	}
 }
 
@@ -166,7 +186,7 @@ func (a *Agent) settle(ctx context.Context) error {
 	var from uint64
 	if _, err := inLoop(ctx, a, func() (bool, error) {
 		from = a.asked
-		a.observe(true)
+		a.observe(ReadAll)
 		return true, nil
 	}); err != nil {
 		return err

@@ -89,7 +89,7 @@ func running(s UnitStatus) bool {
 	return s.SubState == "failed-before-auto-restart"
 }
 
-// converge starts what reconciling needs, one batch at a time, in a goroutine. It leaves units alone that a change works
+// converge starts what reconciling needs, one batch at a time, in a goroutine. It leaves tiers alone that a change works
 // on, and does not repeat a step that was tried since everything was last read again: it failed, or had no effect.
 func (a *Agent) converge() {
 	if a.stepping || !a.configured || a.observations == 0 || a.systemdErr != nil || a.ctx.Err() != nil {
@@ -101,7 +101,9 @@ func (a *Agent) converge() {
 			delete(a.problems, unit)
 		}
 	}
-	list = slices.DeleteFunc(list, func(s step) bool { return a.locks[s.unit] || a.tried[s.unit] == s.key() })
+	list = slices.DeleteFunc(list, func(s step) bool {
+		return a.locks[s.unit] || a.tried[s.unit] == s.key() || a.conflict(a.tierOf(s.unit)) != nil
+	})
 	if len(list) == 0 {
 		return
 	}
@@ -148,7 +150,7 @@ func (a *Agent) stepped(list []step, results []error) {
 		}
 		a.tried[s.unit], a.problems[s.unit] = s.key(), text
 	}
-	a.observe(true)
+	a.observe(ReadAll)
 }
 
 // lock keeps reconciling away from a unit while a change works on it, and waits for a step that is at it.

@@ -11,11 +11,17 @@ import (
 	"github.com/tierd/tierd/units"
 )
 
-// Status is served from what the loop learned last, so that reading it costs systemd nothing.
+// statusAge is how old the sizes in a Status may be before one asks for new ones: no signal tells of memory.
+const statusAge = 5 * time.Second
+
+// Status is served from what the loop learned last, so that it waits for nobody.
 func (a *Agent) Status(ctx context.Context) (api.Status, error) {
 	return inLoop(ctx, a, func() (api.Status, error) {
 		if a.observations == 0 {
 			return api.Status{}, a.unavailable()
+		}
+		if time.Since(a.readAll) > statusAge {
+			a.observe(ReadAll) // for the next one
 		}
 		s := api.Status{
 			Version: a.opts.Version, Started: a.started, Systemd: a.opts.Systemd.Version(), ConfigPath: a.opts.ConfigPath,

@@ -23,14 +23,23 @@ type Systemd interface {
 	// Start waits for systemd's job. With RestartMode=direct that job spans every retry.
 	Start(ctx context.Context, name string) error
 	Stop(ctx context.Context, name string) error
-	// List reads the units that are named or that carry our fields. Without fresh, only those are read again that
-	// systemd reported as changed since the last call.
-	List(ctx context.Context, names []string, fresh bool) ([]UnitStatus, error)
+	// List tells of the units that are named or that carry our fields, after it has read again what depth says.
+	List(ctx context.Context, names []string, depth Depth) ([]UnitStatus, error)
 	// Version is the manager's own ("262"), empty until the bus was reached.
 	Version() string
 	// Changed carries hints that something may be different. A true one means: read everything again.
 	Changed() <-chan bool
 }
+
+// Depth is how much List asks systemd again.
+type Depth int
+
+// The depths, each with what those before it read.
+const (
+	ReadChanged Depth = iota // units of which a signal came
+	ReadListed               // and those whose state in the manager's list is another than before: one message when nothing is
+	ReadAll                  // every unit
+)
 
 // ErrRunning says that a unit runs and that its definition therefore stays.
 var ErrRunning = errors.New("the unit is running")

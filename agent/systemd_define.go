@@ -17,10 +17,16 @@ import (
 // whomever, is not swallowed.
 const definingDir = "run/tierd/defining"
 
+// transientDir is where the manager keeps the definitions that it was sent.
+const transientDir = "run/systemd/transient"
+
 // Names of D-Bus errors that mean something here.
 const (
 	errNoSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
 	errUnitExists = "org.freedesktop.systemd1.UnitExists"
+	errNoSuchJob  = "org.freedesktop.systemd1.NoSuchJob"
+	errNoReply    = "org.freedesktop.DBus.Error.NoReply"        // the manager went away: daemon-reexec
+	errNoOwner    = "org.freedesktop.DBus.Error.NameHasNoOwner" // and is not back yet
 )
 
 // property is a(sv) as StartTransientUnit takes it.
@@ -78,13 +84,14 @@ func (b *Bus) Define(ctx context.Context, u units.Unit) error {
 		return err
 	}
 	defer unblock()
-	path, err := s.startTransient(ctx, u)
+	path, err := b.startTransient(ctx, s, u)
 	if err != nil {
 		return fmt.Errorf("systemd does not take it: %w", s.explain(ctx, u.Name, err))
 	}
 	s.hold(u.Name, true)
 	result, err := s.job(ctx, path)
-	if err == nil && result != "done" {
+	// The start of a variant cancels the job when it comes just now (Conflicts=); the unit is loaded all the same.
+	if err == nil && result != "done" && result != "canceled" {
 		err = fmt.Errorf("systemd's job to load it ended: %s", result)
 	}
 	return err
@@ -106,21 +113,47 @@ func (b *Bus) block(name string) (func(), error) {
 	}, nil
 }
 
-// startTransient sends the definition. A unit that was just forgotten is dropped from a queue of the manager's, so that
-// "it exists" may pass by itself.
-func (s *session) startTransient(ctx context.Context, u units.Unit) (dbus.ObjectPath, error) {
+// startTransient sends the definition. A unit that was just forgotten may still be there: it is dropped from a queue of
+// the manager's. It stays for good when another loaded unit names it, as variants do in Conflicts=; then its file is
+// removed and the manager reads its units again, after which the name is free.
+func (b *Bus) startTransient(ctx context.Context, s *session, u units.Unit) (dbus.ObjectPath, error) {
 	var path dbus.ObjectPath
 	for try := 0; ; try++ {
 		err := s.call(ctx, "StartTransientUnit", []any{u.Name, "ignore-dependencies", transient(u), []aux{}}, &path)
-		if err == nil || !isDBus(err, errUnitExists) || try == 5 {
+		if err == nil || !isDBus(err, errUnitExists) {
 			return path, err
 		}
+		switch try {
+		case 0:
+		case 1:
+			if err := b.unpin(ctx, s, u.Name); err != nil {
+				return "", err
+			}
+		default:
+			return "", err
+		}
 		select {
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
 	}
+}
+
+// unpin frees the name of a unit of ours that is loaded, does not run and is not held.
+func (b *Bus) unpin(ctx context.Context, s *session, name string) error {
+	status, err := s.read(ctx, name)
+	if err != nil {
+		return err
+	}
+	file := "/" + filepath.Join(transientDir, name)
+	if running(status) || status.FragmentPath != file {
+		return nil // the next try says what it is
+	}
+	if err := os.Remove(filepath.Join(b.root, file)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("cannot remove its earlier definition: %w", err)
+	}
+	return s.call(ctx, "Reload", nil)
 }
 
 // forget makes the manager drop an earlier definition that does not run.

@@ -32,7 +32,15 @@ func (b *Bus) Release(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return s.drop(ctx, name)
+	if err := s.drop(ctx, name); err != nil {
+		return err
+	}
+	if b.masked(name) {
+		// The manager found the name in its transient folder when it last looked, and does not look there again by itself:
+		// it would say "not found" where the administrator expects "masked".
+		return s.call(ctx, "Reload", nil)
+	}
+	return nil
 }
 
 // Reset forgets a failure and the count of starts with it.

@@ -28,13 +28,13 @@ type listed struct {
 }
 
 // List reads the units that are named or that carry our fields.
-func (b *Bus) List(ctx context.Context, names []string, fresh bool) ([]UnitStatus, error) {
+func (b *Bus) List(ctx context.Context, names []string, depth Depth) ([]UnitStatus, error) {
 	s, err := b.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if fresh {
-		if err := s.find(ctx, names); err != nil {
+	if depth > ReadChanged {
+		if err := s.find(ctx, names, depth == ReadAll); err != nil {
 			return nil, err
 		}
 	}
@@ -60,22 +60,32 @@ func (b *Bus) List(ctx context.Context, names []string, fresh bool) ([]UnitStatu
 	return list, nil
 }
 
-// find notes which units are loaded now. What was read of the others is forgotten.
-func (s *session) find(ctx context.Context, names []string) error {
+// find notes which units are loaded now, and marks those to read again. What was read of others is forgotten.
+func (s *session) find(ctx context.Context, names []string, all bool) error {
 	var loaded []listed
 	if err := s.call(ctx, "ListUnitsByPatterns", []any{[]string{}, []string{tierPattern}}, &loaded); err != nil {
 		return fmt.Errorf("cannot list the units: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.units)
-	clear(s.dirty)
+	there := map[string]bool{}
 	for _, u := range loaded {
-		s.dirty[u.Name] = true
+		there[u.Name] = true
+		old, known := s.units[u.Name]
+		if all || !known || old.LoadState != u.Load || old.ActiveState != u.Active || old.SubState != u.Sub {
+			s.dirty[u.Name] = true
+		}
+	}
+	for name := range s.units {
+		if !there[name] {
+			delete(s.units, name)
+			delete(s.dirty, name)
+		}
 	}
 	for _, name := range names {
-		if !s.dirty[name] { // to ask for its properties would make systemd load it
+		if !there[name] { // to ask for its properties would make systemd load it
 			s.units[name] = UnitStatus{Name: name, LoadState: "not-found", ActiveState: "inactive"}
+			delete(s.dirty, name)
 		}
 	}
 	return nil

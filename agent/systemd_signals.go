@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -52,7 +55,11 @@ func (s *session) call(ctx context.Context, method string, args []any, answer ..
 func (s *session) translate(err error) error {
 	var refused dbus.Error
 	switch {
-	case err == nil || errors.As(err, &refused):
+	case err == nil:
+		return nil
+	case isDBus(err, errNoReply), isDBus(err, errNoOwner):
+		return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	case errors.As(err, &refused):
 		return err
 	case errors.Is(err, dbus.ErrClosed), s.conn.Context().Err() != nil:
 		return fmt.Errorf("%w: %w", ErrDisconnected, err)
@@ -85,12 +92,12 @@ func (s *session) watch(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	path := unitPath(name)
+	object := unitPath(name)
 	s.mu.Lock()
-	s.paths[path] = name
+	s.paths[object] = name
 	s.mu.Unlock()
 	for _, match := range [][]dbus.MatchOption{
-		{dbus.WithMatchSender(systemdName), dbus.WithMatchObjectPath(path), dbus.WithMatchInterface(propertyIface), dbus.WithMatchMember("PropertiesChanged")},
+		{dbus.WithMatchSender(systemdName), dbus.WithMatchObjectPath(object), dbus.WithMatchInterface(propertyIface), dbus.WithMatchMember("PropertiesChanged")},
 		{dbus.WithMatchSender(systemdName), dbus.WithMatchObjectPath(managerPath), dbus.WithMatchInterface(managerIface), dbus.WithMatchMember("JobRemoved"), dbus.WithMatchArg(2, name)},
 	} {
 		if err := s.conn.AddMatchSignalContext(ctx, match...); err != nil {
@@ -148,6 +155,9 @@ func (s *session) jobEnded(job dbus.ObjectPath, result string) {
 	}
 }
 
+// jobCheck is how often a job that is waited for is looked up, should its end have been missed.
+const jobCheck = 15 * time.Second
+
 // job waits for the end of a job. Two callers may have got the same one, since systemd merges them.
 func (s *session) job(ctx context.Context, job dbus.ObjectPath) (string, error) {
 	s.mu.Lock()
@@ -161,15 +171,32 @@ func (s *session) job(ctx context.Context, job dbus.ObjectPath) (string, error) 
 		s.waiting[job] = ch
 	}
 	s.mu.Unlock()
-	select {
-	case result := <-ch:
-		ch <- result // for the other one
-		return result, nil
-	case <-s.ended:
-		return "", ErrDisconnected
-	case <-ctx.Done():
-		return "", ctx.Err()
+	check := time.NewTicker(jobCheck)
+	defer check.Stop()
+	for {
+		select {
+		case result := <-ch:
+			ch <- result // for the other one
+			return result, nil
+		case <-check.C:
+			if s.jobGone(ctx, job) {
+				return "", ErrDisconnected // the unit's state tells what became of it
+			}
+		case <-s.ended:
+			return "", ErrDisconnected
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	}
+}
+
+func (s *session) jobGone(ctx context.Context, job dbus.ObjectPath) bool {
+	id, err := strconv.ParseUint(path.Base(string(job)), 10, 32)
+	if err != nil {
+		return true
+	}
+	var same dbus.ObjectPath
+	return isDBus(s.call(ctx, "GetJob", []any{uint32(id)}, &same), errNoSuchJob)
 }
 
 // unitPath is a unit's object path: every byte that is no ASCII letter or digit, and a leading digit, becomes _ and two
