@@ -117,14 +117,14 @@ func readHelp(ctx context.Context, command, env []string) ([]byte, error) {
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w", strings.Join(command, " "), plain(err))
 	}
-	return out.Bytes(), nil
+	return out.kept, nil
 }
 
 // bounded keeps the first helpBytes of what is written to it.
-type bounded struct{ bytes.Buffer }
+type bounded struct{ kept []byte }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	b.Buffer.Write(p[:min(len(p), max(0, helpBytes-b.Len()))])
+	b.kept = append(b.kept, p[:min(len(p), helpBytes-len(b.kept))]...)
 	return len(p), nil
 }
 

@@ -125,12 +125,20 @@ func (b *bed) start(args, env []string) *bed {
 	if err := b.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
+	cmd, exited := b.cmd, b.exited
 	go func() {
-		b.cmd.Wait()
-		close(b.exited)
+		cmd.Wait()
+		close(exited)
 	}()
-	b.t.Cleanup(func() { b.cmd.Process.Kill(); <-b.exited })
+	b.t.Cleanup(func() { cmd.Process.Kill(); <-exited })
 	return b
+}
+
+// again forgets an ended shim, so that the next one starts in the same place.
+func (b *bed) again() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.exited, b.notes = make(chan struct{}), nil
 }
 
 // await returns the first notification with the prefix, which may have come already.
@@ -182,7 +190,10 @@ func (b *bed) end() (status int, text string) {
 	case <-time.After(patience):
 		b.t.Fatalf("the shim does not end; the journal has\n%s", b.stderr.String())
 	}
-	b.await("STATUS=")
+	mark := dialNotify(filepath.Join(b.dir, "notify")) // datagrams keep their order, so all of the shim's come before it
+	mark.send("END=1")
+	mark.close()
+	b.await("END=1")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, note := range b.notes {

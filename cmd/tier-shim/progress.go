@@ -39,15 +39,18 @@ var phases = map[string][]phase{
 	},
 }
 
+// completed stands behind the percentage in tqdm's line.
+var completed = []byte("% Completed | ")
+
 // loading is what is known of an engine's start. Log readers write to it, the supervisor reads.
 type loading struct {
-	phases []phase
-	total  uint64 // bytes of the model on disk, 0 when unknown
-	now    func() time.Time
-	kick   chan struct{} // filled when the server seems to be up
+	phases  []phase
+	needles [][]byte // theirs
+	total   uint64   // bytes of the model on disk, 0 when unknown
+	now     func() time.Time
+	kick    chan struct{} // filled when the server seems to be up
 
 	mu      sync.Mutex
-	started time.Time
 	at      int    // index of the phase, -1 before the first
 	percent int    // of the weights, -1 when unknown
 	shards  string // "7 of 16"
@@ -58,21 +61,25 @@ type loading struct {
 
 func newLoading(engine string, total uint64, now func() time.Time) *loading {
 	t := now()
-	return &loading{phases: phases[engine], total: total, now: now, kick: make(chan struct{}, 1),
-		started: t, at: -1, percent: -1, since: t, moved: t}
+	l := &loading{phases: phases[engine], total: total, now: now, kick: make(chan struct{}, 1),
+		at: -1, percent: -1, since: t, moved: t}
+	for _, p := range l.phases {
+		l.needles = append(l.needles, []byte(p.needle))
+	}
+	return l
 }
 
 // line looks at one line of the log. Only steps forward count as progress: an engine that floods its log or repeats
 // itself makes none.
 func (l *loading) line(text []byte) {
-	if i := bytes.Index(text, []byte("% Completed | ")); i >= 0 {
-		l.weights(text[:i], text[i+len("% Completed | "):])
+	if i := bytes.Index(text, completed); i >= 0 {
+		l.weights(text[:i], text[i+len(completed):])
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := len(l.phases) - 1; i > l.at; i-- {
-		if !bytes.Contains(text, []byte(l.phases[i].needle)) {
+		if !bytes.Contains(text, l.needles[i]) {
 			continue
 		}
 		if l.at < 0 || l.phases[l.at].words != l.phases[i].words {

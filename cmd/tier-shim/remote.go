@@ -62,10 +62,11 @@ func (s *shim) reachable(ctx context.Context, up *upstream) *end {
 
 // forward serves until it is told to stop.
 func (s *shim) forward(stop context.Context, listener net.Listener, up *upstream) *end {
+	journal := log.New(s.stderr, "tier-shim: ", 0)
 	server := &http.Server{
-		Handler:           up.handler(s.say),
+		Handler:           up.handler(journal),
 		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          log.New(s.stderr, "tier-shim: ", 0),
+		ErrorLog:          journal,
 	}
 	gone := make(chan error, 1)
 	go func() { gone <- server.Serve(listener) }()

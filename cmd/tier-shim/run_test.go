@@ -86,7 +86,7 @@ func TestEndsBeforeReadiness(t *testing.T) {
 		{"the last error is quoted", []string{"--exit=1", "--say=RuntimeError: the cat ate it"}, 70, "the cat ate it"},
 		{"the engine's reason decides the class", []string{"--exit=1", "--say=error: invalid argument: --no-mmap"}, 78, "--no-mmap"},
 		{"a missing model", []string{"--exit=1", "--say=gguf_init_from_file: failed to open GGUF file '/m.gguf' (No such file or directory)"}, 66, "/m.gguf"},
-		{"a budget too small", []string{"--exit=1", "--say=ggml_vulkan: Device memory allocation of size 42 failed."}, 71, "42"},
+		{"a budget too small", []string{"--exit=1", "--say=ggml_vulkan: Device memory allocation of size 45097156608 failed."}, 71, "42 GiB"},
 		{"a lost device, although it ends by a signal", []string{"--die=6", "--say=Memory access fault by GPU node-1 (Agent handle: 0x1) on address 0x2"}, 69, "GPU"},
 		{"a kill from outside", []string{"--die=9"}, 137, "SIGKILL"},
 		{"a crash of its own", []string{"--die=11"}, 70, "segmentation fault"},
@@ -234,12 +234,7 @@ func TestFlagsAreChosenByTheEnginesHelpAndKept(t *testing.T) {
 	b.signal(syscall.SIGTERM)
 	b.wantEnd(0)
 
-	again := newBed(t)
-	again.tierd(yes)
-	again.dir, b.dir = b.dir, again.dir // the same cache; the notification socket stays in the first directory
-	again.socket, again.admit = b.socket, b.admit
-	b.exited, b.notes = make(chan struct{}), nil
-	b.dir = again.dir
+	b.again()
 	b.run(args).await("READY=1")
 	if b.count("STATUS=Reading the engine's flags (once for each version)") > 0 {
 		t.Error("the second start asked for the help again")

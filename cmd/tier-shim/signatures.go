@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -14,6 +16,7 @@ type signature struct {
 	needle   string
 	match    *regexp.Regexp // nil: the needle is enough
 	sentence string         // for the user; $1 is a group of match, $0 the line's own words
+	bytes    bool           // the groups are bytes, and are shown as GiB
 	weak     bool           // says that it failed and not why: gives way to any other
 }
 
@@ -40,14 +43,14 @@ var signatures = []signature{
 		match:    regexp.MustCompile(`allocating ([\d.]+) MiB on device (\d+)`),
 		sentence: "The GPU is out of memory: a buffer of $1 MiB does not fit on device $2"},
 	{class: classBudget, needle: "ggml_vulkan: Device memory allocation of size",
-		match:    regexp.MustCompile(`of size (\d+) failed`),
-		sentence: "The GPU is out of memory: a buffer of $1 bytes does not fit"},
+		match: regexp.MustCompile(`of size (\d+) failed`), bytes: true,
+		sentence: "The GPU is out of memory: a buffer of $1 does not fit"},
 	{class: classBudget, needle: "Requested buffer size exceeds device", sentence: "The Vulkan driver cannot make a buffer that large; use RADV or a smaller context"},
 	{class: classBudget, needle: "radv/amdgpu: Failed to allocate a buffer", sentence: "The GPU is out of memory: RADV could not allocate a buffer"},
 	{class: classBudget, needle: "failed to allocate buffer for kv cache", sentence: "The KV cache does not fit in memory; the tier needs a smaller context or a larger budget"},
 	{class: classBudget, needle: "failed to allocate CPU buffer of size",
-		match:    regexp.MustCompile(`CPU buffer of size (\d+)`),
-		sentence: "Out of memory: a buffer of $1 bytes does not fit"},
+		match: regexp.MustCompile(`CPU buffer of size (\d+)`), bytes: true,
+		sentence: "Out of memory: a buffer of $1 does not fit"},
 	{class: classBudget, needle: "unable to allocate", sentence: "Out of memory: $0"},
 	{class: classBudget, needle: "std::bad_alloc", sentence: "Out of memory: $0"},
 	{class: classBudget, needle: "Cannot allocate memory", sentence: "Out of memory: $0"},
@@ -88,6 +91,17 @@ var signatures = []signature{
 	{class: classModel, needle: "error loading model", sentence: "The model could not be loaded: $0", weak: true},
 	{class: classModel, needle: "failed to load model", sentence: "The model could not be loaded", weak: true},
 }
+
+// needles are the signatures' as bytes, so that a line without one costs no memory.
+var needles = func() (all [][]byte) {
+	for _, s := range signatures {
+		all = append(all, []byte(s.needle))
+	}
+	return all
+}()
+
+// badWords mark a line that is worth quoting when the engine ends and no signature fits.
+var badWords = [][]byte{[]byte("rror"), []byte("ERROR"), []byte("xception"), []byte("failed"), []byte("terminate called"), []byte("atal"), []byte("Assertion")}
 
 // finding is what the log told about a failure.
 type finding struct {
@@ -131,8 +145,8 @@ func (l *lastSeen) last() (*finding, string) {
 }
 
 func findSignature(text []byte) *finding {
-	for _, s := range signatures {
-		if !bytes.Contains(text, []byte(s.needle)) {
+	for i, s := range signatures {
+		if !bytes.Contains(text, needles[i]) {
 			continue
 		}
 		sentence := strings.ReplaceAll(s.sentence, "$0", bare(text))
@@ -142,7 +156,11 @@ func findSignature(text []byte) *finding {
 				continue
 			}
 			for i, group := range groups[1:] {
-				sentence = strings.ReplaceAll(sentence, "$"+string(rune('1'+i)), string(group))
+				text := string(group)
+				if n, err := strconv.ParseUint(text, 10, 64); s.bytes && err == nil {
+					text = size(n)
+				}
+				sentence = strings.ReplaceAll(sentence, "$"+string(rune('1'+i)), text)
 			}
 		}
 		return &finding{class: s.class, sentence: oneLine(sentence), weak: s.weak}
@@ -150,19 +168,13 @@ func findSignature(text []byte) *finding {
 	return nil
 }
 
-// looksBad tells whether a line is worth quoting when the engine ends and no signature fits.
 func looksBad(text []byte) bool {
-	for _, word := range [][]byte{[]byte("rror"), []byte("ERROR"), []byte("xception"), []byte("failed"), []byte("terminate called"), []byte("atal"), []byte("Assertion")} {
-		if bytes.Contains(text, word) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(badWords, func(word []byte) bool { return bytes.Contains(text, word) })
 }
 
 var (
 	colours = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
-	prefix  = regexp.MustCompile(`^(?:\([^()]*pid=\d+\) )?(?:(?:ERROR|WARNING|INFO|CRITICAL):? +(?:\d\d-\d\d \d\d:\d\d:\d\d +\[[^\]]*\] ?)?)?`)
+	prefix  = regexp.MustCompile(`^(?:\d+\.\d\d\.\d{3}\.\d{3} [A-Z] +)?(?:\([^()]*pid=\d+\) )?(?:(?:ERROR|WARNING|INFO|CRITICAL):? +(?:\d\d-\d\d \d\d:\d\d:\d\d +\[[^\]]*\] ?)?)?`)
 )
 
 // bare strips what a logger puts before the words: colours, process, level, time and place.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -156,10 +157,11 @@ func (u *upstream) inFlight(context.Context) (int, bool) { return int(u.requests
 
 // handler forwards every request, and answers /health itself. Each write of upstream's goes out at once. A stream that
 // breaks off is broken off towards the client as well, never ended in good order.
-func (u *upstream) handler(say func(string, ...any)) http.Handler {
+func (u *upstream) handler(journal *log.Logger) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Transport:     u.transport,
 		FlushInterval: -1,
+		ErrorLog:      journal,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = u.base.Scheme, u.base.Host, ""
 			r.Out.URL.Path, r.Out.URL.RawPath = u.path(r.In.URL.Path), ""
@@ -169,7 +171,7 @@ func (u *upstream) handler(say func(string, ...any)) http.Handler {
 			if r.Context().Err() != nil {
 				return // the client has left
 			}
-			say("cannot forward to %s: %v", u.host(), plainNet(err))
+			journal.Printf("cannot forward to %s: %v", u.host(), plainNet(err))
 			writeError(w, http.StatusBadGateway, fmt.Sprintf("cannot reach %s: %v", u.host(), plainNet(err)))
 		},
 	}
