@@ -1,10 +1,10 @@
 // Package vmtest is the bed: it boots a real systemd in namespaces within a second or two, on a throw-away overlay, so
 // that the built package is tried where it will live. packaging/vmtest/README.md says how scenarios are written.
 //
-// A program that boots beds runs in three stages of the same executable. The first makes a process namespace and a
-// mount namespace and runs the second in them; the second is the program proper; each bed's first process is the third,
-// which mounts its root and becomes systemd. Because everything lives in the second's namespaces, the kernel removes all
-// of it - processes, mounts, temporary files - when that one process ends, however it ends.
+// A program that boots beds runs in stages of the same executable. The outer one makes a process namespace and a mount
+// namespace; the reaper is the first process in them and starts the runner, which is the program proper; each bed's first
+// process mounts its root and becomes systemd. Because everything lives in the reaper's namespaces, the kernel removes
+// all of it - processes, mounts, temporary files - when that one process ends, however it ends.
 package vmtest
 
 import (
@@ -41,6 +41,8 @@ func Enter() error {
 	switch os.Getenv(stageVar) {
 	case "runner":
 		return enterRunner()
+	case "reaper":
+		os.Exit(reap())
 	case "init":
 		err := becomeInit() // returns only when it could not
 		fmt.Fprintln(os.Stderr, "bed:", err)
@@ -100,7 +102,7 @@ func runInside() (int, error) {
 	}
 	cmd := exec.Command(self, os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), stageVar+"=runner", cgroupVar+"="+group, "TIERD_BED_WORK="+work)
+	cmd.Env = append(os.Environ(), stageVar+"=reaper", cgroupVar+"="+group, "TIERD_BED_WORK="+work)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
 		Pdeathsig:  syscall.SIGKILL, // this copy gone: the whole namespace goes, and every bed with it
@@ -133,6 +135,41 @@ func endWithParent() {
 	os.Exit(1)
 }
 
+// reap starts the runner and waits for it, and for every orphan: a command that was started in a bed from outside becomes
+// this process's child when its parent is killed, and as long as it is a zombie its bed's first process cannot end
+// (pid_namespaces(7)).
+func reap() int {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), stageVar+"=runner")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "cannot start the program in its namespaces:", err)
+		return 1
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for range signals {
+			cmd.Process.Signal(syscall.SIGTERM)
+		}
+	}()
+	for {
+		var status unix.WaitStatus
+		switch pid, err := unix.Wait4(-1, &status, 0, nil); {
+		case err == unix.EINTR:
+		case err != nil:
+			fmt.Fprintln(os.Stderr, "cannot wait for the program:", err)
+			return 1
+		case pid == cmd.Process.Pid && status.Exited():
+			return status.ExitStatus()
+		case pid == cmd.Process.Pid:
+			return 128 + int(status.Signal())
+		}
+	}
+}
+
 // enterRunner gives the runner a /proc of its own process namespace and memory to put its beds in.
 func enterRunner() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -145,7 +182,6 @@ func enterRunner() error {
 		return fmt.Errorf("cannot mount a tmpfs for the beds: %w", err)
 	}
 	ended := make(chan os.Signal, 1)
-	// The first process of a namespace ignores signals that it has no handler for.
 	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ended

@@ -1,0 +1,272 @@
+//go:build vllm && !vmtest
+
+package vmtest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// coder is the unit that vLLM serves, coderPort its port at the gateway.
+const (
+	coder     = "tier-coder.service"
+	coderPort = 8002
+)
+
+// vllmBed is a bed with a tier that vLLM serves.
+type vllmBed struct {
+	*Bed
+	mark   time.Time // when the running scenario began
+	others string    // main processes of the other tiers, as they were at the beginning
+}
+
+// otherPIDs names the main process of each tier that is not vLLM's.
+func (v *vllmBed) otherPIDs(ctx context.Context) (string, error) {
+	return v.Must(ctx, "systemctl show -P MainPID tier-orch tier-utility")
+}
+
+// show returns properties of a unit.
+func (v *vllmBed) show(ctx context.Context, unit string, names ...string) (map[string]string, error) {
+	out, err := v.Must(ctx, "systemctl show -p "+strings.Join(names, ",")+" "+unit)
+	props := map[string]string{}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		props[name] = value
+	}
+	return props, err
+}
+
+// await looks at a unit four times a second until the condition holds, and returns every status line that it showed
+// meanwhile, in order. The error says what the unit shows when ctx ends.
+func (v *vllmBed) await(ctx context.Context, unit, what string, is func(map[string]string) bool) ([]string, error) {
+	var words []string
+	var p map[string]string
+	for {
+		seen, err := v.show(ctx, unit, "ActiveState", "SubState", "Result", "StatusText", "NRestarts", "ExecMainStatus")
+		if ctx.Err() != nil {
+			return words, fmt.Errorf("%s: not %s in time; it shows %v; status lines were %q", unit, what, p, words)
+		}
+		if err != nil {
+			return words, err
+		}
+		p = seen
+		if text := p["StatusText"]; text != "" && (len(words) == 0 || words[len(words)-1] != text) {
+			words = append(words, text)
+		}
+		if is(p) {
+			return words, nil
+		}
+		if p["ActiveState"] == "failed" && p["SubState"] == "failed" {
+			return words, fmt.Errorf("%s: failed while waiting for %s: %v", unit, what, p)
+		}
+		pause(ctx, 250*time.Millisecond)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func active(p map[string]string) bool { return p["ActiveState"] == "active" }
+
+// restartedAfter is ready again, after more restarts than there were.
+func restartedAfter(restarts int) func(map[string]string) bool {
+	return func(p map[string]string) bool {
+		n, _ := strconv.Atoi(p["NRestarts"])
+		return n > restarts && active(p)
+	}
+}
+
+func (v *vllmBed) restarts(ctx context.Context) (int, error) {
+	p, err := v.show(ctx, coder, "NRestarts")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(p["NRestarts"])
+}
+
+// ensureReady starts coder unless it is up, for scenarios that come after one that failed.
+func (v *vllmBed) ensureReady(ctx context.Context) error {
+	if _, err := v.Must(ctx, "systemctl reset-failed "+coder+"; systemctl start --no-block "+coder); err != nil {
+		return err
+	}
+	_, err := v.await(ctx, coder, "ready", active)
+	return err
+}
+
+// logged returns what the unit and systemd wrote about it since the scenario began.
+func (v *vllmBed) logged(ctx context.Context, unit string) (string, error) {
+	return v.Must(ctx, fmt.Sprintf("journalctl --no-pager -o cat -u %s --since=@%d", unit, v.mark.Unix()))
+}
+
+// want is an error unless the unit's log since the scenario's beginning has all of the words.
+func (v *vllmBed) want(ctx context.Context, unit string, words ...string) error {
+	log, err := v.logged(ctx, unit)
+	if err != nil {
+		return err
+	}
+	for _, w := range words {
+		if !strings.Contains(log, w) {
+			return fmt.Errorf("the log of %s does not say %q", unit, w)
+		}
+	}
+	return nil
+}
+
+// process is one process of a unit as the bed sees it.
+type process struct {
+	pid, uid int
+	rss      int // bytes
+	name     string
+}
+
+// processes lists the processes of a unit.
+func (v *vllmBed) processes(ctx context.Context, unit string) ([]process, error) {
+	out, err := v.Must(ctx, `cg=$(systemctl show -P ControlGroup `+unit+`)
+		[ -n "$cg" ] && [ -e /sys/fs/cgroup$cg/cgroup.procs ] || exit 0
+		pids=$(paste -sd, /sys/fs/cgroup$cg/cgroup.procs)
+		[ -n "$pids" ] && ps -o pid=,uid=,rss=,comm= -p "$pids" || true`)
+	var list []process
+	for line := range strings.Lines(out) {
+		var p process
+		if _, err := fmt.Sscan(line, &p.pid, &p.uid, &p.rss, &p.name); err != nil {
+			return nil, fmt.Errorf("cannot read a line of ps: %q: %w", line, err)
+		}
+		p.rss *= 1024
+		list = append(list, p)
+	}
+	return list, err
+}
+
+// engineCore is the process that holds the model. The kernel keeps 15 letters of its name.
+func (v *vllmBed) engineCore(ctx context.Context) (process, error) {
+	list, err := v.processes(ctx, coder)
+	if err != nil {
+		return process{}, err
+	}
+	for _, p := range list {
+		if strings.HasPrefix(p.name, "VLLM::EngineCor") {
+			return p, nil
+		}
+	}
+	return process{}, fmt.Errorf("%s has no process VLLM::EngineCore: %v", coder, list)
+}
+
+// nothingLeft is an error when a stopped tier of that user left a process, shared memory, a socket or a lock behind.
+func (v *vllmBed) nothingLeft(ctx context.Context, uid int) error {
+	out, err := v.Must(ctx, fmt.Sprintf(`ps -e -o uid=,pid=,args= | awk '$1 == %d'
+		find /dev/shm /run/tier/tier-coder /tmp -uid %d 2>/dev/null || true
+		ls -A /run/tier/tier-coder 2>/dev/null || true`, uid, uid))
+	if err == nil && strings.TrimSpace(out) != "" {
+		err = fmt.Errorf("the tier left behind:\n%s", out)
+	}
+	return err
+}
+
+// outcome is how a request ended.
+type outcome struct {
+	status  int
+	chunks  int           // of a stream, those with text
+	done    bool          // a stream's [DONE], or the end of a plain answer
+	first   time.Duration // until the first text
+	took    time.Duration
+	text    string // the body of an answer other than 200
+	failure error
+}
+
+func (o outcome) String() string {
+	switch {
+	case o.failure != nil && o.status == 0:
+		return fmt.Sprintf("no answer: %v", o.failure)
+	case o.failure != nil:
+		return fmt.Sprintf("cut off after %d chunks", o.chunks)
+	case o.status != http.StatusOK:
+		return fmt.Sprintf("status %d", o.status)
+	case o.done:
+		return fmt.Sprintf("complete, %d chunks", o.chunks)
+	}
+	return fmt.Sprintf("ended early after %d chunks", o.chunks)
+}
+
+// complete asks for exactly so many tokens, which takes a known time whatever the model has to say. started, if not nil,
+// is called at the first text.
+func (v *vllmBed) complete(ctx context.Context, port int, model string, tokens int, stream bool, started func()) outcome {
+	body, err := json.Marshal(map[string]any{
+		"model": model, "prompt": "Once upon a time", "max_tokens": tokens, "ignore_eos": true, "stream": stream, "temperature": 0,
+	})
+	if err != nil {
+		return outcome{failure: err}
+	}
+	begin := time.Now()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/v1/completions", port), bytes.NewReader(body))
+	if err != nil {
+		return outcome{failure: err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := v.HTTP().Do(req)
+	if err != nil {
+		return outcome{failure: err, took: time.Since(begin)}
+	}
+	defer res.Body.Close()
+	o := outcome{status: res.StatusCode}
+	if res.StatusCode != http.StatusOK || !stream {
+		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		o.text, o.failure, o.done, o.took = string(text), err, err == nil, time.Since(begin)
+		return o
+	}
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		switch {
+		case !ok:
+		case data == "[DONE]":
+			o.done = true
+		default:
+			if o.chunks++; o.chunks == 1 {
+				o.first = time.Since(begin)
+				if started != nil {
+					started()
+				}
+			}
+		}
+	}
+	o.failure, o.took = lines.Err(), time.Since(begin)
+	return o
+}
+
+// open begins a long request and returns once its first text is there (a stream) or the engine counts it (plain). Its
+// outcome comes on the channel.
+func (v *vllmBed) open(ctx context.Context, stream bool) (<-chan outcome, error) {
+	const tokens = 3500 // minutes of work on a CPU
+	end := make(chan outcome, 1)
+	started := make(chan struct{})
+	go func() { end <- v.complete(ctx, coderPort, "coder", tokens, stream, func() { close(started) }) }()
+	if !stream {
+		close(started)
+		pause(ctx, 2*time.Second)
+	}
+	select {
+	case <-started:
+		return end, nil
+	case o := <-end:
+		return nil, fmt.Errorf("a request that should have stayed open ended: %v", o)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("a stream had no text: %w", ctx.Err())
+	}
+}
+
+// engineSays asks the engine itself, past the gateway.
+func (v *vllmBed) engineSays(ctx context.Context, path string) (string, error) {
+	return v.Must(ctx, "curl -sS -m 10 -w ' %{http_code}' --unix-socket /run/tier/tier-coder/engine.sock http://engine"+path)
+}

@@ -1,0 +1,407 @@
+//go:build vllm && !vmtest
+
+package vmtest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// phases of a start, as the unit's status line tells them. Short ones may be missed by somebody who looks from time to
+// time; their order may not change.
+var vllmPhases = []struct {
+	words string
+	must  bool
+}{
+	{"Asking for admission", false},
+	{"Reading the engine's flags", false}, // at the first start of a version
+	{"Starting the engine", true},
+	{"Reading the model's configuration", true},
+	{"Starting the engine process", true},
+	{"Loading weights", false},
+	{"Weights are loaded", false},
+	{"Warming up", false},
+	{"Starting the server", false},
+	{"Probing the server", false},
+	{"Ready", true},
+}
+
+// stopWhileLoading stops a vLLM whose engine process loads: it would not obey a SIGTERM then, and go on for minutes.
+func stopWhileLoading(ctx context.Context, v *vllmBed) (string, error) {
+	if _, err := v.Must(ctx, "systemctl start --no-block "+coder); err != nil {
+		return "", err
+	}
+	_, err := v.await(ctx, coder, "with an engine process", func(p map[string]string) bool {
+		return phaseOf(p["StatusText"]) >= phaseOf("Starting the engine process")
+	})
+	if err != nil {
+		return "", err
+	}
+	list, err := v.processes(ctx, coder)
+	if err != nil || len(list) < 3 {
+		return "", fmt.Errorf("the loading tier has only %v: %w", list, err)
+	}
+	var held int
+	for _, p := range list {
+		held += p.rss
+	}
+	begin := time.Now()
+	if _, err := v.Must(ctx, "systemctl stop "+coder); err != nil {
+		return "", err
+	}
+	took := time.Since(begin)
+	p, err := v.show(ctx, coder, "ActiveState", "Result", "StatusText")
+	switch {
+	case err != nil:
+		return "", err
+	case took > 15*time.Second:
+		return "", fmt.Errorf("the stop took %s", took)
+	case p["ActiveState"] != "inactive" || p["Result"] != "success" || !strings.Contains(p["StatusText"], "while loading"):
+		return "", fmt.Errorf("after the stop the unit shows %v", p)
+	}
+	return fmt.Sprintf("%.1f s; %d processes that held %.1f GiB are gone", took.Seconds(), len(list), float64(held)/(1<<30)),
+		v.nothingLeft(ctx, list[0].uid)
+}
+
+// phaseOf is the index of the phase that a status line tells, -1 for none: the last that fits, since one is the
+// beginning of another.
+func phaseOf(text string) int {
+	for i := len(vllmPhases) - 1; i >= 0; i-- {
+		if strings.HasPrefix(text, vllmPhases[i].words) {
+			return i
+		}
+	}
+	return -1
+}
+
+// startToReady starts coder while a client keeps asking it.
+func startToReady(ctx context.Context, v *vllmBed) (string, error) {
+	asking, stop := context.WithCancel(ctx)
+	early := make(chan map[int]int, 1)
+	go func() {
+		statuses := map[int]int{}
+		for asking.Err() == nil {
+			o := v.complete(asking, coderPort, "coder", 1, false, nil)
+			if asking.Err() == nil {
+				statuses[o.status]++
+			}
+			pause(asking, time.Second)
+		}
+		early <- statuses
+	}()
+	begin := time.Now()
+	if _, err := v.Must(ctx, "systemctl start --no-block "+coder); err != nil {
+		stop()
+		return "", err
+	}
+	words, err := v.await(ctx, coder, "ready", active)
+	took := time.Since(begin)
+	stop()
+	statuses := <-early
+	if err != nil {
+		return "", err
+	}
+	if err := inOrder(words); err != nil {
+		return "", err
+	}
+	if o := v.complete(ctx, coderPort, "coder", 1, false, nil); o.status != http.StatusOK {
+		return "", fmt.Errorf("the unit is ready and its first completion ended so: %v %s", o, o.text)
+	}
+	delete(statuses, http.StatusOK) // the tier may be ready a moment before this looks
+	if statuses[http.StatusServiceUnavailable] == 0 || len(statuses) != 1 {
+		return "", fmt.Errorf("clients that came before it was ready got these statuses: %v", statuses)
+	}
+	lag, err := v.readyLag(ctx)
+	return fmt.Sprintf("%.0f s, %d status lines, %d early clients got 503; ready %.2f s after vLLM's server was up, one token included",
+		took.Seconds(), len(words), statuses[http.StatusServiceUnavailable], lag), err
+}
+
+// inOrder checks status lines against the phases.
+func inOrder(words []string) error {
+	last := -1
+	seen := map[int]bool{}
+	for _, text := range words {
+		phase := phaseOf(text)
+		if phase < last {
+			return fmt.Errorf("status lines out of order: %q came late in %q", text, words)
+		}
+		last, seen[phase] = phase, true
+	}
+	for i, phase := range vllmPhases {
+		if phase.must && !seen[i] {
+			return fmt.Errorf("no status line says %q: %q", phase.words, words)
+		}
+	}
+	return nil
+}
+
+// readyLag is how many seconds passed between vLLM's own word that it serves and the unit's readiness.
+func (v *vllmBed) readyLag(ctx context.Context) (float64, error) {
+	out, err := v.Must(ctx, `journalctl --no-pager -u `+coder+` -o json | jq -r 'select((.MESSAGE | type) == "string"
+			and (.MESSAGE | contains("Application startup complete"))) | .__MONOTONIC_TIMESTAMP' | tail -n 1
+		systemctl show -P ActiveEnterTimestampMonotonic `+coder)
+	fields := strings.Fields(out)
+	if err != nil || len(fields) != 2 {
+		return 0, fmt.Errorf("cannot tell when vLLM was up: %q: %w", out, err)
+	}
+	up, err := strconv.ParseFloat(fields[0], 64)
+	if err != nil {
+		return 0, err
+	}
+	ready, err := strconv.ParseFloat(fields[1], 64)
+	return (ready - up) / 1e6, err
+}
+
+// closedUnit holds the unit that vLLM runs in to the same figure as every tier.
+func closedUnit(ctx context.Context, v *vllmBed) (string, error) {
+	out, err := v.Must(ctx, "systemd-analyze security --no-pager "+coder+" | tail -n 1")
+	if err != nil {
+		return "", err
+	}
+	_, after, _ := strings.Cut(out, coder+": ")
+	score, err := strconv.ParseFloat(strings.Fields(after + " ?")[0], 64)
+	if err == nil && score > 1.5 {
+		err = fmt.Errorf("the score is %.1f and should be at most 1.5", score)
+	}
+	return fmt.Sprintf("score %.1f", score), err
+}
+
+func plainRequests(ctx context.Context, v *vllmBed) (string, error) {
+	var took []string
+	for _, port := range []int{coderPort, 8000} {
+		begin := time.Now()
+		if _, err := v.Chat(ctx, port, "coder", "Write one line of Go.", 16); err != nil {
+			return "", err
+		}
+		took = append(took, fmt.Sprintf("port %d: 16 tokens in %.1f s", port, time.Since(begin).Seconds()))
+	}
+	ids, err := v.Models(ctx, 8000)
+	if err == nil && !slices.Contains(ids, "coder") {
+		err = fmt.Errorf("port 8000 lists %q and not coder", ids)
+	}
+	return strings.Join(took, ", "), err
+}
+
+// streamedRequest also shows that the engine hears of a client that leaves.
+func streamedRequest(ctx context.Context, v *vllmBed) (string, error) {
+	const tokens = 64
+	o := v.complete(ctx, coderPort, "coder", tokens, true, nil)
+	if o.failure != nil || !o.done || o.chunks < tokens/2 || o.first > o.took/2 {
+		return "", fmt.Errorf("a stream of %d tokens ended so: %v, first after %s of %s %s", tokens, o, o.first, o.took, o.text)
+	}
+	leaving, leave := context.WithCancel(ctx)
+	defer leave()
+	end, err := v.open(leaving, true)
+	if err != nil {
+		return "", err
+	}
+	before, err := v.engineSays(ctx, "/load")
+	if err != nil || !strings.Contains(before, `"server_load":1`) {
+		return "", fmt.Errorf("with one request open the engine's /load says %s: %w", before, err)
+	}
+	leave()
+	<-end
+	begin := time.Now()
+	for {
+		after, err := v.engineSays(ctx, "/load")
+		if err != nil {
+			return "", fmt.Errorf("the engine still works for a client that has left: %w", err)
+		}
+		if strings.Contains(after, `"server_load":0`) {
+			break
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
+	return fmt.Sprintf("%d chunks in %.1f s, the first after %.2f s; a client that leaves is gone from the engine after %.1f s",
+		o.chunks, o.took.Seconds(), o.first.Seconds(), time.Since(begin).Seconds()), nil
+}
+
+// stuckEngine stops EngineCore as a hung GPU would.
+func stuckEngine(ctx context.Context, v *vllmBed) (string, error) {
+	return v.recovers(ctx, "STOP", func(ctx context.Context) error {
+		said, err := v.engineSays(ctx, "/health")
+		if err == nil && !strings.HasSuffix(said, " 200") {
+			err = fmt.Errorf("the engine's /health says %q: this scenario is there because it used to say 200", said)
+		}
+		return err
+	}, "The engine stopped answering: ", "status=74")
+}
+
+// killedEngine kills EngineCore as the kernel's OOM killer would.
+func killedEngine(ctx context.Context, v *vllmBed) (string, error) {
+	return v.recovers(ctx, "KILL", nil, "engine process of vLLM died", "status=70")
+}
+
+// recovers sends EngineCore a signal while a stream is open, and sees the stream end, the unit fail with the given words
+// in its log, systemd start it again, and a completion.
+func (v *vllmBed) recovers(ctx context.Context, signal string, meanwhile func(context.Context) error, words ...string) (string, error) {
+	if err := v.ensureReady(ctx); err != nil {
+		return "", err
+	}
+	restarts, err := v.restarts(ctx)
+	if err != nil {
+		return "", err
+	}
+	old, err := v.processes(ctx, coder)
+	if err != nil {
+		return "", err
+	}
+	stream, err := v.open(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	core, err := v.engineCore(ctx)
+	if err != nil {
+		return "", err
+	}
+	begin := time.Now()
+	if _, err := v.Must(ctx, fmt.Sprintf("kill -%s %d", signal, core.pid)); err != nil {
+		return "", err
+	}
+	if meanwhile != nil {
+		if err := meanwhile(ctx); err != nil {
+			return "", err
+		}
+	}
+	if _, err := v.await(ctx, coder, "known to have failed", func(p map[string]string) bool { return !active(p) }); err != nil {
+		return "", err
+	}
+	noticed := time.Since(begin)
+	var o outcome
+	select {
+	case o = <-stream:
+	case <-time.After(30 * time.Second):
+		return "", fmt.Errorf("the unit has failed and the client of its stream still waits")
+	}
+	if o.failure == nil && o.done {
+		return "", fmt.Errorf("the broken stream looks complete to its client: %v", o)
+	}
+	if _, err := v.await(ctx, coder, "ready again", restartedAfter(restarts)); err != nil {
+		return "", err
+	}
+	again := time.Since(begin)
+	if err := v.want(ctx, coder, words...); err != nil {
+		return "", err
+	}
+	now, err := v.processes(ctx, coder)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range now {
+		if slices.ContainsFunc(old, func(q process) bool { return q.pid == p.pid }) {
+			return "", fmt.Errorf("process %d (%s) outlived the restart", p.pid, p.name)
+		}
+	}
+	if o := v.complete(ctx, coderPort, "coder", 4, false, nil); o.status != http.StatusOK {
+		return "", fmt.Errorf("after the restart a completion ended so: %v %s", o, o.text)
+	}
+	return fmt.Sprintf("failed after %.1f s, its stream: %v; answers again after %.0f s", noticed.Seconds(), o, again.Seconds()), nil
+}
+
+// stopWithRequests stops coder under a client that streams and one that waits for its answer: either alone would keep a
+// vLLM that is only sent SIGTERM.
+func stopWithRequests(ctx context.Context, v *vllmBed) (string, error) {
+	if err := v.ensureReady(ctx); err != nil {
+		return "", err
+	}
+	stream, err := v.open(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	plain, err := v.open(ctx, false)
+	if err != nil {
+		return "", err
+	}
+	core, err := v.engineCore(ctx)
+	if err != nil {
+		return "", err
+	}
+	begin := time.Now()
+	if _, err := v.Must(ctx, "systemctl stop "+coder); err != nil {
+		return "", err
+	}
+	took := time.Since(begin)
+	var ends [2]outcome
+	for i, end := range []<-chan outcome{stream, plain} {
+		select {
+		case ends[i] = <-end:
+		case <-time.After(15 * time.Second):
+			return "", fmt.Errorf("the tier has stopped and a client still waits")
+		}
+		if ends[i].status == http.StatusOK && ends[i].done {
+			return "", fmt.Errorf("a request that was cut off looks complete to its client: %v", ends[i])
+		}
+	}
+	p, err := v.show(ctx, coder, "ActiveState", "Result", "StatusText")
+	switch {
+	case err != nil:
+		return "", err
+	case took > 45*time.Second: // a drain of 5 s, 15 s for vLLM, and a slow machine
+		return "", fmt.Errorf("the stop took %s", took)
+	case p["ActiveState"] != "inactive" || p["Result"] != "success":
+		return "", fmt.Errorf("after the stop the unit shows %v", p)
+	}
+	return fmt.Sprintf("%.1f s of which 5 s are the drain; the stream: %v; the plain request: %v; %q", took.Seconds(), ends[0], ends[1], p["StatusText"]),
+		v.nothingLeft(ctx, core.uid)
+}
+
+func missingModel(ctx context.Context, v *vllmBed) (string, error) {
+	begin := time.Now()
+	r, err := v.Run(ctx, "tierctl start nowhere")
+	if err != nil {
+		return "", err
+	}
+	if r.Exit == 0 || !strings.Contains(r.Stderr, "org/no-such-model") {
+		return "", fmt.Errorf("tierctl start ended with %d: %s%s", r.Exit, r.Stdout, r.Stderr)
+	}
+	const unit = "tier-nowhere.service"
+	if r, err = v.Run(ctx, "systemctl start "+unit); err != nil || r.Exit == 0 {
+		return "", fmt.Errorf("systemctl start ended with %d: %w", r.Exit, err)
+	}
+	took := time.Since(begin)
+	p, err := v.show(ctx, unit, "ExecMainStatus", "StatusText", "NRestarts")
+	if err == nil && (p["ExecMainStatus"] != "66" || p["NRestarts"] != "0" || !strings.Contains(p["StatusText"], "org/no-such-model")) {
+		err = fmt.Errorf("the unit shows %v", p)
+	}
+	return fmt.Sprintf("%.1f s for both: %s", took.Seconds(), p["StatusText"]), err
+}
+
+func crampedCache(ctx context.Context, v *vllmBed) (string, error) {
+	begin := time.Now()
+	r, err := v.Run(ctx, "tierctl start cramped")
+	if err != nil {
+		return "", err
+	}
+	took := time.Since(begin)
+	p, err := v.show(ctx, "tier-cramped.service", "ActiveState", "ExecMainStatus", "StatusText", "NRestarts")
+	switch {
+	case err != nil:
+		return "", err
+	case r.Exit == 0 || !strings.Contains(r.Stderr, "The KV cache is too small for a context of 8192"):
+		return "", fmt.Errorf("tierctl start ended with %d: %s%s", r.Exit, r.Stdout, r.Stderr)
+	case p["ActiveState"] != "failed" || p["ExecMainStatus"] != "71" || p["NRestarts"] != "0":
+		return "", fmt.Errorf("the unit shows %v", p)
+	}
+	return fmt.Sprintf("%.0f s: %s", took.Seconds(), p["StatusText"]), nil
+}
+
+func othersUntouched(ctx context.Context, v *vllmBed) (string, error) {
+	now, err := v.otherPIDs(ctx)
+	if err == nil && now != v.others {
+		err = fmt.Errorf("their main processes were %q and are %q", v.others, now)
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, port := range []int{8001, 8012} {
+		if _, err := v.Chat(ctx, port, "", "Hello", 8); err != nil {
+			return "", err
+		}
+	}
+	return "same processes, both answer", nil
+}
