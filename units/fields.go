@@ -17,7 +17,7 @@ func newElement(t reflect.Type, name string) reflect.Value {
 
 func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {
 	for f, field := range v.Fields() {
-		if tag := f.Tag.Get("toml"); tag == key && tag != "-" {
+		if tag := f.Tag.Get("toml"); tag == key && tag != "" && tag != "-" {
 			return field, true
 		}
 	}

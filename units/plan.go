@@ -46,6 +46,9 @@ func (p *Plan) Mode(name string) ([]Unit, error) {
 	if name == "" {
 		name = p.Config.Host.DefaultMode
 	}
+	if len(p.Config.Modes) == 0 {
+		return nil, fmt.Errorf("%s has no mode", p.Config.File)
+	}
 	for _, m := range p.Config.Modes {
 		if m.Name != name {
 			continue

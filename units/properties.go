@@ -136,8 +136,11 @@ var settings = []setting{
 	{name: "SystemCallErrorNumber", value: always(int32(1))},                          // EPERM instead of a signal
 }
 
-// properties makes the list for one unit, without what this systemd does not know.
-func properties(s *spec) []Property {
+// properties makes the list for one unit.
+func properties(s *spec) []Property { return fromTable(settings, s) }
+
+// fromTable leaves out what the host's systemd does not know.
+func fromTable(settings []setting, s *spec) []Property {
 	version := max(s.host.SystemdVersion, floorVersion)
 	var list []Property
 	for _, row := range settings {

@@ -74,14 +74,22 @@ func (s *spec) localEnv() map[string]string {
 		"TMPDIR":         "/tmp", // private to the unit and gone with it
 		"HF_HUB_OFFLINE": "1",
 		"DO_NOT_TRACK":   "1",
-		// The engine's own directory first: JIT compilers look for the tools of their venv in PATH.
-		"PATH": path.Dir(s.engine.Command[0]) + ":/usr/local/bin:/usr/bin:/bin",
+		"PATH":           searchPath(path.Dir(s.engine.Command[0])),
 	}
 	if s.unit.GPU {
 		env["MESA_SHADER_CACHE_DIR"] = dir
 		env["AMD_COMGR_CACHE_DIR"] = path.Join(dir, "comgr")
 	}
 	return env
+}
+
+// searchPath begins with the engine's own directory: JIT compilers look for the tools of their venv in PATH.
+func searchPath(dir string) string {
+	dirs := []string{"/usr/local/bin", "/usr/bin", "/bin"}
+	if !slices.Contains(dirs, dir) {
+		dirs = append([]string{dir}, dirs...)
+	}
+	return strings.Join(dirs, ":")
 }
 
 func (s *spec) deviceGroups() []string {
