@@ -64,7 +64,7 @@ type Agent struct {
 	observing    bool
 	again        bool
 	depth        Depth
-	readAll      time.Time // when everything was last read
+	readAll      time.Time     // when everything was last read
 	observations uint64        // finished
 	asked        uint64        // begun
 	learned      chan struct{} // closed and replaced after each observation

@@ -26,6 +26,9 @@ func (g gatewayState) connected(now time.Time) bool {
 // Table returns the routes once their Seq differs from after, or as they are when ctx ends.
 func (a *Agent) Table(ctx context.Context, after uint64) (api.Table, error) {
 	if _, err := inLoop(ctx, a, func() (bool, error) {
+		if a.observations == 0 { // a table from no knowledge would cut off what runs
+			return false, a.unavailable()
+		}
 		a.gateway.polls++
 		return true, nil
 	}); err != nil {

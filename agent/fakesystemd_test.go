@@ -1,0 +1,316 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tierd/tierd/units"
+)
+
+// fakeSystemd is the service manager as far as the agent can tell: units in a map, jobs that take time, references that
+// die with the connection. What must never be asked of it is noted as a wrong.
+type fakeSystemd struct {
+	hints
+	mu      sync.Mutex
+	units   map[string]*fakeUnit
+	fail    map[string]error // by operation, "define", or by operation and unit, "start tier-coder.service"
+	ends    map[string]int   // by unit: the exit status with which its process ends while loading
+	slow    map[string]bool  // units that load for ever
+	load    time.Duration
+	calls   []string
+	wrongs  []string
+	version string
+}
+
+type fakeUnit struct {
+	UnitStatus
+	gpu  bool
+	life int // grows at every start and stop, so that a job learns that another one took over
+}
+
+func newFakeSystemd() *fakeSystemd {
+	return &fakeSystemd{hints: newHints(), units: map[string]*fakeUnit{}, fail: map[string]error{}, ends: map[string]int{},
+		slow: map[string]bool{}, load: time.Second, version: "262"}
+}
+
+func (f *fakeSystemd) Version() string      { return f.version }
+func (f *fakeSystemd) Changed() <-chan bool { return f.ch }
+
+// begin notes a call and says whether it is to fail.
+func (f *fakeSystemd) begin(op, unit string) error {
+	f.calls = append(f.calls, strings.TrimSpace(op+" "+unit))
+	if err := f.fail[op+" "+unit]; err != nil {
+		return err
+	}
+	return f.fail[op]
+}
+
+func (f *fakeSystemd) Define(_ context.Context, u units.Unit) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin("define", u.Name); err != nil {
+		return err
+	}
+	old := f.units[u.Name]
+	masked := old != nil && old.Masked
+	if masked {
+		return errors.New(maskedReason(u.Name))
+	}
+	if old != nil && running(old.UnitStatus) {
+		f.wrongs = append(f.wrongs, "define of "+u.Name+" while it is "+old.ActiveState)
+		return ErrRunning
+	}
+	f.units[u.Name] = &fakeUnit{gpu: u.GPU, UnitStatus: UnitStatus{
+		Name: u.Name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Result: "success", Held: true,
+		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory,
+	}}
+	f.give(false)
+	return nil
+}
+
+func (f *fakeSystemd) Adopt(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin("adopt", name); err != nil {
+		return err
+	}
+	u := f.units[name]
+	if u == nil {
+		return errors.New("no such unit")
+	}
+	u.Held = true
+	return nil
+}
+
+func (f *fakeSystemd) Release(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin("release", name); err != nil {
+		return err
+	}
+	if u := f.units[name]; u != nil {
+		if running(u.UnitStatus) {
+			f.wrongs = append(f.wrongs, "release of "+name+" while it runs")
+		}
+		masked := u.Masked
+		delete(f.units, name)
+		if masked {
+			f.units[name] = &fakeUnit{UnitStatus: UnitStatus{Name: name, LoadState: "masked", ActiveState: "inactive", Masked: true}}
+		}
+	}
+	f.give(false)
+	return nil
+}
+
+func (f *fakeSystemd) Reset(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin("reset", name); err != nil {
+		return err
+	}
+	if u := f.units[name]; u != nil && u.ActiveState == "failed" {
+		f.set(u, "inactive", "dead", "success", 0)
+	}
+	return nil
+}
+
+// set is a change of state with its signal.
+func (f *fakeSystemd) set(u *fakeUnit, active, sub, result string, status int) {
+	u.ActiveState, u.SubState, u.Result, u.ExecStatus = active, sub, result, status
+	u.ExecCode = 0
+	if status != 0 {
+		u.ExecCode = cldExited
+	}
+	u.Since = time.Now()
+	f.give(false)
+}
+
+func (f *fakeSystemd) Start(ctx context.Context, name string) error {
+	f.mu.Lock()
+	if err := f.begin("start", name); err != nil {
+		f.mu.Unlock()
+		return err
+	}
+	u := f.units[name]
+	if u == nil || u.LoadState != "loaded" {
+		f.mu.Unlock()
+		return errors.New("unit not found")
+	}
+	for other, o := range f.units {
+		if o.Tier == u.Tier && other != name && running(o.UnitStatus) {
+			f.wrongs = append(f.wrongs, "start of "+name+" while "+other+" runs")
+		}
+		if o.gpu && u.gpu && other != name && o.ActiveState == "activating" {
+			f.wrongs = append(f.wrongs, "start of "+name+" while "+other+" loads")
+		}
+	}
+	if u.ActiveState == "active" {
+		f.mu.Unlock()
+		return nil
+	}
+	f.boot(u)
+	f.mu.Unlock()
+	return f.wait(ctx, name, "activating", "start")
+}
+
+// boot begins a unit's life; also by the hand of an administrator.
+func (f *fakeSystemd) boot(u *fakeUnit) {
+	if u.ActiveState == "activating" {
+		return
+	}
+	u.life++
+	life := u.life
+	u.MainPID = 1000 + life
+	f.set(u, "activating", "start", "success", 0)
+	if f.slow[u.Name] {
+		return
+	}
+	time.AfterFunc(f.load, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if u.life != life {
+			return
+		}
+		if status := f.ends[u.Name]; status != 0 {
+			u.StatusText = fmt.Sprintf("the engine ended with %d", status)
+			f.set(u, "failed", "failed", "exit-code", status)
+			return
+		}
+		u.StatusText = "Serving"
+		f.set(u, "active", "running", "success", 0)
+	})
+}
+
+// wait is a job: it lasts while the unit is in a state.
+func (f *fakeSystemd) wait(ctx context.Context, name, state, what string) error {
+	for {
+		f.mu.Lock()
+		u := f.units[name]
+		now := ""
+		if u != nil {
+			now = u.ActiveState
+		}
+		f.mu.Unlock()
+		switch {
+		case now == state:
+		case what == "start" && now != "active":
+			return errors.New("systemd's job to start " + name + " ended: failed")
+		default:
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (f *fakeSystemd) Stop(ctx context.Context, name string) error {
+	f.mu.Lock()
+	if err := f.begin("stop", name); err != nil {
+		f.mu.Unlock()
+		return err
+	}
+	f.halt(name)
+	f.mu.Unlock()
+	return f.wait(ctx, name, "deactivating", "stop")
+}
+
+// halt ends a unit's life in order; also by the hand of an administrator.
+func (f *fakeSystemd) halt(name string) {
+	u := f.units[name]
+	if u == nil || !running(u.UnitStatus) || u.ActiveState == "deactivating" {
+		return
+	}
+	u.life++
+	life := u.life
+	f.set(u, "deactivating", "stop-sigterm", "success", 0)
+	time.AfterFunc(100*time.Millisecond, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if u.life == life {
+			u.MainPID = 0
+			f.set(u, "inactive", "dead", "success", 0)
+			if !u.Held {
+				delete(f.units, name)
+			}
+		}
+	})
+}
+
+// by is a deed of somebody else's.
+func (f *fakeSystemd) by(deed func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	deed()
+	f.give(false)
+}
+
+// crash ends a unit's process from outside.
+func (f *fakeSystemd) crash(name string) {
+	if u := f.units[name]; u != nil && running(u.UnitStatus) {
+		u.life++
+		u.StatusText = "the engine died"
+		f.set(u, "failed", "failed", "exit-code", 70)
+	}
+}
+
+// disconnect is the end of tierd's connection: its references go, and with them what does not run and did not fail.
+func (f *fakeSystemd) disconnect() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, u := range f.units {
+		u.Held = false
+		if !running(u.UnitStatus) && u.ActiveState != "failed" {
+			delete(f.units, name)
+		}
+	}
+	f.give(true)
+}
+
+func (f *fakeSystemd) List(_ context.Context, names []string, _ Depth) ([]UnitStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin("list", ""); err != nil {
+		return nil, err
+	}
+	f.calls = f.calls[:len(f.calls)-1] // of no interest
+	var list []UnitStatus
+	for name, u := range f.units {
+		if u.Tier != "" || slices.Contains(names, name) {
+			list = append(list, u.UnitStatus)
+		}
+	}
+	return list, nil
+}
+
+// state is a unit's ActiveState, "" when it is not loaded.
+func (f *fakeSystemd) state(name string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if u := f.units[name]; u != nil {
+		return u.ActiveState
+	}
+	return ""
+}
+
+// did takes the calls made since the last time, without those that only load definitions unless all are wanted.
+func (f *fakeSystemd) did(ops ...string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []string
+	for _, c := range f.calls {
+		op, _, _ := strings.Cut(c, " ")
+		if slices.Contains(ops, op) {
+			list = append(list, c)
+		}
+	}
+	f.calls = nil
+	return list
+}
