@@ -1,9 +1,23 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
 )
 
 func TestRequestsReachTheTierOfTheirPort(t *testing.T) {
@@ -26,4 +40,320 @@ func TestRequestsReachTheTierOfTheirPort(t *testing.T) {
 			t.Errorf("%s on %q: got %q, want %q", c.path, c.tier, got, c.want)
 		}
 	}
+}
+
+func TestWhatConcernsOneConnectionIsNotPassedOn(t *testing.T) {
+	var got http.Header
+	engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Clone()
+		w.Header().Set("Connection", "X-Hop")
+		w.Header().Set("X-Hop", "engine's")
+		w.Header().Set("X-Kept", "yes")
+		w.Header()["Set-Cookie"] = []string{"a=1", "b=2"}
+		w.WriteHeader(http.StatusTeapot)
+	})
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+	res, _ := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`,
+		"Connection", "X-Mine", "X-Mine", "secret", "Authorization", "Bearer key", "X-Api-Key", "key", "Proxy-Authorization", "key",
+		"Keep-Alive", "timeout=5", "X-Session-Id", "s1", "Te", "trailers, deflate", "User-Agent", "")
+	for _, name := range []string{"X-Mine", "Authorization", "X-Api-Key", "Proxy-Authorization", "Keep-Alive", "User-Agent", "Connection"} {
+		if got.Get(name) != "" {
+			t.Errorf("the engine got %s: %q", name, got.Get(name))
+		}
+	}
+	if got.Get("X-Session-Id") != "s1" || got.Get("Te") != "trailers" || got.Get("Content-Type") != "application/json" {
+		t.Errorf("the engine got %v", got)
+	}
+	if res.StatusCode != http.StatusTeapot || res.Header.Get("X-Kept") != "yes" || res.Header.Get("X-Hop") != "" || len(res.Header["Set-Cookie"]) != 2 {
+		t.Errorf("the client got %d %v", res.StatusCode, res.Header)
+	}
+	if res.Header.Get(errorHeader) != "" {
+		t.Error("an engine's answer is marked as the gateway's")
+	}
+}
+
+func TestAStreamIsPassedOnEventByEvent(t *testing.T) {
+	next := make(chan struct{})
+	events := []string{": ping\n\n", "data: {\"a\":1}\n\n", ":\n\n", "data: [DONE]\n\n"}
+	engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		for _, event := range events {
+			<-next
+			io.WriteString(w, event)
+			w.(http.Flusher).Flush()
+		}
+	})
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+	// The header is there before the first event is.
+	res, err := http.Post(rig.tierURL("coder", "/v1/chat/completions"), "application/json", strings.NewReader(`{"stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	for _, event := range events {
+		next <- struct{}{}
+		buffer := make([]byte, len(event))
+		if _, err := io.ReadFull(res.Body, buffer); err != nil || string(buffer) != event {
+			t.Fatalf("got %q, %v; want %q", buffer, err, event)
+		}
+	}
+	if rest, err := io.ReadAll(res.Body); err != nil || len(rest) != 0 {
+		t.Fatalf("after the end: %q, %v", rest, err)
+	}
+}
+
+func TestTrailersPass(t *testing.T) {
+	engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		io.WriteString(w, "body")
+		w.Header().Set("X-Sum", "42")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "7")
+	})
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+	res, body := fetch(t, "GET", rig.tierURL("coder", "/"), "")
+	if body != "body" || res.Trailer.Get("X-Sum") != "42" {
+		t.Errorf("got %q with %v", body, res.Trailer)
+	}
+}
+
+// rawEngine answers every connection by a function of its own.
+func rawEngine(t *testing.T, serve func(n int, c net.Conn, r *http.Request)) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "engine.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close(); os.RemoveAll(dir) })
+	go func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for in := bufio.NewReader(c); ; {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					body, _ := io.ReadAll(r.Body)
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					serve(n, c, r)
+				}
+			}()
+		}
+	}()
+	return socket
+}
+
+func TestABrokenAnswerIsNeverEndedCleanly(t *testing.T) {
+	for rule, head := range map[string]string{
+		"in chunks":             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n",
+		"in the middle of one":  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\ndata:",
+		"with a length":         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ndata:",
+		"before the first byte": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+	} {
+		socket := rawEngine(t, func(_ int, c net.Conn, _ *http.Request) {
+			io.WriteString(c, head)
+			c.Close()
+		})
+		rig := startRig(t, Config{}, route(t, "coder", socket))
+		for _, proto := range []string{"HTTP/1.1", "HTTP/1.0"} {
+			c, err := net.Dial("tcp", address(rig.table.Routes[0].Port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(c, "POST /x "+proto+"\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err == nil {
+				var body []byte
+				body, err = io.ReadAll(res.Body)
+				if err == nil {
+					t.Errorf("%s, %s: a whole answer of %d: %q", rule, proto, res.StatusCode, body)
+				}
+			}
+			c.Close()
+		}
+	}
+}
+
+func TestAnEngineThatGivesNoAnswer(t *testing.T) {
+	dead := rawEngine(t, func(_ int, c net.Conn, _ *http.Request) { c.Close() })
+	for rule, c := range map[string]struct{ socket, says string }{
+		"nobody listens":                     {"/nowhere/engine.sock", "no such file or directory"},
+		"the connection ends with no answer": {dead, "closed the connection"},
+	} {
+		rig := startRig(t, Config{}, route(t, "coder", c.socket))
+		res, body := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`)
+		message := errorMessage(t, body)
+		if res.StatusCode != 502 || !strings.Contains(message, c.says) || !strings.Contains(message, `"coder" (tier-coder.service)`) {
+			t.Errorf("%s: %d %q", rule, res.StatusCode, message)
+		}
+		if strings.Contains(message, "engine.sock") {
+			t.Errorf("%s: the message names the socket: %q", rule, message)
+		}
+	}
+}
+
+func TestADeadKeptConnectionIsTriedOnceMore(t *testing.T) {
+	var requests atomic.Int32
+	socket := rawEngine(t, func(n int, c net.Conn, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		// The second request on the first connection is swallowed, as by an engine that closes just then.
+		if requests.Add(1) == 2 {
+			c.Close()
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+string(body))
+	})
+	rig := startRig(t, Config{}, route(t, "coder", socket))
+	for _, want := range []string{`{"n":1}`, `{"n":2}`} {
+		if res, got := fetch(t, "POST", rig.tierURL("coder", "/x"), want); got != want {
+			t.Fatalf("%d %q, want %q", res.StatusCode, got, want)
+		}
+	}
+	if n := requests.Load(); n != 3 {
+		t.Errorf("the engine saw %d requests, want 3", n)
+	}
+}
+
+func TestARequestThatKillsANewConnectionIsNotRepeated(t *testing.T) {
+	var requests atomic.Int32
+	socket := rawEngine(t, func(_ int, c net.Conn, _ *http.Request) { requests.Add(1); c.Close() })
+	rig := startRig(t, Config{}, route(t, "coder", socket))
+	if res, _ := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`); res.StatusCode != 502 {
+		t.Errorf("got %d", res.StatusCode)
+	}
+	if n := requests.Load(); n != 1 {
+		t.Errorf("the engine saw %d requests", n)
+	}
+}
+
+func TestAClientThatGoesEndsItsRequestAtTheEngine(t *testing.T) {
+	for rule, first := range map[string]string{"before the answer": "", "in the middle of a stream": "data: 1\n\n"} {
+		gone := make(chan struct{})
+		arrived := make(chan struct{})
+		engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			if first != "" {
+				io.WriteString(w, first)
+				w.(http.Flusher).Flush()
+			}
+			close(arrived)
+			<-r.Context().Done()
+			close(gone)
+		})
+		rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+		ctx, leave := context.WithCancel(context.Background())
+		req, _ := http.NewRequestWithContext(ctx, "POST", rig.tierURL("coder", "/x"), strings.NewReader(`{"stream":true}`))
+		go func() {
+			if res, err := http.DefaultClient.Do(req); err == nil {
+				io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+		}()
+		<-arrived
+		leave()
+		select {
+		case <-gone:
+		case <-time.After(patience):
+			t.Fatalf("%s: the engine goes on for nobody", rule)
+		}
+		eventually(t, "nothing is in flight", func() bool { n, _ := rig.pool.report(); return len(n) == 0 })
+	}
+}
+
+func TestConnectionsToAnEngineAreUsedAgain(t *testing.T) {
+	var conns atomic.Int32
+	socket := rawEngine(t, func(n int, c net.Conn, _ *http.Request) {
+		conns.Store(int32(n + 1))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	})
+	rig := startRig(t, Config{}, route(t, "coder", socket))
+	for range 20 {
+		fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`)
+	}
+	if n := conns.Load(); n > 3 {
+		t.Errorf("20 requests took %d connections", n)
+	}
+}
+
+func TestAnUpgradeIsPassedOn(t *testing.T) {
+	socket := rawEngine(t, func(_ int, c net.Conn, r *http.Request) {
+		if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Connection") != "Upgrade" {
+			io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello ")
+		io.Copy(c, c)
+	})
+	rig := startRig(t, Config{}, route(t, "coder", socket))
+	c, err := net.Dial("tcp", address(rig.table.Routes[0].Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nearly ")
+	in := bufio.NewReader(c)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil || res.StatusCode != 101 || res.Header.Get("Upgrade") != "websocket" {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	io.WriteString(c, "late")
+	want := "hello early late"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(in, got); err != nil || string(got) != want {
+		t.Fatalf("got %q, %v; want %q", got, err, want)
+	}
+	// The tier goes: so does the connection.
+	rig.change(t, "coder", func(r *api.Route) { r.State = api.Stopping })
+	c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := in.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection outlived its tier: %v", err)
+	}
+}
+
+func TestManyClientsGetTheirOwnAnswers(t *testing.T) {
+	engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range 20 {
+			io.WriteString(w, "data: "+strconv.Itoa(i)+" "+string(body)+"\n\n")
+			w.(http.Flusher).Flush()
+		}
+	})
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+	var all sync.WaitGroup
+	for n := range 16 {
+		all.Go(func() {
+			client := http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			for k := range 10 {
+				body := `{"n":` + strconv.Itoa(n*100+k) + `,"model":"coder"}`
+				var want strings.Builder
+				for i := range 20 {
+					want.WriteString("data: " + strconv.Itoa(i) + " " + body + "\n\n")
+				}
+				res, err := client.Post(rig.tierURL("", "/x"), "application/json", strings.NewReader(body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if err != nil || string(got) != want.String() {
+					t.Errorf("got %q, %v", got, err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

@@ -90,8 +90,9 @@ func (m *tableMemory) save(t api.Table) error {
 	binary.LittleEndian.PutUint64(record[0:], m.count+1)
 	binary.LittleEndian.PutUint32(record[8:], uint32(len(body)))
 	binary.LittleEndian.PutUint32(record[12:], crc32.ChecksumIEEE(body))
-	if n, err := unix.Pwrite(m.fd, append(record, body...), slot*slotSize); err != nil || n != slotHeader+len(body) {
-		return fmt.Errorf("cannot keep the table: wrote %d of %d bytes: %w", n, slotHeader+len(body), err)
+	record = append(record, body...)
+	if n, err := unix.Pwrite(m.fd, record, slot*slotSize); err != nil || n != len(record) {
+		return fmt.Errorf("cannot keep the table: wrote %d of %d bytes: %v", n, len(record), err)
 	}
 	m.count++
 	return nil

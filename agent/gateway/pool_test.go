@@ -1,0 +1,232 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// holding starts an engine that sends a first piece of its answer and the rest when it is let go.
+func holding(t *testing.T) (e *engine, arrived chan struct{}, letGo chan struct{}) {
+	arrived, letGo = make(chan struct{}, 16), make(chan struct{})
+	return startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, "first ")
+		w.(http.Flusher).Flush()
+		arrived <- struct{}{}
+		select {
+		case <-letGo:
+			io.WriteString(w, "last")
+		case <-r.Context().Done():
+		}
+	}), arrived, letGo
+}
+
+// stream begins a request and gives back what reads its answer to the end.
+func stream(t *testing.T, url string) func() (string, error) {
+	t.Helper()
+	res, err := http.Post(url, "application/json", strings.NewReader(`{"model":"coder"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() (string, error) {
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		return string(body), err
+	}
+}
+
+func drained(unit string) func(api.GatewayReport) bool {
+	return func(r api.GatewayReport) bool { return slices.Contains(r.Drained, unit) }
+}
+
+func TestADrainingTierFinishesItsRequestsAndTakesNoNewOne(t *testing.T) {
+	engine, arrived, letGo := holding(t)
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+	rest := stream(t, rig.tierURL("coder", "/x"))
+	<-arrived
+	rig.change(t, "coder", func(r *api.Route) { r.State = api.Draining })
+	if res, _ := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`); res.StatusCode != 503 {
+		t.Errorf("a new request got %d", res.StatusCode)
+	}
+	if n, gone := rig.pool.report(); n["coder"] != 1 || len(gone) != 0 {
+		t.Errorf("in flight %v, drained %v", n, gone)
+	}
+	close(letGo)
+	if body, err := rest(); err != nil || body != "first last" {
+		t.Errorf("the request in flight got %q, %v", body, err)
+	}
+	rig.tierd.report(t, "that the unit is free", drained("tier-coder.service"))
+	rig.pool.mu.Lock()
+	defer rig.pool.mu.Unlock()
+	if n := len(rig.pool.units["tier-coder.service"].conns); n != 0 {
+		t.Errorf("%d connections are open to a unit reported as drained", n)
+	}
+}
+
+func TestADrainHasABound(t *testing.T) {
+	engine, arrived, _ := holding(t)
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+	rest := stream(t, rig.tierURL("coder", "/x"))
+	<-arrived
+	rig.change(t, "coder", func(r *api.Route) { r.State, r.Drain = api.Draining, 0.05 })
+	if body, err := rest(); err == nil {
+		t.Errorf("the cut request ended cleanly with %q", body)
+	}
+	rig.tierd.report(t, "that the unit is free", drained("tier-coder.service"))
+}
+
+func TestAnIdleTierIsDrainedAtOnce(t *testing.T) {
+	engine := echoing(t, "coder")
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket), route(t, "never-used", "/nowhere"))
+	fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`)
+	rig.change(t, "coder", func(r *api.Route) { r.State = api.Draining })
+	rig.tierd.report(t, "that the unit is free", drained("tier-coder.service"))
+	rig.change(t, "never-used", func(r *api.Route) { r.State = api.Draining })
+	rig.tierd.report(t, "that a unit is free that never had a request", drained("tier-never-used.service"))
+}
+
+func TestADrainThatIsCalledOffLetsTheTierServeOn(t *testing.T) {
+	engine, arrived, letGo := holding(t)
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+	rest := stream(t, rig.tierURL("coder", "/x"))
+	<-arrived
+	rig.change(t, "coder", func(r *api.Route) { r.State, r.Drain = api.Draining, 3600 })
+	rig.change(t, "coder", func(r *api.Route) { r.State = api.Ready })
+	second := stream(t, rig.tierURL("coder", "/x"))
+	close(letGo)
+	for _, rest := range []func() (string, error){rest, second} {
+		if body, err := rest(); err != nil || body != "first last" {
+			t.Errorf("got %q, %v", body, err)
+		}
+	}
+}
+
+func TestATierThatStopsIsCutOffAtOnce(t *testing.T) {
+	for _, state := range []api.State{api.Stopping, api.Stopped, api.Failed, api.Starting} {
+		engine, arrived, _ := holding(t)
+		rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+		rest := stream(t, rig.tierURL("coder", "/x"))
+		<-arrived
+		rig.change(t, "coder", func(r *api.Route) { r.State = state })
+		if body, err := rest(); err == nil {
+			t.Errorf("%s: ended cleanly with %q", state, body)
+		}
+	}
+}
+
+func TestARequestCutBeforeItsAnswerIsToldWhy(t *testing.T) {
+	arrived := make(chan struct{})
+	engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		close(arrived)
+		<-r.Context().Done()
+	})
+	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
+	go func() {
+		<-arrived
+		rig.change(t, "coder", func(r *api.Route) { r.State = api.Stopping })
+	}()
+	res, body := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`)
+	if message := errorMessage(t, body); res.StatusCode != 503 || !strings.Contains(message, "stopped before it answered") || res.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %q", res.StatusCode, message)
+	}
+}
+
+func TestASwitchSendsNewRequestsToTheNewVariant(t *testing.T) {
+	old, arrived, _ := holding(t)
+	rig := startRig(t, Config{}, route(t, "orch", old.socket))
+	rest := stream(t, rig.tierURL("orch", "/x"))
+	<-arrived
+	next := echoing(t, "llama")
+	rig.change(t, "orch", func(r *api.Route) { r.Unit, r.Socket, r.Variant = "tier-orch-llama.service", next.socket, "llama" })
+	if _, err := rest(); err == nil {
+		t.Error("a request to a unit that the table no longer names ended cleanly")
+	}
+	if res, _ := fetch(t, "POST", rig.tierURL("orch", "/x"), `{}`); res.Header.Get("X-Engine") != "llama" {
+		t.Errorf("got %d", res.StatusCode)
+	}
+}
+
+func testPool(t *testing.T, routes ...api.Route) (*pool, *int) {
+	changes := new(int)
+	p := newPool(slog.New(slog.NewTextHandler(t.Output(), nil)), func() { *changes++ })
+	p.apply(routes)
+	return p, changes
+}
+
+func TestTheDrainBoundStartsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := api.Route{Tier: "a", Unit: "tier-a.service", State: api.Ready, Drain: 10}
+		p, _ := testPool(t, r)
+		lease, err := p.Acquire(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.State = api.Draining
+		p.apply([]api.Route{r})
+		time.Sleep(9 * time.Second)
+		p.apply([]api.Route{r}) // a table with news of another tier
+		if lease.Context.Err() != nil {
+			t.Fatal("cut before the bound")
+		}
+		time.Sleep(1100 * time.Millisecond)
+		synctest.Wait()
+		if !errors.Is(context.Cause(lease.Context), errTierGone) {
+			t.Fatalf("after the bound: %v", context.Cause(lease.Context))
+		}
+		lease.Release()
+		if _, gone := p.report(); !slices.Equal(gone, []string{"tier-a.service"}) {
+			t.Errorf("drained %v", gone)
+		}
+	})
+}
+
+func TestAUnitIsNotFreeWhileAPredecessorServesIt(t *testing.T) {
+	r := api.Route{Tier: "a", Unit: "tier-a.service", State: api.Draining}
+	p, changes := testPool(t, r)
+	p.setElder(map[string]int{"tier-a.service": 2})
+	if n, gone := p.report(); n["a"] != 2 || len(gone) != 0 {
+		t.Errorf("in flight %v, drained %v", n, gone)
+	}
+	before := *changes
+	p.setElder(nil)
+	if _, gone := p.report(); len(gone) != 1 || *changes == before {
+		t.Errorf("drained %v, %d changes", gone, *changes-before)
+	}
+}
+
+func TestALoadIsTheSumOverGenerations(t *testing.T) {
+	p, changes := testPool(t, api.Route{Tier: "a", Unit: "tier-a.service", State: api.Ready})
+	p.setElder(map[string]int{"tier-a.service": 1, "tier-b.service": 2})
+	p.setHeir()
+	before := *changes
+	lease, err := p.Acquire(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if load := p.load(); load["tier-a.service"] != 2 || load["tier-b.service"] != 2 {
+		t.Errorf("load %v", load)
+	}
+	lease.Release()
+	if load := p.load(); load["tier-a.service"] != 1 || *changes != before+2 {
+		t.Errorf("load %v after %d changes", load, *changes-before)
+	}
+}
+
+func TestAnUnknownTierHasNoLease(t *testing.T) {
+	p, _ := testPool(t)
+	var f *failure
+	if _, err := p.Acquire(t.Context(), "a"); !errors.As(err, &f) || f.status != 404 {
+		t.Errorf("got %v", err)
+	}
+}
