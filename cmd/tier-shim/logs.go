@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -54,6 +55,38 @@ func (t *logTap) flush() {
 		t.line(t.held[:t.n])
 	}
 	t.n = 0
+}
+
+// journal lets the engine and the shim write beside each other: both outputs are the same stream of systemd's journal.
+type journal struct {
+	mu      sync.Mutex
+	midLine bool // the engine has not ended its line
+}
+
+// of returns a writer to one of the outputs.
+func (j *journal) of(w io.Writer) io.Writer { return &journalWriter{j, w} }
+
+// sentence writes a line of the shim's own, and sees to it that it begins as one.
+func (j *journal) sentence(w io.Writer, text string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.midLine {
+		text = "\n" + text
+		j.midLine = false
+	}
+	io.WriteString(w, text) //nolint:errcheck // there is nowhere else to say it
+}
+
+type journalWriter struct {
+	journal *journal
+	w       io.Writer
+}
+
+func (w *journalWriter) Write(p []byte) (int, error) {
+	w.journal.mu.Lock()
+	defer w.journal.mu.Unlock()
+	w.journal.midLine = len(p) > 0 && p[len(p)-1] != '\n'
+	return w.w.Write(p)
 }
 
 // drained waits for the log readers, but not for ever: a process that left the engine's group may hold the pipe open.

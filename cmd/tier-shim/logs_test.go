@@ -55,6 +55,20 @@ func TestBytesGoOutBeforeTheLineEnds(t *testing.T) {
 	}
 }
 
+func TestASentenceOfTheShimsBeginsALine(t *testing.T) {
+	var j journal
+	var out bytes.Buffer
+	j.of(&out).Write([]byte("loading\n"))
+	j.sentence(&out, "one\n")
+	j.of(&out).Write([]byte("0.01 "))
+	j.sentence(&out, "two\n")
+	j.sentence(&out, "three\n")
+	j.of(&out).Write([]byte("I srv\n"))
+	if want := "loading\none\n0.01 \ntwo\nthree\nI srv\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
 // broken is a journal that takes nothing.
 type broken struct{}
 

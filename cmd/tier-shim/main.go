@@ -54,11 +54,13 @@ type shim struct {
 	stderr io.Writer
 	note   *notifier
 	stop   *stopSignals
+
+	journal journal
 }
 
 // say writes one line of the shim's own to the journal, beside the engine's lines.
 func (s *shim) say(format string, args ...any) {
-	fmt.Fprintf(s.stderr, "tier-shim: "+format+"\n", args...)
+	s.journal.sentence(s.stderr, fmt.Sprintf("tier-shim: "+format+"\n", args...))
 }
 
 // status shows one line in `systemctl status`.

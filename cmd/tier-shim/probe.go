@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -45,7 +47,13 @@ func (p *prober) ask(ctx context.Context, method, path string, body []byte, read
 		request.Header.Set("Content-Type", "application/json")
 	}
 	answer, err := p.client.Do(request)
-	if err != nil {
+	var outer *url.Error // names the request, which says nothing to a user
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return 0, errors.New("it does not answer in time")
+	case errors.As(err, &outer):
+		return 0, plainNet(outer.Err)
+	case err != nil:
 		return 0, err
 	}
 	defer answer.Body.Close()
@@ -97,7 +105,17 @@ func (p *prober) listed(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the engine's /v1/models lists %q, not %q", names, p.served)
+	return &wrongName{names, p.served}
+}
+
+// wrongName says that the engine serves another name than clients will ask for. Waiting does not change that.
+type wrongName struct {
+	listed []string
+	want   string
+}
+
+func (e *wrongName) Error() string {
+	return fmt.Sprintf("the engine serves the names %q and not %q", e.listed, e.want)
 }
 
 // completes asks for one token. An engine that has no completions (an embedding model) refuses with a status of its
@@ -123,13 +141,14 @@ func (p *prober) inFlight(ctx context.Context) (count int, known bool) {
 	return int(seen.inFlight), err == nil && seen.known
 }
 
-// load polls until the engine is ready. It asks often at first and ever less with time, so that readiness is seen
+// load polls until the engine is ready; an error that waiting does not cure is returned. It asks often at first and ever less with time, so that readiness is seen
 // within 1 % of the load's length; a line in the log that says "up" makes it ask at once.
 func (p *prober) load(ctx context.Context, kick <-chan struct{}, trouble func(error)) error {
 	start := time.Now()
 	for {
 		err := p.ready(ctx)
-		if err == nil || ctx.Err() != nil {
+		var wrong *wrongName
+		if err == nil || ctx.Err() != nil || errors.As(err, &wrong) {
 			return err
 		}
 		trouble(err)

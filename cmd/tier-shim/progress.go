@@ -25,7 +25,7 @@ var phases = map[string][]phase{
 		{needle: "Loading weights took", words: "Weights are loaded"},
 		{needle: "Model loading took", words: "Weights are loaded, measuring memory"},
 		{needle: "Warming up model for the compilation", words: "Compiling the model (minutes without output are normal)"},
-		{needle: "torch.compile", words: "Compiling the model (minutes without output are normal)"},
+		{needle: "for vLLM's torch.compile", words: "Compiling the model (minutes without output are normal)"}, // not "disabling torch.compile"
 		{needle: "KV cache size:", words: "Warming up"},
 		{needle: "Capturing CUDA graph", words: "Capturing graphs"},
 		{needle: "init engine (", words: "Starting the server"},

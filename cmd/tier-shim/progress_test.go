@@ -43,6 +43,11 @@ func TestTheStatusOfALoad(t *testing.T) {
 			"Loading weights 6 %, shard 1 of 16", "Loading weights 50 %, shard 8 of 16", "Loading weights 100 %, shard 16 of 16",
 			"Weights are loaded", "Weights are loaded, measuring memory", "Warming up", "Starting the server", "Probing the server",
 		}},
+		{"vLLM that compiles nothing, and says so", "vllm", "vllm-cpu-eager.log", 0, []string{
+			"Starting the engine", "Reading the model's configuration", "Starting the engine process", "Loading weights",
+			"Loading weights 0 %, shard 0 of 1", "Loading weights 100 %, shard 1 of 1", "Weights are loaded", "Warming up",
+			"Starting the server", "Probing the server",
+		}},
 		{"llama-server", "llama", "llama-start-cpu.log", 98 << 20, []string{
 			"Starting the engine", "Loading weights", "Warming up", "Probing the server",
 		}},

@@ -67,6 +67,13 @@ func TestReadyAfterAToken(t *testing.T) {
 	}
 }
 
+func TestAWrongNameIsAConfigurationFault(t *testing.T) {
+	b := newBed(t)
+	b.tierd(yes)
+	b.run([]string{"--served=coder"}).wantEnd(78, `serves the names ["a-name" "a-name" "t"] and not "coder"`)
+	b.gone(b.pidIn("engine"))
+}
+
 func TestAnEmbeddingModelIsReady(t *testing.T) {
 	b := newBed(t)
 	b.tierd(yes)

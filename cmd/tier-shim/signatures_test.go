@@ -27,6 +27,7 @@ func TestFixtureLogs(t *testing.T) {
 		{"vllm-start-nokv.log", classBudget, "no memory for the KV cache"},
 		{"vllm-start-race.log", classEngineDied, "Another process freed GPU memory"},
 		{"vllm-start-ok.log", "", ""},
+		{"vllm-cpu-eager.log", "", ""},
 		{"llama-start-vulkan.log", "", ""},
 		{"llama-start-cpu.log", "", ""},
 	}

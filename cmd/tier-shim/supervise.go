@@ -83,8 +83,8 @@ func (r *running) start(argv []string) error {
 		r.load.line(text)
 		r.seen.line(text)
 	}
-	r.logs.read(&logTap{out: r.stdout, line: line}, outRead)
-	r.logs.read(&logTap{out: r.stderr, line: line}, errRead)
+	r.logs.read(&logTap{out: r.journal.of(r.stdout), line: line}, outRead)
+	r.logs.read(&logTap{out: r.journal.of(r.stderr), line: line}, errRead)
 	return nil
 }
 
@@ -115,10 +115,15 @@ func (r *running) untilReady(stop context.Context) *end {
 		case <-stop.Done():
 			return r.stopLoading(r.engine)
 		case err := <-ready:
-			if err != nil {
-				return r.stopLoading(r.engine) // the probe gives up only when told to stop
+			switch {
+			case err == nil:
+				return nil
+			case stop.Err() != nil:
+				return r.stopLoading(r.engine)
 			}
-			return nil
+			r.engine.killGroup()
+			<-r.engine.done
+			return failed(classConfiguration, "%s", capital(err.Error()))
 		case <-tick.C:
 			if quiet := time.Since(r.load.lastMove()); quiet > r.opts.loadTimeout {
 				return r.neverReady(quiet, trouble.get())

@@ -33,7 +33,7 @@ func (p *patient) wait(ctx context.Context, hang bool) error {
 }
 
 func (p *patient) healthy(ctx context.Context) error {
-	return p.wait(ctx, p.silent)
+	return p.wait(ctx, p.silent && (p.cured.IsZero() || time.Now().Before(p.cured)))
 }
 
 func (p *patient) completes(ctx context.Context) error { return p.wait(ctx, p.hung) }
