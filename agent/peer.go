@@ -86,12 +86,14 @@ type peerListener struct {
 	net.Listener
 	limit int
 	log   *slog.Logger
+
 	mu    sync.Mutex
-	count map[uint32]int // open connections by uid
+	count map[uint32]int  // open connections by uid
+	told  map[uint32]bool // users whose excess is in the journal, until their last connection is closed
 }
 
 func newPeerListener(l net.Listener, limit int, log *slog.Logger) *peerListener {
-	return &peerListener{Listener: l, limit: limit, log: log, count: map[uint32]int{}}
+	return &peerListener{Listener: l, limit: limit, log: log, count: map[uint32]int{}, told: map[uint32]bool{}}
 }
 
 // Accept closes what is over the limit, so that the others are served.
@@ -112,7 +114,9 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		if l.enter(p) {
 			return &peerConn{UnixConn: uc, peer: p, left: sync.OnceFunc(func() { l.leave(p) })}, nil
 		}
-		l.log.Warn("refused a connection: too many of one user", "uid", p.uid, "pid", p.pid, "limit", l.limit)
+		if l.firstExcess(p) {
+			l.log.Warn("refused a connection: too many of one user", "uid", p.uid, "pid", p.pid, "limit", l.limit)
+		}
 		uc.Close()
 	}
 }
@@ -132,7 +136,17 @@ func (l *peerListener) leave(p peer) {
 	defer l.mu.Unlock()
 	if l.count[p.uid]--; l.count[p.uid] == 0 {
 		delete(l.count, p.uid)
+		delete(l.told, p.uid)
 	}
+}
+
+// firstExcess keeps a user who connects in a loop from filling the journal.
+func (l *peerListener) firstExcess(p peer) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := !l.told[p.uid]
+	l.told[p.uid] = true
+	return first
 }
 
 // peerConn is a connection with its peer.

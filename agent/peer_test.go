@@ -150,6 +150,18 @@ func TestPeerLimits(t *testing.T) {
 	}
 }
 
+func TestAUserWhoFloodsIsToldOnce(t *testing.T) {
+	l := newPeerListener(nil, 1, quiet())
+	alice := peer{uid: 1000, known: true}
+	for round := range 2 {
+		l.enter(alice)
+		if !l.firstExcess(alice) || l.firstExcess(alice) || l.firstExcess(alice) {
+			t.Errorf("round %d: an excess should be told once", round)
+		}
+		l.leave(alice) // the last one: the next excess is news
+	}
+}
+
 func TestAcceptServesTheNextOneAfterARefusal(t *testing.T) {
 	l := listen(t)
 	peers := newPeerListener(l, 0, quiet())
