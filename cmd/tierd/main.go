@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -25,11 +26,13 @@ const (
 	exitUsage  = 2
 )
 
-// A daemon that is nearly always idle should be small rather than quick: the heap is a few MiB, and twice of that is not
-// worth the processor time that it saves. GOGC and GOMEMLIMIT in the environment still win.
+// A daemon that is nearly always idle should be small and quiet rather than quick: the heap is a few MiB, and twice of
+// that is not worth the processor time that it saves; with more than one processor each event wakes several threads, of
+// which all but one find nothing to do. GOGC, GOMEMLIMIT and GOMAXPROCS in the environment still win.
 const (
 	gcPercent   = 50
 	memoryLimit = 16 << 20 // bytes; beyond it the collector works harder, nothing fails
+	processors  = 1        // that run Go code at a time; what waits in a system call takes none
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -79,7 +82,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "tierd %s\n", version)
 		return 0
 	}
-	limitMemory()
+	stayQuiet()
 	sockets, err := openSockets(s)
 	if err != nil {
 		fmt.Fprintf(stderr, "tierd: %v\n", err)
@@ -118,11 +121,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-func limitMemory() {
+func stayQuiet() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(processors)
 	}
 }
