@@ -54,7 +54,7 @@ install() {
 	mkdir "$info"
 	printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" >"$info/METADATA"
 	: >"$info/RECORD"
-	chroot . python3 /tmp/mkmodel.py /var/lib/tierd/models/smollm2.gguf /srv/smollm2-hf
+	TQDM_DISABLE=1 chroot . python3 /tmp/mkmodel.py /var/lib/tierd/models/smollm2.gguf /srv/smollm2-hf
 }
 
 bed=$("$here/mkroot.sh")

@@ -178,6 +178,7 @@ func (v *vllmBed) nothingLeft(ctx context.Context, uid int) error {
 type outcome struct {
 	status  int
 	chunks  int           // of a stream, those with text
+	fault   string        // the error that a stream carried: vLLM's way to break off one that has begun
 	done    bool          // a stream's [DONE], or the end of a plain answer
 	first   time.Duration // until the first text
 	took    time.Duration
@@ -193,10 +194,17 @@ func (o outcome) String() string {
 		return fmt.Sprintf("cut off after %d chunks", o.chunks)
 	case o.status != http.StatusOK:
 		return fmt.Sprintf("status %d", o.status)
+	case o.fault != "":
+		return fmt.Sprintf("an error behind %d chunks", o.chunks)
 	case o.done:
 		return fmt.Sprintf("complete, %d chunks", o.chunks)
 	}
 	return fmt.Sprintf("ended early after %d chunks", o.chunks)
+}
+
+// whole tells whether it looks to its client like all that was asked for.
+func (o outcome) whole() bool {
+	return o.status == http.StatusOK && o.done && o.failure == nil && o.fault == ""
 }
 
 // complete asks for exactly so many tokens, which takes a known time whatever the model has to say. started, if not nil,
@@ -232,6 +240,8 @@ func (v *vllmBed) complete(ctx context.Context, port int, model string, tokens i
 		case !ok:
 		case data == "[DONE]":
 			o.done = true
+		case strings.HasPrefix(data, `{"error"`):
+			o.fault = data
 		default:
 			if o.chunks++; o.chunks == 1 {
 				o.first = time.Since(begin)

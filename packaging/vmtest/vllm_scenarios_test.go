@@ -191,7 +191,7 @@ func plainRequests(ctx context.Context, v *vllmBed) (string, error) {
 func streamedRequest(ctx context.Context, v *vllmBed) (string, error) {
 	const tokens = 64
 	o := v.complete(ctx, coderPort, "coder", tokens, true, nil)
-	if o.failure != nil || !o.done || o.chunks < tokens/2 || o.first > o.took/2 {
+	if !o.whole() || o.chunks < tokens/2 || o.first > o.took/2 {
 		return "", fmt.Errorf("a stream of %d tokens ended so: %v, first after %s of %s %s", tokens, o, o.first, o.took, o.text)
 	}
 	leaving, leave := context.WithCancel(ctx)
@@ -278,7 +278,7 @@ func (v *vllmBed) recovers(ctx context.Context, signal string, meanwhile func(co
 	case <-time.After(30 * time.Second):
 		return "", fmt.Errorf("the unit has failed and the client of its stream still waits")
 	}
-	if o.failure == nil && o.done {
+	if o.whole() {
 		return "", fmt.Errorf("the broken stream looks complete to its client: %v", o)
 	}
 	if _, err := v.await(ctx, coder, "ready again", restartedAfter(restarts)); err != nil {
@@ -333,7 +333,7 @@ func stopWithRequests(ctx context.Context, v *vllmBed) (string, error) {
 		case <-time.After(15 * time.Second):
 			return "", fmt.Errorf("the tier has stopped and a client still waits")
 		}
-		if ends[i].status == http.StatusOK && ends[i].done {
+		if ends[i].whole() {
 			return "", fmt.Errorf("a request that was cut off looks complete to its client: %v", ends[i])
 		}
 	}

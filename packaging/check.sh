@@ -1,0 +1,66 @@
+#!/bin/bash
+# check.sh [fast]: runs the tests and says of each step what came of it and how long it took. Everything that fails is
+# shown at the end once more; the first failure does not keep later steps from running.
+set -uo pipefail
+
+logs=build/check
+rm -rf "$logs"
+mkdir -p "$logs"
+summary=()
+failed=0
+
+step() {
+	local name=$1 log="$logs/${1// /-}.log" start=$SECONDS word=ok
+	shift
+	echo "== $name"
+	"$@" >"$log" 2>&1 || word=FAILED
+	if [ "$word" = FAILED ]; then
+		failed=1
+		cat "$log"
+	fi
+	# A test that was skipped is named, so that none is missed without anybody knowing.
+	grep -E '^ *--- SKIP' "$log" | sed 's/^/   /' || true
+	summary+=("$(printf '%-28s %-7s %4d s' "$name" "$word" $((SECONDS - start)))")
+	[ "$word" = ok ]
+}
+
+formatted() {
+	local files
+	files=$(gofmt -l agent cmd units rocm packaging)
+	[ -z "$files" ] || { echo "gofmt would change: $files"; return 1; }
+}
+staticcheck() {
+	packaging/tools.sh staticcheck && build/bin/staticcheck ./... && build/bin/staticcheck -tags vmtest ./packaging/vmtest
+}
+go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest; }
+# -v so that skips are seen; the output is shown only when something fails.
+go_test() { go test -v "$@" ./... | grep -vE '^(=== |    --- PASS|--- PASS)'; }
+package() {
+	rm -rf dist build/next
+	packaging/build.sh && packaging/build.sh "$(awk '/^## /{print $2; exit}' CHANGELOG.md)+next" build/next
+}
+scenarios() { go test -v -tags vmtest -timeout 20m ./packaging/vmtest; }
+
+step "gofmt" formatted
+step "go vet" go_vet
+step "staticcheck" staticcheck
+if [ "${1:-}" = fast ]; then
+	step "go test" go_test
+else
+	step "go test -race" go_test -race
+	if step "package" package; then
+		step "package checkers" packaging/lint.sh
+		if [ "$(id -u)" = 0 ]; then
+			step "scenarios in a bed" scenarios
+		else
+			echo "the scenarios boot systemd in namespaces, which only root may do: sudo make check" >&2
+			summary+=("scenarios in a bed           NOT RUN, needs root")
+			failed=1
+		fi
+	fi
+fi
+
+echo
+printf '%s\n' "${summary[@]}"
+echo "$((SECONDS / 60)) min $((SECONDS % 60)) s in all; logs in $logs"
+exit $failed

@@ -1,0 +1,129 @@
+// Package deptest holds which package may import which: the arrows of the map in the design.
+package deptest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tierd/tierd/"
+
+// pkg is what `go list` tells of a package. Imports are those of its program, not of its tests.
+type pkg struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+}
+
+// list asks for packages of this module.
+func list(t *testing.T, patterns ...string) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports,Deps"}, patterns...)...)
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v\n%s", patterns, err, stderr.Bytes())
+	}
+	var all []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// ours are the packages of this module among deps, without the module's path.
+func ours(deps []string) []string {
+	var found []string
+	for _, d := range deps {
+		if name, ok := strings.CutPrefix(d, module); ok {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// foreign are the packages among deps that belong neither to the standard library nor to this module.
+func foreign(deps []string) []string {
+	var found []string
+	for _, d := range deps {
+		if first, _, _ := strings.Cut(d, "/"); strings.Contains(first, ".") && !strings.HasPrefix(d, module) {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+// TestArrows walks every package and compares what it is built of with what the map allows. A package that the map does
+// not know is a failure too: a new one has to be given its place.
+func TestArrows(t *testing.T) {
+	const anything = "*"
+	const sys = "golang.org/x/sys/"
+	rules := map[string]struct {
+		why     string
+		ours    []string // packages of ours that it may be built of, deep
+		foreign []string // prefixes of others' packages; anything: all
+	}{
+		"agent/api":      {"goes over the socket, so every end can use it: standard library alone", nil, nil},
+		"agent":          {"keeps the tiers as they should be", []string{"agent/api", "units", "rocm"}, []string{anything}},
+		"agent/gateway":  {"has no business with systemd, configuration or GPUs", []string{"agent/api"}, []string{sys}},
+		"agent/guard":    {"pure", []string{"agent/api", "rocm"}, []string{sys}},
+		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
+		"units":          {"pure, it is handed bytes and numbers", nil, []string{"github.com/BurntSushi/toml"}},
+		"rocm":           {"reports what the kernel says", nil, []string{sys, "github.com/shirou/gopsutil/"}},
+
+		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "units", "rocm"}, []string{anything}},
+		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/opencode", "units"}, []string{anything}},
+		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/api"}, []string{sys}},
+		"cmd/tier-guard":   {"small and locked in memory", []string{"agent/guard", "agent/api", "rocm"}, []string{sys}},
+		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},
+
+		"packaging/vmtest":  {"knows the package from outside", nil, []string{sys}},
+		"packaging/demo":    {"shows the package from outside", []string{"packaging/vmtest"}, []string{sys}},
+		"packaging/deptest": {"looks at sources", nil, nil},
+	}
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		rule, known := rules[name]
+		if !known {
+			t.Errorf("%s has no place in the map of this test", name)
+			continue
+		}
+		for _, dep := range ours(p.Deps) {
+			if !slices.Contains(rule.ours, dep) {
+				t.Errorf("%s is built of %s, which it may not be: it is %q", name, dep, rule.why)
+			}
+		}
+		for _, dep := range foreign(p.Deps) {
+			allowed := func(prefix string) bool { return prefix == anything || strings.HasPrefix(dep, prefix) }
+			if !slices.ContainsFunc(rule.foreign, allowed) {
+				t.Errorf("%s is built of %s, which it may not be: it is %q", name, dep, rule.why)
+			}
+		}
+	}
+}
+
+// TestOnlyOneFolderTalksToSystemd keeps D-Bus behind the agent's interface.
+func TestOnlyOneFolderTalksToSystemd(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, "github.com/godbus/") && name != "agent" {
+				t.Errorf("%s imports %s: only agent talks to systemd", name, imported)
+			}
+		}
+	}
+}
