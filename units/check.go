@@ -171,9 +171,6 @@ func (c *Config) checkUnitNames(fs *faults) {
 				fs.add(at, t.Name, "%s/%s and %s would both be %s; rename one of them", t.Name, v.Name, other, name)
 				continue
 			}
-			if i > 0 && slices.Contains(reserved, strings.TrimSuffix(strings.TrimPrefix(name, "tier-"), ".service")) {
-				fs.add(at, t.Name, "%s/%s would be %s, which is a part of tierd", t.Name, v.Name, name)
-			}
 			if socket := socketPath(name); len(socket) > maxSocketPath {
 				fs.add(at, t.Name, "the names of %s/%s are too long: its socket's path would have %d characters, and %d is the limit",
 					t.Name, quote(v.Name), len(socket), maxSocketPath)

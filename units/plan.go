@@ -3,7 +3,6 @@ package units
 import (
 	"fmt"
 	"io/fs"
-	"slices"
 )
 
 // Host is what MakePlan has to know of the machine.
@@ -67,7 +66,7 @@ func (p *Plan) Mode(name string) ([]Unit, error) {
 }
 
 // MakePlan turns a Config into units for a host. A unit whose model, engine or credential is missing is Blocked and comes
-// with a warning; the others are not affected. The Plan is nil when a fault is more than a warning.
+// with a warning; the others are not affected. All faults that it returns are warnings.
 func MakePlan(c *Config, h Host) (*Plan, []Fault) {
 	fs := &faults{file: c.File}
 	p := &Plan{Config: c}
@@ -77,11 +76,7 @@ func MakePlan(c *Config, h Host) (*Plan, []Fault) {
 		}
 	}
 	c.checkSize(fs, h)
-	list := fs.list()
-	if slices.ContainsFunc(list, func(f Fault) bool { return !f.Warning }) {
-		return nil, list
-	}
-	return p, list
+	return p, fs.list()
 }
 
 // makeUnit makes the unit of a tier's variant with that index.

@@ -1,6 +1,9 @@
 package units
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // source tells where in the file each key stands, and in which order. It reads text that the TOML parser has accepted,
 // so it only has to find keys, never to judge values.
@@ -141,8 +144,8 @@ func (s *source) list(end byte, element func()) {
 	}
 }
 
-// str reads a string of any of the four kinds. Escapes stay as they are but for \" and \\, since keys that need others
-// are unknown keys anyway.
+// str reads a string of any of the four kinds. Escapes that Go does not know (\e) stay as they are: a key with one is an
+// unknown key, and is told at its table's line.
 func (s *source) str() string {
 	q := s.text[s.pos : s.pos+1]
 	if triple := strings.Repeat(q, 3); strings.HasPrefix(s.text[s.pos:], triple) {
@@ -167,8 +170,8 @@ func (s *source) str() string {
 	for len(q) == 3 && s.peek() == q[0] { // up to two quotes may stand before the closing three
 		s.pos++
 	}
-	if q[0] == '"' {
-		text = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(text)
+	if plain, err := strconv.Unquote(`"` + text + `"`); err == nil && q == `"` {
+		return plain
 	}
 	return text
 }
