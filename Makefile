@@ -31,5 +31,11 @@ check-fast: setup
 check: setup
 	@packaging/check.sh
 
+# The scenarios whose coder is a real vLLM for CPU. The first run fetches 3 GiB and keeps 6.5 GB in the user's cache;
+# another takes five minutes on two cores, up to twenty when they are busy.
+.PHONY: check-vllm
+check-vllm: package
+	@packaging/vmtest/vllm.sh
+
 clean:
 	rm -rf build dist

@@ -149,18 +149,20 @@ func (v *vllmBed) processes(ctx context.Context, unit string) ([]process, error)
 	return list, err
 }
 
-// engineCore is the process that holds the model. The kernel keeps 15 letters of its name.
-func (v *vllmBed) engineCore(ctx context.Context) (process, error) {
-	list, err := v.processes(ctx, coder)
-	if err != nil {
-		return process{}, err
-	}
+// Names of processes in coder's unit. The kernel keeps 15 letters of one.
+const (
+	shimName       = "tier-shim"
+	engineCoreName = "VLLM::EngineCor"
+)
+
+// named picks the process of that name from a list.
+func named(list []process, name string) (process, error) {
 	for _, p := range list {
-		if strings.HasPrefix(p.name, "VLLM::EngineCor") {
+		if p.name == name {
 			return p, nil
 		}
 	}
-	return process{}, fmt.Errorf("%s has no process VLLM::EngineCore: %v", coder, list)
+	return process{}, fmt.Errorf("there is no process %q among %v", name, list)
 }
 
 // nothingLeft is an error when a stopped tier of that user left a process, shared memory, a socket or a lock behind.
@@ -255,24 +257,40 @@ func (v *vllmBed) complete(ctx context.Context, port int, model string, tokens i
 	return o
 }
 
-// open begins a long request and returns once its first text is there (a stream) or the engine counts it (plain). Its
-// outcome comes on the channel.
-func (v *vllmBed) open(ctx context.Context, stream bool) (<-chan outcome, error) {
-	const tokens = 3500 // minutes of work on a CPU
+// longRequest is minutes of work on a CPU, in tokens.
+const longRequest = 3500
+
+// openStream begins a long stream and returns once its first text is there. Its outcome comes on the channel.
+func (v *vllmBed) openStream(ctx context.Context) (<-chan outcome, error) {
 	end := make(chan outcome, 1)
 	started := make(chan struct{})
-	go func() { end <- v.complete(ctx, coderPort, "coder", tokens, stream, func() { close(started) }) }()
-	if !stream {
-		close(started)
-		pause(ctx, 2*time.Second)
-	}
+	go func() { end <- v.complete(ctx, coderPort, "coder", longRequest, true, func() { close(started) }) }()
 	select {
 	case <-started:
 		return end, nil
 	case o := <-end:
-		return nil, fmt.Errorf("a request that should have stayed open ended: %v", o)
-	case <-ctx.Done():
-		return nil, fmt.Errorf("a stream had no text: %w", ctx.Err())
+		return nil, fmt.Errorf("a long stream ended at once: %v %s", o, o.text)
+	}
+}
+
+// openPlain begins a long request that is not streamed and returns once the engine has it beside the requests that it
+// has already.
+func (v *vllmBed) openPlain(ctx context.Context, already int) (<-chan outcome, error) {
+	end := make(chan outcome, 1)
+	go func() { end <- v.complete(ctx, coderPort, "coder", longRequest, false, nil) }()
+	for {
+		load, err := v.engineSays(ctx, "/load")
+		if err != nil {
+			return nil, err
+		}
+		if strings.Contains(load, fmt.Sprintf(`"server_load":%d`, already+1)) {
+			return end, nil
+		}
+		select {
+		case o := <-end:
+			return nil, fmt.Errorf("a long request ended at once: %v %s", o, o.text)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package vmtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -43,8 +44,11 @@ func stopWhileLoading(ctx context.Context, v *vllmBed) (string, error) {
 		return "", err
 	}
 	list, err := v.processes(ctx, coder)
-	if err != nil || len(list) < 3 {
-		return "", fmt.Errorf("the loading tier has only %v: %w", list, err)
+	if err == nil && len(list) < 3 {
+		err = fmt.Errorf("the loading tier has only %v", list)
+	}
+	if err != nil {
+		return "", err
 	}
 	var held int
 	for _, p := range list {
@@ -146,8 +150,11 @@ func (v *vllmBed) readyLag(ctx context.Context) (float64, error) {
 			and (.MESSAGE | contains("Application startup complete"))) | .__MONOTONIC_TIMESTAMP' | tail -n 1
 		systemctl show -P ActiveEnterTimestampMonotonic `+coder)
 	fields := strings.Fields(out)
-	if err != nil || len(fields) != 2 {
-		return 0, fmt.Errorf("cannot tell when vLLM was up: %q: %w", out, err)
+	if err == nil && len(fields) != 2 {
+		err = fmt.Errorf("cannot tell when vLLM was up: %q", out)
+	}
+	if err != nil {
+		return 0, err
 	}
 	up, err := strconv.ParseFloat(fields[0], 64)
 	if err != nil {
@@ -196,13 +203,16 @@ func streamedRequest(ctx context.Context, v *vllmBed) (string, error) {
 	}
 	leaving, leave := context.WithCancel(ctx)
 	defer leave()
-	end, err := v.open(leaving, true)
+	end, err := v.openStream(leaving)
 	if err != nil {
 		return "", err
 	}
 	before, err := v.engineSays(ctx, "/load")
-	if err != nil || !strings.Contains(before, `"server_load":1`) {
-		return "", fmt.Errorf("with one request open the engine's /load says %s: %w", before, err)
+	if err == nil && !strings.Contains(before, `"server_load":1`) {
+		err = fmt.Errorf("with one request open the engine's /load says %s", before)
+	}
+	if err != nil {
+		return "", err
 	}
 	leave()
 	<-end
@@ -223,7 +233,7 @@ func streamedRequest(ctx context.Context, v *vllmBed) (string, error) {
 
 // stuckEngine stops EngineCore as a hung GPU would.
 func stuckEngine(ctx context.Context, v *vllmBed) (string, error) {
-	return v.recovers(ctx, "STOP", func(ctx context.Context) error {
+	return v.recovers(ctx, "STOP", engineCoreName, func(ctx context.Context) error {
 		said, err := v.engineSays(ctx, "/health")
 		if err == nil && !strings.HasSuffix(said, " 200") {
 			err = fmt.Errorf("the engine's /health says %q: this scenario is there because it used to say 200", said)
@@ -234,12 +244,17 @@ func stuckEngine(ctx context.Context, v *vllmBed) (string, error) {
 
 // killedEngine kills EngineCore as the kernel's OOM killer would.
 func killedEngine(ctx context.Context, v *vllmBed) (string, error) {
-	return v.recovers(ctx, "KILL", nil, "engine process of vLLM died", "status=70")
+	return v.recovers(ctx, "KILL", engineCoreName, nil, "engine process of vLLM died", "status=70")
 }
 
-// recovers sends EngineCore a signal while a stream is open, and sees the stream end, the unit fail with the given words
-// in its log, systemd start it again, and a completion.
-func (v *vllmBed) recovers(ctx context.Context, signal string, meanwhile func(context.Context) error, words ...string) (string, error) {
+// killedShim leaves systemd alone with vLLM's processes, which would outlive their parent.
+func killedShim(ctx context.Context, v *vllmBed) (string, error) {
+	return v.recovers(ctx, "KILL", shimName, nil, "code=killed, status=9/KILL")
+}
+
+// recovers sends one of the unit's processes a signal while a stream is open, and sees the stream break, the unit fail
+// with the given words in its log, systemd start it again with nothing left of the first run, and a completion.
+func (v *vllmBed) recovers(ctx context.Context, signal, victim string, meanwhile func(context.Context) error, words ...string) (string, error) {
 	if err := v.ensureReady(ctx); err != nil {
 		return "", err
 	}
@@ -251,16 +266,16 @@ func (v *vllmBed) recovers(ctx context.Context, signal string, meanwhile func(co
 	if err != nil {
 		return "", err
 	}
-	stream, err := v.open(ctx, true)
+	p, err := named(old, victim)
 	if err != nil {
 		return "", err
 	}
-	core, err := v.engineCore(ctx)
+	stream, err := v.openStream(ctx)
 	if err != nil {
 		return "", err
 	}
 	begin := time.Now()
-	if _, err := v.Must(ctx, fmt.Sprintf("kill -%s %d", signal, core.pid)); err != nil {
+	if _, err := v.Must(ctx, fmt.Sprintf("kill -%s %d", signal, p.pid)); err != nil {
 		return "", err
 	}
 	if meanwhile != nil {
@@ -272,14 +287,9 @@ func (v *vllmBed) recovers(ctx context.Context, signal string, meanwhile func(co
 		return "", err
 	}
 	noticed := time.Since(begin)
-	var o outcome
-	select {
-	case o = <-stream:
-	case <-time.After(30 * time.Second):
-		return "", fmt.Errorf("the unit has failed and the client of its stream still waits")
-	}
-	if o.whole() {
-		return "", fmt.Errorf("the broken stream looks complete to its client: %v", o)
+	o, err := endOf(stream)
+	if err != nil {
+		return "", err
 	}
 	if _, err := v.await(ctx, coder, "ready again", restartedAfter(restarts)); err != nil {
 		return "", err
@@ -288,19 +298,40 @@ func (v *vllmBed) recovers(ctx context.Context, signal string, meanwhile func(co
 	if err := v.want(ctx, coder, words...); err != nil {
 		return "", err
 	}
+	if err := v.noneOf(ctx, old); err != nil {
+		return "", err
+	}
+	if o := v.complete(ctx, coderPort, "coder", 4, false, nil); !o.whole() {
+		return "", fmt.Errorf("after the restart a completion ended so: %v %s", o, o.text)
+	}
+	return fmt.Sprintf("failed after %.1f s, the stream: %v; answers again after %.0f s", noticed.Seconds(), o, again.Seconds()), nil
+}
+
+// endOf returns how the request ended whose engine has just gone. Its client must see that soon, and that it is not whole.
+func endOf(request <-chan outcome) (outcome, error) {
+	select {
+	case o := <-request:
+		if o.whole() {
+			return o, fmt.Errorf("a request that was cut off looks whole to its client: %v", o)
+		}
+		return o, nil
+	case <-time.After(30 * time.Second):
+		return outcome{}, errors.New("the engine has gone and a client still waits for it")
+	}
+}
+
+// noneOf is an error when coder's unit still has one of the processes.
+func (v *vllmBed) noneOf(ctx context.Context, old []process) error {
 	now, err := v.processes(ctx, coder)
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, p := range now {
 		if slices.ContainsFunc(old, func(q process) bool { return q.pid == p.pid }) {
-			return "", fmt.Errorf("process %d (%s) outlived the restart", p.pid, p.name)
+			return fmt.Errorf("process %d (%s) outlived the restart", p.pid, p.name)
 		}
 	}
-	if o := v.complete(ctx, coderPort, "coder", 4, false, nil); o.status != http.StatusOK {
-		return "", fmt.Errorf("after the restart a completion ended so: %v %s", o, o.text)
-	}
-	return fmt.Sprintf("failed after %.1f s, its stream: %v; answers again after %.0f s", noticed.Seconds(), o, again.Seconds()), nil
+	return nil
 }
 
 // stopWithRequests stops coder under a client that streams and one that waits for its answer: either alone would keep a
@@ -309,15 +340,15 @@ func stopWithRequests(ctx context.Context, v *vllmBed) (string, error) {
 	if err := v.ensureReady(ctx); err != nil {
 		return "", err
 	}
-	stream, err := v.open(ctx, true)
+	stream, err := v.openStream(ctx)
 	if err != nil {
 		return "", err
 	}
-	plain, err := v.open(ctx, false)
+	plain, err := v.openPlain(ctx, 1)
 	if err != nil {
 		return "", err
 	}
-	core, err := v.engineCore(ctx)
+	list, err := v.processes(ctx, coder)
 	if err != nil {
 		return "", err
 	}
@@ -326,16 +357,13 @@ func stopWithRequests(ctx context.Context, v *vllmBed) (string, error) {
 		return "", err
 	}
 	took := time.Since(begin)
-	var ends [2]outcome
-	for i, end := range []<-chan outcome{stream, plain} {
-		select {
-		case ends[i] = <-end:
-		case <-time.After(15 * time.Second):
-			return "", fmt.Errorf("the tier has stopped and a client still waits")
-		}
-		if ends[i].whole() {
-			return "", fmt.Errorf("a request that was cut off looks complete to its client: %v", ends[i])
-		}
+	streamed, err := endOf(stream)
+	if err != nil {
+		return "", err
+	}
+	answered, err := endOf(plain)
+	if err != nil {
+		return "", err
 	}
 	p, err := v.show(ctx, coder, "ActiveState", "Result", "StatusText")
 	switch {
@@ -346,8 +374,8 @@ func stopWithRequests(ctx context.Context, v *vllmBed) (string, error) {
 	case p["ActiveState"] != "inactive" || p["Result"] != "success":
 		return "", fmt.Errorf("after the stop the unit shows %v", p)
 	}
-	return fmt.Sprintf("%.1f s of which 5 s are the drain; the stream: %v; the plain request: %v; %q", took.Seconds(), ends[0], ends[1], p["StatusText"]),
-		v.nothingLeft(ctx, core.uid)
+	return fmt.Sprintf("%.1f s of which 5 s are the drain; the stream: %v; the plain request: %v; %q", took.Seconds(), streamed, answered, p["StatusText"]),
+		v.nothingLeft(ctx, list[0].uid)
 }
 
 func missingModel(ctx context.Context, v *vllmBed) (string, error) {
@@ -360,8 +388,12 @@ func missingModel(ctx context.Context, v *vllmBed) (string, error) {
 		return "", fmt.Errorf("tierctl start ended with %d: %s%s", r.Exit, r.Stdout, r.Stderr)
 	}
 	const unit = "tier-nowhere.service"
-	if r, err = v.Run(ctx, "systemctl start "+unit); err != nil || r.Exit == 0 {
-		return "", fmt.Errorf("systemctl start ended with %d: %w", r.Exit, err)
+	r, err = v.Run(ctx, "systemctl start "+unit)
+	if err == nil && r.Exit == 0 {
+		err = errors.New("systemctl start says that the tier is up")
+	}
+	if err != nil {
+		return "", err
 	}
 	took := time.Since(begin)
 	p, err := v.show(ctx, unit, "ExecMainStatus", "StatusText", "NRestarts")

@@ -34,6 +34,7 @@ var vllmScenarios = []struct {
 	{"a stream arrives as it is made", 3 * time.Minute, streamedRequest},
 	{"a stuck engine with a request is restarted, though its health says 200", 12 * time.Minute, stuckEngine},
 	{"a killed EngineCore is a failure, though vLLM exits 0, and is restarted", 10 * time.Minute, killedEngine},
+	{"a killed shim leaves none of vLLM's processes, and is restarted", 8 * time.Minute, killedShim},
 	{"a stop with a stream and a plain request open is bounded and clean", 4 * time.Minute, stopWithRequests},
 	{"a model that is not there is said before anything starts", time.Minute, missingModel},
 	{"a KV cache that is too small is said with its figures, and not retried", 8 * time.Minute, crampedCache},
