@@ -128,7 +128,9 @@ func (b *bed) run() {
 	b.cancel = cancel
 	b.Agent = New(Options{
 		Systemd: b.systemd, Log: quiet(), ConfigPath: b.config, Version: "1", Root: b.t.(interface{ TempDir() string }).TempDir(),
-		Host:   func(context.Context) (units.Host, error) { return units.Host{MemTotal: 125 << 30, SystemdVersion: 262}, nil },
+		Host: func(context.Context) (units.Host, error) {
+			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262}, nil
+		},
 		Memory: func() (rocm.Memory, error) { return b.memory, nil },
 	})
 	agent := b.Agent
