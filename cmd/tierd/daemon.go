@@ -123,6 +123,9 @@ func summary(s api.Status) string {
 		count[t.State]++
 	}
 	text := fmt.Sprintf("%d tiers", len(s.Tiers))
+	if len(s.Tiers) == 1 {
+		text = "1 tier"
+	}
 	for _, state := range []api.State{api.Ready, api.Starting, api.Draining, api.Stopping, api.Failed, api.Blocked} {
 		if n := count[state]; n > 0 {
 			text += fmt.Sprintf(", %d %s", n, state)

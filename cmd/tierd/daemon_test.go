@@ -181,6 +181,12 @@ func TestAPartThatFailsEndsTheDaemon(t *testing.T) {
 	}
 }
 
+func TestSummaryOfOneTier(t *testing.T) {
+	if got := summary(api.Status{Tiers: []api.Tier{{State: api.Ready}}}); got != "1 tier, 1 ready" {
+		t.Error(got)
+	}
+}
+
 func TestSummaryNamesAFaultInTiersToml(t *testing.T) {
 	got := summary(api.Status{ConfigError: "tiers.toml:3: x", Tiers: []api.Tier{{State: api.Failed}, {State: api.Blocked}, {State: api.Stopped}}})
 	if got != "3 tiers, 1 failed, 1 blocked; tiers.toml has a fault, see tierctl status" {
