@@ -50,7 +50,7 @@ func (p *prober) ask(ctx context.Context, method, path string, body []byte, read
 	var outer *url.Error // names the request, which says nothing to a user
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return 0, errors.New("it does not answer in time")
+		return 0, errors.New("it took too long")
 	case errors.As(err, &outer):
 		return 0, plainNet(outer.Err)
 	case err != nil:
