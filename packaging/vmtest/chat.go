@@ -12,6 +12,16 @@ import (
 	"strings"
 )
 
+// StatusError is an answer other than 200.
+type StatusError struct {
+	Port, Status int
+	Body         string // its first 4 KiB
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("port %d: status %d: %s", e.Port, e.Status, e.Body)
+}
+
 // Chat asks a port inside the bed for a completion of a few tokens and returns what the model said. An empty model is
 // the first that the port lists.
 func (b *Bed) Chat(ctx context.Context, port int, model, prompt string, tokens int) (string, error) {
@@ -114,7 +124,7 @@ func (b *Bed) ask(ctx context.Context, port int, model, prompt string, tokens in
 	if res.StatusCode != http.StatusOK {
 		defer res.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-		return nil, fmt.Errorf("port %d: status %d: %s", port, res.StatusCode, bytes.TrimSpace(text))
+		return nil, &StatusError{Port: port, Status: res.StatusCode, Body: string(bytes.TrimSpace(text))}
 	}
 	return res, nil
 }
