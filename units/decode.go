@@ -28,6 +28,11 @@ func decode(file string, src []byte, into *Config) *decoder {
 		d.faults.add(0, "", "the file has %s; more than %s is not read", Bytes(len(src)), Bytes(maxFile))
 		return d
 	}
+	found := newSource(string(src))
+	if found.deep > 0 {
+		d.faults.add(found.deep, "", "keys or lists are nested more than %d deep; this is no tiers.toml", maxNesting)
+		return d
+	}
 	var raw map[string]any
 	if _, err := toml.Decode(string(src), &raw); err != nil {
 		var syntax toml.ParseError
@@ -38,7 +43,7 @@ func decode(file string, src []byte, into *Config) *decoder {
 		}
 		return d
 	}
-	d.source = newSource(string(src))
+	d.source = found
 	d.table(reflect.ValueOf(into).Elem(), raw, nil)
 	return d
 }

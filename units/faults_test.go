@@ -194,6 +194,8 @@ tiers.toml:16: tier "coder" has no port`},
 		`tiers.toml:38: url of utility/llama means nothing to a llama engine; it is for remote`},
 	{"arguments for a remote engine", []string{`key = "cloud-key"`, `extra_args = ["-v"]`},
 		`tiers.toml:27: extra_args of coder/cloud means nothing to a remote engine; it is for vllm and llama`},
+	{"nesting without an end", []string{"port = 8002", "port." + strings.Repeat("x.", 70) + "y = 8002"},
+		`tiers.toml:13: keys or lists are nested more than 64 deep; this is no tiers.toml`},
 	{"no TOML at all", []string{"port = 8002", "port = = 8002"},
 		`tiers.toml:13: this is not TOML: expected value but found '=' instead`},
 	{"a key twice", []string{"priority = 80", "port = 80"},
@@ -264,7 +266,15 @@ func TestFaultsOfGarbageAreBounded(t *testing.T) {
 	for i := range 10000 {
 		fmt.Fprintf(&unknown, "key%d = \"%s\"\n", i, strings.Repeat("x", 10))
 	}
+	var tiers, members strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&tiers, "[tier.t%d]\nport = 1\n", i)
+		fmt.Fprintf(&members, "%q, %q, ", fmt.Sprint("member", i), fmt.Sprint("t", i))
+	}
 	for name, text := range map[string]string{
+		"tiers":          tiers.String() + "[mode.m]\ntiers = [" + members.String() + "]",
+		"deeper tables":  "[" + strings.Repeat("a.", 30_000) + "a]\n" + strings.Repeat("\n", 1000) + "x = 1",
+		"deep keys":      strings.Repeat("a.", 30_000) + "a = 1",
 		"unknown keys":   unknown.String(),
 		"one long line":  "a = \"" + strings.Repeat("x", 200_000) + "\"",
 		"one long key":   strings.Repeat("x", 200_000) + " = 1",

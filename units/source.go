@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// source tells where in the file each key stands, and in which order. It reads text that the TOML parser has accepted,
-// so it only has to find keys, never to judge values.
+// source tells where in the file each key stands, and in which order. It finds keys and does not judge values: that is the
+// TOML parser's part, and where the text is no TOML what is found here has no meaning.
 type source struct {
 	text  string
 	pos   int
@@ -14,14 +14,23 @@ type source struct {
 	lines map[string]int // line of each key path, joined by keySep
 	order map[string]int // rank of each key path by first appearance
 	where []string       // the table that the current line belongs to
+	depth int            // lists and inline tables that are open
+	deep  int            // the first line with more nesting than maxNesting; 0: none
 }
 
 // keySep joins the parts of a key path: TOML refuses this character in a bare key, and in a quoted one it must be escaped.
 const keySep = "\x00"
 
+// maxDepth is deeper than any key of tiers.toml: tier.NAME.variant.NAME.env.NAME. What lies below is cut off, since a path
+// of thousands of parts would be kept thousands of times.
+const maxDepth = 8
+
+// maxNesting is where the file is garbage: the TOML library needs minutes for a key of thousands of parts.
+const maxNesting = 64
+
 func newSource(text string) *source {
 	s := &source{text: text, line: 1, lines: map[string]int{}, order: map[string]int{}}
-	for s.space(true); s.pos < len(s.text); s.space(true) {
+	for s.space(true); s.pos < len(s.text) && s.deep == 0; s.space(true) {
 		at := s.pos
 		s.statement()
 		if s.pos == at { // never happens in valid TOML; must not hang in any text
@@ -87,12 +96,21 @@ func (s *source) keyValue(prefix []string) {
 	}
 }
 
+func (s *source) nested(levels int) {
+	if levels > maxNesting && s.deep == 0 {
+		s.deep = s.line
+	}
+}
+
 // key reads a dotted key and returns it behind the prefix.
 func (s *source) key(prefix []string) []string {
 	path := prefix[:len(prefix):len(prefix)]
-	for {
+	for parts := 1; ; parts++ {
+		s.nested(parts)
 		s.space(false)
-		path = append(path, s.keyPart())
+		if part := s.keyPart(); len(path) < maxDepth {
+			path = append(path, part)
+		}
 		s.space(false)
 		if s.peek() != '.' {
 			return path
@@ -131,7 +149,10 @@ func (s *source) value(path []string) {
 // list reads an array or an inline table up to its closing character.
 func (s *source) list(end byte, element func()) {
 	s.pos++
-	for s.space(true); s.pos < len(s.text) && s.peek() != end; s.space(true) {
+	s.depth++
+	defer func() { s.depth-- }()
+	s.nested(s.depth)
+	for s.space(true); s.pos < len(s.text) && s.deep == 0 && s.peek() != end; s.space(true) {
 		at := s.pos
 		element()
 		s.space(true)

@@ -8,7 +8,7 @@ func suggest(word string, known []string) string {
 	if len(word) > 40 { // no name is so long, and the distance costs its square
 		return ""
 	}
-	for _, k := range known {
+	for _, k := range known[:min(len(known), 64)] { // a file of garbage may have thousands
 		if d := distance(word, k); d < least {
 			best, least = k, d
 		}
