@@ -1,0 +1,187 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// deed is one thing that somebody does, drawn before the bubble of time begins.
+type deed struct {
+	what  string
+	tier  string
+	unit  string
+	wait  time.Duration
+	other bool
+}
+
+func (d deed) String() string { return fmt.Sprintf("%s %s %s %v", d.what, d.tier, d.unit, d.wait) }
+
+var (
+	anyTier = rapid.SampledFrom([]string{"orch", "coder", "util"})
+	anyUnit = rapid.SampledFrom([]string{orchA, orchB, coder, util})
+	anyWait = rapid.SampledFrom([]time.Duration{0, time.Millisecond, 50 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, time.Minute})
+	anyDeed = rapid.Custom(func(t *rapid.T) deed {
+		return deed{
+			what: rapid.SampledFrom([]string{
+				"start", "stop", "restart", "switch", "up", "down", "abort", "crash", "systemctl start", "systemctl stop",
+				"tierd restarts", "edit", "garbage", "reload", "fails", "works", "slow", "quick", "bus lost", "boot",
+			}).Draw(t, "what"),
+			tier: anyTier.Draw(t, "tier"), unit: anyUnit.Draw(t, "unit"), wait: anyWait.Draw(t, "wait"), other: rapid.Bool().Draw(t, "other"),
+		}
+	})
+)
+
+// do does it; what a request is answered does not matter here.
+func (b *bed) do(d deed) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	f := b.systemd
+	variant := map[bool]string{false: "a", true: "b"}[d.other && d.tier == "orch"]
+	mode := map[bool]string{false: "full", true: "small"}[d.other]
+	switch d.what {
+	case "start", "stop", "restart":
+		_, _ = b.Act(ctx, d.tier, api.TierRequest{Action: d.what})
+	case "switch":
+		_, _ = b.Act(ctx, d.tier, api.TierRequest{Action: "switch", Variant: variant})
+	case "up", "down":
+		_, _ = b.Stack(ctx, api.StackRequest{Action: d.what, Mode: mode})
+	case "boot":
+		_, _ = b.Stack(ctx, api.StackRequest{Action: "up", Boot: true})
+	case "abort":
+		if list, err := b.Changes(); err == nil && len(list) > 0 {
+			_ = b.AbortChange(list[len(list)-1].ID)
+		}
+	case "crash":
+		f.by(func() { f.crash(d.unit) })
+	case "systemctl start":
+		f.by(func() {
+			u := f.units[d.unit]
+			if u == nil || running(u.UnitStatus) || u.LoadState != "loaded" {
+				return
+			}
+			for name, o := range f.units {
+				if o.Tier == u.Tier && name != d.unit {
+					f.halt(name) // Conflicts=
+				}
+			}
+			u.hand = true
+			f.boot(u)
+		})
+	case "systemctl stop":
+		f.by(func() { f.halt(d.unit) })
+	case "tierd restarts":
+		b.end()
+		b.run()
+	case "edit":
+		b.write(strings.ReplaceAll(bedConfig, "4K", map[bool]string{false: "8K", true: "16K"}[d.other]))
+	case "garbage":
+		b.write("garbage")
+	case "reload":
+		_, _, _ = b.Reload(ctx, d.other)
+	case "fails":
+		f.by(func() {
+			op := []string{"define", "adopt", "release", "start", "stop", "reset", "list"}[int(d.wait)%7]
+			f.fail[op] = errors.New("the bus said boo")
+		})
+	case "works":
+		f.by(func() { clear(f.fail); clear(f.ends) })
+	case "slow":
+		f.by(func() { f.slow[d.unit] = true })
+	case "quick":
+		f.by(func() { clear(f.slow); f.ends[d.unit] = 66 })
+	case "bus lost":
+		f.disconnect()
+	}
+	b.after(d.wait)
+}
+
+// check says what is not as it must be once everything works again and time has passed.
+func (b *bed) check() (wrongs []string) {
+	b.systemd.by(func() { clear(b.systemd.fail); clear(b.systemd.slow); clear(b.systemd.ends) })
+	b.write(bedConfig)
+	b.after(time.Minute)
+	list, err := b.Changes()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, c := range list {
+		_ = b.AbortChange(c.ID) // one that waits for a slow unit would wait for ever
+	}
+	b.after(time.Hour)
+	if list, err = b.Changes(); err != nil {
+		return []string{err.Error()}
+	}
+	for _, c := range list {
+		if !c.Done() {
+			wrongs = append(wrongs, fmt.Sprintf("change %s (%s) never ends: %+v", c.ID, c.Summary, c.Tasks))
+		}
+		for _, t := range c.Tasks {
+			if t.State == "todo" || t.State == "doing" {
+				wrongs = append(wrongs, fmt.Sprintf("change %s (%s) is %s with a task %+v", c.ID, c.Summary, c.State, t))
+			}
+		}
+	}
+	b.systemd.by(func() { b.systemd.give(true) })
+	if _, _, err := b.Reload(context.Background(), false); err != nil {
+		wrongs = append(wrongs, "the reload: "+err.Error())
+	}
+	b.after(2 * time.Minute)
+	wrongs = append(wrongs, b.systemd.wrongs...)
+	status, err := b.Status(context.Background())
+	if err != nil {
+		return append(wrongs, err.Error())
+	}
+	b.systemd.mu.Lock()
+	defer b.systemd.mu.Unlock()
+	for _, tier := range status.Tiers {
+		for _, v := range tier.Variants {
+			u := b.systemd.units[v.Unit]
+			switch {
+			case u == nil || u.LoadState != "loaded":
+				wrongs = append(wrongs, v.Unit+" is not loaded")
+			case !u.Held:
+				wrongs = append(wrongs, v.Unit+" is not held")
+			case (v.State == api.Ready) != (u.ActiveState == "active"):
+				wrongs = append(wrongs, fmt.Sprintf("%s is %s and shown as %s", v.Unit, u.ActiveState, v.State))
+			case !running(u.UnitStatus) && u.Hash != b.unit(v.Unit).Hash:
+				wrongs = append(wrongs, v.Unit+" is stopped and has an old definition")
+			}
+		}
+	}
+	return wrongs
+}
+
+// TestWhateverHappens lets users, administrators, crashes, restarts and a failing bus do anything in any order. Never are
+// two variants started at the same time or a running unit defined; every change ends; and afterwards every unit is loaded
+// as planned and shown as it is.
+func TestWhateverHappens(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		deeds := rapid.SliceOfN(anyDeed, 1, 25).Draw(r, "deeds")
+		var wrongs []string
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
+			b.systemd.crowd = true
+			b.run()
+			for _, d := range deeds {
+				b.do(d)
+			}
+			wrongs = b.check()
+			b.end()
+		})
+		if len(wrongs) > 0 {
+			slices.Sort(wrongs)
+			r.Fatalf("%s", strings.Join(slices.Compact(wrongs), "\n"))
+		}
+	})
+}
