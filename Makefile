@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # setup.sh puts Go here when the machine has none that is new enough; PATH's own comes first when it is.
 export PATH := $(shell packaging/gopath.sh)
 
-.PHONY: setup demo package lint check-fast check clean
+.PHONY: setup demo package lint vmtest check-fast check clean
 
 setup:
 	@packaging/setup.sh
@@ -21,6 +21,12 @@ package: setup
 
 lint: setup
 	@packaging/lint.sh
+
+# The scenarios on a booted systemd; RUN=TestScenarios/upgrade picks one.
+RUN ?= .
+vmtest: setup
+	@packaging/packages.sh
+	go test -v -tags vmtest -timeout 20m -run '$(RUN)' ./packaging/vmtest
 
 # What to run while writing: seconds to a minute, no root.
 check-fast: setup

@@ -35,10 +35,6 @@ staticcheck() {
 go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest; }
 # -v so that skips are seen; the output is shown only when something fails.
 go_test() { go test -v "$@" ./... | grep -vE '^(=== |    --- PASS|--- PASS)'; }
-package() {
-	rm -rf dist build/next
-	packaging/build.sh && packaging/build.sh "$(awk '/^## /{print $2; exit}' CHANGELOG.md)+next" build/next
-}
 scenarios() { go test -v -tags vmtest -timeout 20m ./packaging/vmtest; }
 
 step "gofmt" formatted
@@ -48,7 +44,7 @@ if [ "${1:-}" = fast ]; then
 	step "go test" go_test
 else
 	step "go test -race" go_test -race
-	if step "package" package; then
+	if step "package" packaging/packages.sh; then
 		step "package checkers" packaging/lint.sh
 		if [ "$(id -u)" = 0 ]; then
 			step "scenarios in a bed" scenarios
