@@ -101,7 +101,7 @@ func TestAModelThatCannotBeLoadedSaysWhatToDo(t *testing.T) {
 		{"a name that is nowhere", "org/absent", KindVLLM,
 			"model \"org/absent\" is not in /models, /second (looked for org/absent or models--org--absent); fetch it with `hf download org/absent --local-dir /models/org/absent`, or add its folder to `models` in [host]"},
 		{"a file of a repository that is nowhere", "org/absent/q4.gguf", KindLlama,
-			"model \"org/absent/q4.gguf\" is not in /models, /second (looked for org/absent/q4.gguf or models--org--absent); fetch it with `hf download org/absent --local-dir /models/org/absent`, or add its folder to `models` in [host]"},
+			"model \"org/absent/q4.gguf\" is not in /models, /second (looked for org/absent/q4.gguf or models--org--absent); fetch it with `hf download org/absent q4.gguf --local-dir /models/org/absent`, or add its folder to `models` in [host]"},
 		{"a plain name that is nowhere", "absent.gguf", KindLlama,
 			"model \"absent.gguf\" is not in /models, /second (looked for absent.gguf); put it there, or add its folder to `models` in [host]"},
 		{"an absolute path that is nowhere", "/absent.gguf", KindLlama,
