@@ -257,6 +257,15 @@ func TestAFailureIsToldWithItsClass(t *testing.T) {
 		if tier := b.tierNow("coder"); tier.State != api.Failed || tier.Class != api.ClassEngineDied {
 			t.Errorf("the tier after a crash: %+v", tier)
 		}
+		b.systemd.by(func() {
+			u := b.systemd.units[coder]
+			b.systemd.set(u, "activating", "auto-restart", "exit-code", 70)
+		})
+		b.after(time.Second)
+		if tier := b.tierNow("coder"); tier.State != api.Starting || tier.Status != "" || !strings.Contains(tier.Reason, "starts it again") {
+			t.Errorf("the tier between two tries of systemd's: %+v", tier)
+		}
+		b.systemd.by(func() { b.systemd.crash(coder) })
 		b.after(time.Hour)
 		b.mustState("coder", api.Failed) // systemd retries, tierd never does
 		mustDone(t, b.act("coder", "stop", ""))

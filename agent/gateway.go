@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -11,12 +12,16 @@ import (
 // gatewayGrace is how long the gateway may be away between two polls of the table before it counts as absent.
 const gatewayGrace = 2 * time.Second
 
+// ownersAge is how long it is believed who holds a port.
+const ownersAge = 30 * time.Second
+
 // gatewayState is what is known of the gateway.
 type gatewayState struct {
 	polls  int       // calls of Table that wait now
 	last   time.Time // end of the last one
 	report api.GatewayReport
 	owners map[int]string // who holds a port that the gateway could not open
+	looked time.Time      // when that was last found out
 }
 
 func (g gatewayState) connected(now time.Time) bool {
@@ -72,7 +77,9 @@ func (a *Agent) Report(report api.GatewayReport) {
 			}
 			failed = append(failed, l.Port)
 		}
-		if len(failed) > 0 {
+		unknown := slices.ContainsFunc(failed, func(port int) bool { return a.gateway.owners[port] == "" })
+		if age := time.Since(a.gateway.looked); len(failed) > 0 && (age > ownersAge || unknown && age > gatewayGrace) {
+			a.gateway.looked = time.Now()
 			a.spawn(func(context.Context) {
 				owners := portOwners(a.opts.Root, failed)
 				a.post(func() { a.notePorts(owners) })

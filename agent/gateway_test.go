@@ -250,6 +250,14 @@ func TestAPortErrorIsShownUntilThePortIsOpen(t *testing.T) {
 		if err != nil || len(status.Warnings) != 1 || !strings.Contains(status.Warnings[0], "port 8000") {
 			t.Errorf("the warnings: %q, %v", status.Warnings, err)
 		}
+		// Told again and again it is not looked up again and again.
+		looked := b.gateway.looked
+		for range 3 {
+			b.Report(api.GatewayReport{Listeners: []api.Listener{{Tier: "coder", Port: 8002, Error: "address already in use"}}})
+		}
+		if b.after(0); b.gateway.looked != looked {
+			t.Error("it was looked up for each report")
+		}
 		b.Report(api.GatewayReport{Listeners: []api.Listener{{Tier: "coder", Port: 8002}}})
 		if got := b.tierNow("coder").PortError; got != "" {
 			t.Errorf("the port is open: %q", got)

@@ -69,7 +69,9 @@ func (a *Agent) tier(name string) api.Tier {
 	}
 	if up(v.State) {
 		t.MainPID = s.MainPID
-		t.Status = s.StatusText
+		if v.Reason == "" { // else the words are those of a process that has ended
+			t.Status = s.StatusText
+		}
 		t.RestartPending = a.pending(u, s)
 	}
 	t.PortError = a.portError(t.Port)

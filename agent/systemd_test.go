@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,8 +279,8 @@ func TestABusThatIsNotThereIsTriedAgainAndEveryCallIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testBus(t)
 		ctx, cancel := context.WithCancel(context.Background())
-		tries := 0
-		b.dial = func(context.Context) (*dbus.Conn, error) { tries++; return nil, errors.New("no bus here") }
+		var tries atomic.Int32
+		b.dial = func(context.Context) (*dbus.Conn, error) { tries.Add(1); return nil, errors.New("no bus here") }
 		go b.keep(ctx)
 		short, cancelShort := context.WithTimeout(ctx, time.Minute)
 		defer cancelShort()
@@ -296,8 +297,8 @@ func TestABusThatIsNotThereIsTriedAgainAndEveryCallIsBounded(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if tries < 10 || tries > 30 {
-			t.Errorf("%d tries in a minute", tries)
+		if n := tries.Load(); n < 10 || n > 30 {
+			t.Errorf("%d tries in a minute", n)
 		}
 		cancel()
 		synctest.Wait()

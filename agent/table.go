@@ -78,7 +78,7 @@ func (a *Agent) route(tier string) api.Route {
 	if r.Port == 0 {
 		r.Port = s.Port
 	}
-	if v.State == api.Starting {
+	if v.State == api.Starting && v.Reason == "" {
 		r.Status = s.StatusText
 	}
 	if a.plan != nil {
