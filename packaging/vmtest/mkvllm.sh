@@ -33,15 +33,18 @@ install() {
 	mount --bind "$layer/var/lib/tierd/models" srv
 	cp "$here/mkmodel.py" tmp/mkmodel.py
 	echo "$torch" >tmp/override.txt
-	# Name servers and trusted authorities are the machine's own.
+	# Name servers are the machine's own, and so are trusted authorities where it has any.
 	cp -L --remove-destination /etc/resolv.conf etc/resolv.conf
-	cp -L "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" etc/ssl/certs/ca-certificates.crt
+	local trusted=/etc/ssl/certs/ca-certificates.crt
+	[ ! -e "${SSL_CERT_FILE:-$trusted}" ] || cp -L "${SSL_CERT_FILE:-$trusted}" ".$trusted"
 
-	export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
+	export SSL_CERT_FILE=$trusted PIP_CERT=$trusted
 	export HOME=/tmp PATH=/opt/vllm/bin:/usr/sbin:/usr/bin:/bin VIRTUAL_ENV=/opt/vllm
-	export UV_CACHE_DIR=/opt/vllm/.uv UV_NO_PROGRESS=1 # on the target's file system, so that files are linked, not copied
+	export UV_CACHE_DIR=/opt/vllm/.uv # on the target's file system, so that files are linked, not copied
+	export UV_NO_PROGRESS=1 UV_HTTP_TIMEOUT=180
 	# Uncompiled, each import takes three times as long, and a start of vLLM imports everything three times.
-	unset PYTHONDONTWRITEBYTECODE PIP_FIND_LINKS
+	unset PYTHONDONTWRITEBYTECODE
+	unset PIP_FIND_LINKS # a folder of the machine that the tree does not have
 	chroot . python3 -m venv /opt/vllm
 	chroot . pip install --quiet uv
 	# shellcheck disable=SC2086 # extra is a list

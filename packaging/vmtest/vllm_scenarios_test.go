@@ -110,7 +110,8 @@ func startToReady(ctx context.Context, v *vllmBed) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := inOrder(words); err != nil {
+	phases, err := inOrder(words)
+	if err != nil {
 		return "", err
 	}
 	if o := v.complete(ctx, coderPort, "coder", 1, false, nil); o.status != http.StatusOK {
@@ -121,27 +122,30 @@ func startToReady(ctx context.Context, v *vllmBed) (string, error) {
 		return "", fmt.Errorf("clients that came before it was ready got these statuses: %v", statuses)
 	}
 	lag, err := v.readyLag(ctx)
-	return fmt.Sprintf("%.0f s, %d status lines, %d early clients got 503; ready %.2f s after vLLM's server was up, one token included",
-		took.Seconds(), len(words), statuses[http.StatusServiceUnavailable], lag), err
+	return fmt.Sprintf("%.0f s, %d phases, %d early requests got 503; ready %.2f s after vLLM's server was up, one token included",
+		took.Seconds(), phases, statuses[http.StatusServiceUnavailable], lag), err
 }
 
-// inOrder checks status lines against the phases.
-func inOrder(words []string) error {
+// inOrder checks status lines against the phases and counts those that were seen.
+func inOrder(words []string) (int, error) {
 	last := -1
 	seen := map[int]bool{}
 	for _, text := range words {
 		phase := phaseOf(text)
+		if last < 0 && phase < 0 {
+			continue // the last words of the run before
+		}
 		if phase < last {
-			return fmt.Errorf("status lines out of order: %q came late in %q", text, words)
+			return 0, fmt.Errorf("status lines out of order: %q came late in %q", text, words)
 		}
 		last, seen[phase] = phase, true
 	}
 	for i, phase := range vllmPhases {
 		if phase.must && !seen[i] {
-			return fmt.Errorf("no status line says %q: %q", phase.words, words)
+			return 0, fmt.Errorf("no status line says %q: %q", phase.words, words)
 		}
 	}
-	return nil
+	return len(seen), nil
 }
 
 // readyLag is how many seconds passed between vLLM's own word that it serves and the unit's readiness.
