@@ -8,5 +8,5 @@ fi
 echo "building the package"
 rm -rf build/demo
 packaging/build.sh "" build/demo >/dev/null
-go build -o build/bin/demo ./packaging/demo
+go build -buildvcs=false -o build/bin/demo ./packaging/demo
 exec build/bin/demo -deb "$(echo build/demo/tierd_*.deb)"

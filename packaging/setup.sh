@@ -64,7 +64,11 @@ if [ -n "$go_missing" ]; then
 	platform=$(go env GOOS)-$(go env GOARCH)
 	echo "fetching $toolchain.$platform"
 	tmp=$(mktemp -d)
-	zip=$(cd "$tmp" && GOFLAGS=-modcacherw GOTOOLCHAIN=local go mod download -json "$toolchain.$platform" | sed -n 's/^\t"Zip": "\(.*\)",$/\1/p')
+	answer=$(cd "$tmp" && GOFLAGS=-modcacherw GOTOOLCHAIN=local go mod download -json "$toolchain.$platform") || {
+		echo "cannot fetch the Go toolchain: $answer" >&2
+		exit 1
+	}
+	zip=$(sed -n 's/^\t"Zip": "\(.*\)",$/\1/p' <<<"$answer")
 	rm -rf "$cache/go.new" "$cache/go"
 	mkdir -p "$cache/go.new"
 	unzip -q "$zip" -d "$tmp"

@@ -20,7 +20,6 @@ type scene struct {
 	bed     *Bed
 	pids    map[string]string
 	streams map[string]*stream
-	layer   []string // further layers of this scenario, topmost first
 }
 
 // stream is a streamed completion that runs beside the scenario.
