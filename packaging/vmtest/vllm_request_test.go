@@ -1,0 +1,152 @@
+//go:build vllm && !vmtest
+
+package vmtest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// outcome is how a request ended.
+type outcome struct {
+	status  int
+	chunks  int           // of a stream, those with text
+	fault   string        // the error that a stream carried: vLLM's way to break off one that has begun
+	done    bool          // a stream's [DONE], or the end of a plain answer
+	first   time.Duration // until the first text
+	took    time.Duration
+	text    string // the body of an answer other than 200
+	failure error
+}
+
+func (o outcome) String() string {
+	switch {
+	case o.failure != nil && o.status == 0:
+		return fmt.Sprintf("no answer: %v", o.failure)
+	case o.failure != nil:
+		return fmt.Sprintf("cut off after %d chunks", o.chunks)
+	case o.status != http.StatusOK:
+		return fmt.Sprintf("status %d", o.status)
+	case o.fault != "":
+		return fmt.Sprintf("an error behind %d chunks", o.chunks)
+	case o.done:
+		return fmt.Sprintf("complete, %d chunks", o.chunks)
+	}
+	return fmt.Sprintf("ended early after %d chunks", o.chunks)
+}
+
+// whole tells whether it looks to its client like all that was asked for.
+func (o outcome) whole() bool {
+	return o.status == http.StatusOK && o.done && o.failure == nil && o.fault == ""
+}
+
+// complete asks for exactly so many tokens, which takes a known time whatever the model has to say. started, if not nil,
+// is called at the first text.
+func (v *vllmBed) complete(ctx context.Context, port int, model string, tokens int, stream bool, started func()) outcome {
+	body, err := json.Marshal(map[string]any{
+		"model": model, "prompt": "Once upon a time", "max_tokens": tokens, "ignore_eos": true, "stream": stream, "temperature": 0,
+	})
+	if err != nil {
+		return outcome{failure: err}
+	}
+	begin := time.Now()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/v1/completions", port), bytes.NewReader(body))
+	if err != nil {
+		return outcome{failure: err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := v.HTTP().Do(req)
+	if err != nil {
+		return outcome{failure: err, took: time.Since(begin)}
+	}
+	defer res.Body.Close()
+	o := outcome{status: res.StatusCode}
+	if res.StatusCode != http.StatusOK || !stream {
+		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		o.text, o.failure, o.done, o.took = string(text), err, err == nil, time.Since(begin)
+		return o
+	}
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		switch {
+		case !ok:
+		case data == "[DONE]":
+			o.done = true
+		case strings.HasPrefix(data, `{"error"`):
+			o.fault = data
+		default:
+			if o.chunks++; o.chunks == 1 {
+				o.first = time.Since(begin)
+				if started != nil {
+					started()
+				}
+			}
+		}
+	}
+	o.failure, o.took = lines.Err(), time.Since(begin)
+	return o
+}
+
+// longRequest is minutes of work on a CPU, in tokens.
+const longRequest = 3500
+
+// openStream begins a long stream and returns once its first text is there. Its outcome comes on the channel.
+func (v *vllmBed) openStream(ctx context.Context) (<-chan outcome, error) {
+	end := make(chan outcome, 1)
+	started := make(chan struct{})
+	go func() { end <- v.complete(ctx, coderPort, "coder", longRequest, true, func() { close(started) }) }()
+	select {
+	case <-started:
+		return end, nil
+	case o := <-end:
+		return nil, fmt.Errorf("a long stream ended at once: %v %s", o, o.text)
+	}
+}
+
+// openPlain begins a long request that is not streamed and returns once the engine has it beside the requests that it
+// has already.
+func (v *vllmBed) openPlain(ctx context.Context, already int) (<-chan outcome, error) {
+	end := make(chan outcome, 1)
+	go func() { end <- v.complete(ctx, coderPort, "coder", longRequest, false, nil) }()
+	for {
+		load, err := v.engineSays(ctx, "/load")
+		if err != nil {
+			return nil, err
+		}
+		if strings.Contains(load, fmt.Sprintf(`"server_load":%d`, already+1)) {
+			return end, nil
+		}
+		select {
+		case o := <-end:
+			return nil, fmt.Errorf("a long request ended at once: %v %s", o, o.text)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// engineSays asks the engine itself, past the gateway.
+func (v *vllmBed) engineSays(ctx context.Context, path string) (string, error) {
+	return v.Must(ctx, "curl -sS -m 10 -w ' %{http_code}' --unix-socket /run/tier/tier-coder/engine.sock http://engine"+path)
+}
+
+// endOf returns how the request ended whose engine has just gone. Its client must see that soon, and that it is not whole.
+func endOf(request <-chan outcome) (outcome, error) {
+	select {
+	case o := <-request:
+		if o.whole() {
+			return o, fmt.Errorf("a request that was cut off looks whole to its client: %v", o)
+		}
+		return o, nil
+	case <-time.After(30 * time.Second):
+		return outcome{}, errors.New("the engine has gone and a client still waits for it")
+	}
+}
