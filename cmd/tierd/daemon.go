@@ -16,6 +16,7 @@ import (
 type core interface {
 	agent.Control
 	Run(ctx context.Context) error
+	Ping(ctx context.Context) error // answered by the loop itself, and causes no work
 }
 
 // daemon joins the agent to its sockets, to signals and to systemd.
@@ -85,24 +86,38 @@ func (d *daemon) attend(ctx context.Context) {
 	state := "READY=1" // sent along with the first answer of the agent
 	for {
 		if status, err := d.core.Status(ctx); err == nil {
-			// An agent that does not answer feeds no watchdog.
 			d.notify.send(state + "\nWATCHDOG=1\nSTATUS=" + summary(status))
 			state = ""
 		} else if ctx.Err() == nil {
 			d.log.Warn("the agent does not answer", "err", err)
 		}
+		if !d.waitForNews(ctx, beat, &events, &state) {
+			return
+		}
+	}
+}
+
+// waitForNews feeds the watchdog until there is something to tell systemd, or ctx ends. An agent that does not answer
+// feeds no watchdog.
+func (d *daemon) waitForNews(ctx context.Context, beat <-chan time.Time, events *<-chan api.Event, state *string) bool {
+	for {
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-beat:
-		case _, open := <-events:
-			if !open {
-				events = nil
+			if err := d.core.Ping(ctx); err == nil {
+				d.notify.send("WATCHDOG=1")
 			}
+		case _, open := <-*events:
+			if !open {
+				*events = nil
+			}
+			return true
 		case <-d.hangup:
 			d.notify.send(reloading())
 			d.reload(ctx)
-			state = "READY=1"
+			*state = "READY=1"
+			return true
 		}
 	}
 }

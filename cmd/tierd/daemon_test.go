@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +20,7 @@ import (
 	"github.com/tierd/tierd/agent/api"
 )
 
-// fakeCore is an agent that answers Status and Reload; the daemon itself calls nothing else.
+// fakeCore is an agent that answers Status, Ping and Reload; the daemon itself calls nothing else.
 type fakeCore struct {
 	agent.Control
 	events chan api.Event
@@ -29,6 +30,7 @@ type fakeCore struct {
 	status  api.Status
 	err     error
 	reloads int
+	pings   int
 }
 
 func (f *fakeCore) Run(ctx context.Context) error {
@@ -51,6 +53,13 @@ func (f *fakeCore) Reload(context.Context, bool) (api.ConfigResult, string, erro
 	defer f.mu.Unlock()
 	f.reloads++
 	return api.ConfigResult{}, "", f.err
+}
+
+func (f *fakeCore) Ping(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pings++
+	return f.err
 }
 
 func (f *fakeCore) Subscribe() (<-chan api.Event, func()) { return f.events, func() {} }
@@ -152,6 +161,24 @@ func TestAnAgentThatDoesNotAnswerFeedsNoWatchdog(t *testing.T) {
 	if got := b.hears(t); !strings.HasPrefix(got, "RELOADING=1") {
 		t.Errorf("a failed answer was told as %q", got)
 	}
+}
+
+func TestTheWatchdogIsFedWithoutReadingAnything(t *testing.T) {
+	t.Setenv("WATCHDOG_USEC", "100000")
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	b := start(t, api.Status{})
+	b.hears(t)
+	b.core.set(func() { b.core.status.Tiers = []api.Tier{{State: api.Ready}} }) // not asked for: no event came
+	for range 3 {
+		if got := b.hears(t); got != "WATCHDOG=1" {
+			t.Errorf("a beat told %q", got)
+		}
+	}
+	b.core.set(func() {
+		if b.core.pings < 3 {
+			t.Errorf("the loop was asked %d times for 3 beats", b.core.pings)
+		}
+	})
 }
 
 func TestTheClientIsServedWhileTheDaemonRuns(t *testing.T) {
