@@ -3,7 +3,6 @@ package agent
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -148,9 +147,6 @@ func (a *Agent) PlanMode(ctx context.Context, mode string) (api.Plan, error) {
 		for _, u := range want {
 			wanted[u.Name] = true
 			p.Units = append(p.Units, a.unitText(u, cmp.Or(actions[u.Name], "keep")))
-			if u.Blocked != "" {
-				p.Warnings = append(p.Warnings, fmt.Sprintf("%s: %s", u.Name, u.Blocked))
-			}
 			if ok, text := fits(u.Name, u.Memory, held, a.reserve(), host); !ok && p.Refusal == "" {
 				p.Refusal = text
 			}

@@ -1,10 +1,15 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -18,6 +23,10 @@ const (
 	propertyIface  = "org.freedesktop.DBus.Properties"
 	unitPathPrefix = "/org/freedesktop/systemd1/unit/"
 )
+
+// systemBus is where the bus listens unless DBUS_SYSTEM_BUS_ADDRESS says otherwise. The library would look for the socket
+// first, and could then not say which one is missing.
+const systemBus = "unix:path=/run/dbus/system_bus_socket"
 
 // callLimit bounds one message to the manager. A daemon-reload keeps it from answering for as long as its generators
 // run, some hundred milliseconds in general.
@@ -33,23 +42,25 @@ const (
 // only be kept loaded (AddRef) by a client of the bus. Everything that belongs to one connection is in a session: when
 // the bus goes away, references go with it, and the agent adopts and defines anew.
 type Bus struct {
-	log  *slog.Logger
-	root string
-	dial func(context.Context) (*dbus.Conn, error)
+	log     *slog.Logger
+	root    string
+	address string // of the bus
+	dial    func(ctx context.Context, address string) (*dbus.Conn, error)
 
 	close func()
 	hints hints
 
 	mu      sync.Mutex
 	session *session
-	up      chan struct{} // closed while there is a session
+	failure error         // of the last attempt to reach the bus; nil while there is a session, and before the first attempt
+	changed chan struct{} // closed and replaced whenever session or failure is another
 	version string
 }
 
 // NewSystemd returns systemd of this machine. It connects, and connects again when the bus went away, until Close.
 func NewSystemd(log *slog.Logger) *Bus {
-	b := newBus(log, "/", func(ctx context.Context) (*dbus.Conn, error) {
-		return dbus.ConnectSystemBus(dbus.WithContext(ctx), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	b := newBus(log, "/", func(ctx context.Context, address string) (*dbus.Conn, error) {
+		return dbus.Connect(address, dbus.WithContext(ctx), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -59,8 +70,9 @@ func NewSystemd(log *slog.Logger) *Bus {
 }
 
 // newBus makes a Bus. root is where /etc/systemd and /run/tierd are found: "/", or a tree in tests.
-func newBus(log *slog.Logger, root string, dial func(context.Context) (*dbus.Conn, error)) *Bus {
-	return &Bus{log: log, root: root, dial: dial, up: make(chan struct{}), hints: newHints()}
+func newBus(log *slog.Logger, root string, dial func(context.Context, string) (*dbus.Conn, error)) *Bus {
+	address := cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), systemBus)
+	return &Bus{log: log, root: root, address: address, dial: dial, changed: make(chan struct{}), hints: newHints()}
 }
 
 // Close ends the connection, and with it every reference: systemd forgets the tiers that do not run.
@@ -85,38 +97,27 @@ func (b *Bus) keep(ctx context.Context) {
 
 // connected opens a session and serves it until it ends.
 func (b *Bus) connected(ctx context.Context, established func()) error {
-	conn, err := b.dial(ctx)
+	conn, s, version, err := b.connect(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot reach the system bus: %w", err)
+		b.note(nil, err)
+		return err
 	}
 	defer conn.Close()
-	s := newSession(conn, &b.hints)
-	signals := make(chan *dbus.Signal, 64)
-	conn.Signal(signals)
-	if err := s.subscribe(ctx); err != nil {
-		return err
-	}
-	version, err := s.managerVersion(ctx)
-	if err != nil {
-		return err
-	}
 	established()
 	b.log.Info("connected to systemd", "version", version)
 	b.mu.Lock()
-	b.session, b.version = s, version
-	close(b.up)
+	b.version = version
 	b.mu.Unlock()
+	b.note(s, nil)
 	b.hints.give(true)
 	defer func() {
-		b.mu.Lock()
-		b.session, b.up = nil, make(chan struct{})
-		b.mu.Unlock()
+		b.note(nil, nil)
 		s.end()
 		b.hints.give(true)
 	}()
 	for {
 		select {
-		case sig, ok := <-signals:
+		case sig, ok := <-s.signals:
 			if !ok {
 				return ErrDisconnected
 			}
@@ -127,19 +128,63 @@ func (b *Bus) connected(ctx context.Context, established func()) error {
 	}
 }
 
+// connect reaches the bus, and the manager on it.
+func (b *Bus) connect(ctx context.Context) (conn *dbus.Conn, s *session, version string, err error) {
+	conn, err = b.dial(ctx, b.address)
+	if err != nil {
+		return nil, nil, "", b.unreachable(err)
+	}
+	s = newSession(conn, &b.hints)
+	s.signals = make(chan *dbus.Signal, 64)
+	conn.Signal(s.signals)
+	if err = s.subscribe(ctx); err == nil {
+		version, err = s.managerVersion(ctx)
+	}
+	if err != nil {
+		conn.Close()
+	}
+	return conn, s, version, err
+}
+
+// unreachable says which bus cannot be reached, and why.
+func (b *Bus) unreachable(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = errno // what stands around it repeats the path
+	}
+	return fmt.Errorf("cannot reach the system bus at %s: %w", strings.TrimPrefix(b.address, "unix:path="), err)
+}
+
+// note keeps the session, or why there is none, and wakes those who wait for either.
+func (b *Bus) note(s *session, failure error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.session, b.failure = s, failure
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
 // open returns the session, and waits for one as long as ctx allows.
-func (b *Bus) open(ctx context.Context) (*session, error) {
+func (b *Bus) open(ctx context.Context) (*session, error) { return b.await(ctx, true) }
+
+// openNow returns the session, and waits at most for the attempt to reach the bus that is under way.
+func (b *Bus) openNow(ctx context.Context) (*session, error) { return b.await(ctx, false) }
+
+func (b *Bus) await(ctx context.Context, patient bool) (*session, error) {
 	for {
 		b.mu.Lock()
-		s, up := b.session, b.up
+		s, failure, changed := b.session, b.failure, b.changed
 		b.mu.Unlock()
-		if s != nil {
-			return s, nil
+		if s != nil || failure != nil && !patient {
+			return s, failure
 		}
 		select {
-		case <-up:
+		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", ErrDisconnected, ctx.Err())
+			if failure == nil {
+				failure = b.unreachable(ctx.Err())
+			}
+			return nil, fmt.Errorf("%w: %w", ErrDisconnected, failure)
 		}
 	}
 }

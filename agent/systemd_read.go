@@ -29,7 +29,7 @@ type listed struct {
 
 // List reads the units that are named or that carry our fields.
 func (b *Bus) List(ctx context.Context, names []string, depth Depth) ([]UnitStatus, error) {
-	s, err := b.open(ctx)
+	s, err := b.openNow(ctx) // whoever asks for the status must not wait for a bus that is gone
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,8 @@ type session struct {
 	hints *hints
 	ended chan struct{}
 
+	signals chan *dbus.Signal // as the connection delivers them
+
 	mu      sync.Mutex
 	held    map[string]bool            // units that this connection references
 	watched map[string]bool            // units whose signals are delivered

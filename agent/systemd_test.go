@@ -124,7 +124,7 @@ func TestWhatIsSentHasTheSignatureThatSystemdWants(t *testing.T) {
 
 func testBus(t *testing.T) *Bus {
 	t.Helper()
-	return newBus(quiet(), t.TempDir(), func(context.Context) (*dbus.Conn, error) { return nil, errors.New("no bus here") })
+	return newBus(quiet(), t.TempDir(), func(context.Context, string) (*dbus.Conn, error) { return nil, errors.New("no bus here") })
 }
 
 func TestAUnitIsBlockedOnlyWhileItIsDefined(t *testing.T) {
@@ -280,7 +280,7 @@ func TestABusThatIsNotThereIsTriedAgainAndEveryCallIsBounded(t *testing.T) {
 		b := testBus(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		var tries atomic.Int32
-		b.dial = func(context.Context) (*dbus.Conn, error) { tries.Add(1); return nil, errors.New("no bus here") }
+		b.dial = func(context.Context, string) (*dbus.Conn, error) { tries.Add(1); return nil, errors.New("no bus here") }
 		go b.keep(ctx)
 		short, cancelShort := context.WithTimeout(ctx, time.Minute)
 		defer cancelShort()
@@ -291,9 +291,8 @@ func TestABusThatIsNotThereIsTriedAgainAndEveryCallIsBounded(t *testing.T) {
 			"reset":   func() error { return b.Reset(short, "x") },
 			"start":   func() error { return b.Start(short, "x") },
 			"stop":    func() error { return b.Stop(short, "x") },
-			"list":    func() error { _, err := b.List(short, nil, ReadAll); return err },
 		} {
-			if err := call(); !errors.Is(err, ErrDisconnected) {
+			if err := call(); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "no bus here") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -302,6 +301,41 @@ func TestABusThatIsNotThereIsTriedAgainAndEveryCallIsBounded(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
+	})
+}
+
+func TestABusThatIsNotThereIsToldAtOnceWithItsPath(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "bus")
+	for address, want := range map[string]string{
+		"unix:path=" + missing: "cannot reach the system bus at " + missing + ": no such file or directory",
+		"unix:abstract=nobody": "cannot reach the system bus at unix:abstract=nobody: connection refused",
+		"carrier:pigeon":       "cannot reach the system bus at carrier:pigeon: dbus: invalid bus address (invalid or unsupported transport)",
+	} {
+		t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+		b := NewSystemd(quiet())
+		if _, err := b.List(t.Context(), nil, ReadAll); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", address, err, want)
+		}
+		b.Close()
+		if b.Version() != "" {
+			t.Errorf("%s: a version was heard: %q", address, b.Version())
+		}
+	}
+}
+
+func TestABusThatNeverAnswersIsNotWaitedForLongerThanTheCallerWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := testBus(t)
+		b.dial = func(ctx context.Context, _ string) (*dbus.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go b.keep(ctx)
+		short, cancelShort := context.WithTimeout(ctx, time.Second)
+		defer cancelShort()
+		_, err := b.List(short, nil, ReadAll)
+		if !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "cannot reach the system bus at /run/dbus/system_bus_socket: context deadline exceeded") {
+			t.Errorf("the list: %v", err)
+		}
 	})
 }
 
