@@ -50,6 +50,7 @@ type Agent struct {
 	configHash string
 	configErr  string
 	warnings   []string
+	parsed     []units.Fault // those of them that the text of tiers.toml alone gives
 	reloading  bool
 	planned    string // systemd's version that the plan was made for
 
@@ -58,6 +59,7 @@ type Agent struct {
 	problems     map[string]string // by unit: why the step that it needs failed
 	tried        map[string]string // by unit: the last step tried since everything was read again
 	locks        map[string]bool   // units that a step or a change works on
+	queued       map[string]bool   // units whose start waits until another one has loaded on the GPU
 	freed        chan struct{}     // closed and replaced whenever a lock is given back
 	stepping     bool
 	systemdErr   error
@@ -65,6 +67,8 @@ type Agent struct {
 	again        bool
 	depth        Depth
 	readAll      time.Time     // when everything was last read
+	lastRead     time.Time     // when the last reading ended
+	hinted       bool          // a reading waits for hintPause to pass
 	observations uint64        // finished
 	asked        uint64        // begun
 	learned      chan struct{} // closed and replaced after each observation
@@ -95,6 +99,7 @@ func New(opts Options) *Agent {
 		problems: map[string]string{},
 		tried:    map[string]string{},
 		locks:    map[string]bool{},
+		queued:   map[string]bool{},
 		freed:    make(chan struct{}),
 		learned:  make(chan struct{}),
 		admitted: map[string]admission{},
@@ -205,10 +210,4 @@ func inLoop[T any](ctx context.Context, a *Agent, f func() (T, error)) (T, error
 	}
 	r := <-answer // the loop never waits, so this comes at once
 	return r.value, r.err
-}
-
-// Ping returns once the loop has taken it up: the agent lives. It causes no other work, so that a watchdog may ask often.
-func (a *Agent) Ping(ctx context.Context) error {
-	_, err := inLoop(ctx, a, func() (struct{}, error) { return struct{}{}, nil })
-	return err
 }

@@ -276,12 +276,12 @@ func TestAFailureIsToldWithItsClass(t *testing.T) {
 func TestWhatSystemctlDoesIsSeen(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.systemd.by(func() { b.systemd.boot(b.systemd.units[coder]) })
-		b.after(time.Millisecond)
+		b.after(hintPause)
 		b.mustState("coder", api.Starting)
 		b.after(2 * time.Second)
 		b.mustState("coder", api.Ready)
 		b.systemd.by(func() { b.systemd.halt(coder) })
-		b.after(time.Millisecond)
+		b.after(hintPause)
 		b.mustState("coder", api.Draining)
 		b.after(time.Second)
 		b.mustState("coder", api.Stopped)

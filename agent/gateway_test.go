@@ -154,7 +154,7 @@ func TestADrainThatTheGatewayToldOfBeforeIsOverAtOnce(t *testing.T) {
 		defer g.cancel()
 		mustDone(t, b.act("coder", "start", ""))
 		b.systemd.by(func() { b.systemd.halt(coder) })
-		b.after(time.Millisecond)
+		b.after(hintPause)
 		if g.state != api.Draining {
 			t.Fatalf("the table says %s", g.state)
 		}

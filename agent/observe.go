@@ -11,6 +11,10 @@ import (
 // listLimit bounds one reading of the units.
 const listLimit = 10 * time.Second
 
+// hintPause is how long a hint waits that comes right after a reading. A start makes several at once, and each reading
+// takes as long from the manager as a good part of the start itself.
+const hintPause = 20 * time.Millisecond
+
 // listRetry is how soon the units are read again after that failed.
 const listRetry = 2 * time.Second
 
@@ -21,9 +25,24 @@ func (a *Agent) hint(all bool) {
 	}
 	if all {
 		a.observe(ReadAll)
-	} else {
-		a.observe(ReadChanged)
+		return
 	}
+	wait := hintPause - time.Since(a.lastRead)
+	if wait <= 0 || a.observing {
+		a.observe(ReadChanged)
+		return
+	}
+	if a.hinted {
+		return // the reading that waits already tells of this, too
+	}
+	a.hinted = true
+	a.spawn(func(ctx context.Context) {
+		select {
+		case <-time.After(wait):
+			a.post(func() { a.hinted = false; a.observe(ReadChanged) })
+		case <-ctx.Done():
+		}
+	})
 }
 
 // observe reads the units in a goroutine. A second reading asked for meanwhile follows the first, however often it was
@@ -61,6 +80,7 @@ func (a *Agent) names() []string {
 // learn takes in one reading of the units.
 func (a *Agent) learn(number uint64, list []UnitStatus, err error) {
 	a.observing = false
+	a.lastRead = time.Now()
 	if a.ctx.Err() != nil {
 		return
 	}
@@ -91,7 +111,11 @@ func (a *Agent) learn(number uint64, list []UnitStatus, err error) {
 	if a.again {
 		depth := a.depth
 		a.again, a.depth = false, ReadChanged
-		a.observe(depth)
+		if depth == ReadChanged {
+			a.hint(false)
+		} else {
+			a.observe(depth)
+		}
 	}
 }
 

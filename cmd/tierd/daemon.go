@@ -16,7 +16,7 @@ import (
 type core interface {
 	agent.Control
 	Run(ctx context.Context) error
-	Ping(ctx context.Context) error // answered by the loop itself, and causes no work
+	Summary(ctx context.Context) (agent.Summary, error)
 }
 
 // daemon joins the agent to its sockets, to signals and to systemd.
@@ -85,39 +85,25 @@ func (d *daemon) attend(ctx context.Context) {
 	}
 	state := "READY=1" // sent along with the first answer of the agent
 	for {
-		if status, err := d.core.Status(ctx); err == nil {
-			d.notify.send(state + "\nWATCHDOG=1\nSTATUS=" + summary(status))
+		if s, err := d.core.Summary(ctx); err == nil {
+			// An agent that does not answer feeds no watchdog.
+			d.notify.send(state + "\nWATCHDOG=1\nSTATUS=" + inWords(s))
 			state = ""
 		} else if ctx.Err() == nil {
 			d.log.Warn("the agent does not answer", "err", err)
 		}
-		if !d.waitForNews(ctx, beat, &events, &state) {
-			return
-		}
-	}
-}
-
-// waitForNews feeds the watchdog until there is something to tell systemd, or ctx ends. An agent that does not answer
-// feeds no watchdog.
-func (d *daemon) waitForNews(ctx context.Context, beat <-chan time.Time, events *<-chan api.Event, state *string) bool {
-	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return
 		case <-beat:
-			if err := d.core.Ping(ctx); err == nil {
-				d.notify.send("WATCHDOG=1")
-			}
-		case _, open := <-*events:
+		case _, open := <-events:
 			if !open {
-				*events = nil
+				events = nil
 			}
-			return true
 		case <-d.hangup:
 			d.notify.send(reloading())
 			d.reload(ctx)
-			*state = "READY=1"
-			return true
+			state = "READY=1"
 		}
 	}
 }
@@ -131,11 +117,11 @@ func (d *daemon) reload(ctx context.Context) {
 	d.log.Info("read tiers.toml again", "changed", result.Changed, "removed", result.Removed, "restart_pending", result.Pending)
 }
 
-// summary is the line in `systemctl status tierd`.
-func summary(s api.Status) string {
+// inWords is the line in `systemctl status tierd`.
+func inWords(s agent.Summary) string {
 	count := map[api.State]int{}
 	for _, t := range s.Tiers {
-		count[t.State]++
+		count[t]++
 	}
 	text := fmt.Sprintf("%d tiers", len(s.Tiers))
 	if len(s.Tiers) == 1 {

@@ -20,7 +20,7 @@ import (
 	"github.com/tierd/tierd/agent/api"
 )
 
-// fakeCore is an agent that answers Status, Ping and Reload; the daemon itself calls nothing else.
+// fakeCore is an agent that answers Status, Summary and Reload; the daemon itself calls nothing else.
 type fakeCore struct {
 	agent.Control
 	events chan api.Event
@@ -30,7 +30,7 @@ type fakeCore struct {
 	status  api.Status
 	err     error
 	reloads int
-	pings   int
+	asked   int // for a summary
 }
 
 func (f *fakeCore) Run(ctx context.Context) error {
@@ -55,11 +55,15 @@ func (f *fakeCore) Reload(context.Context, bool) (api.ConfigResult, string, erro
 	return api.ConfigResult{}, "", f.err
 }
 
-func (f *fakeCore) Ping(context.Context) error {
+func (f *fakeCore) Summary(context.Context) (agent.Summary, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pings++
-	return f.err
+	f.asked++
+	s := agent.Summary{ConfigError: f.status.ConfigError}
+	for _, t := range f.status.Tiers {
+		s.Tiers = append(s.Tiers, t.State)
+	}
+	return s, f.err
 }
 
 func (f *fakeCore) Subscribe() (<-chan api.Event, func()) { return f.events, func() {} }
@@ -163,20 +167,19 @@ func TestAnAgentThatDoesNotAnswerFeedsNoWatchdog(t *testing.T) {
 	}
 }
 
-func TestTheWatchdogIsFedWithoutReadingAnything(t *testing.T) {
+func TestTheWatchdogIsFedWhileNothingHappens(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "100000")
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
 	b := start(t, api.Status{})
 	b.hears(t)
-	b.core.set(func() { b.core.status.Tiers = []api.Tier{{State: api.Ready}} }) // not asked for: no event came
 	for range 3 {
 		if got := b.hears(t); got != "WATCHDOG=1" {
 			t.Errorf("a beat told %q", got)
 		}
 	}
 	b.core.set(func() {
-		if b.core.pings < 3 {
-			t.Errorf("the loop was asked %d times for 3 beats", b.core.pings)
+		if b.core.asked < 4 {
+			t.Errorf("the loop was asked %d times for 3 beats", b.core.asked)
 		}
 	})
 }
@@ -209,13 +212,13 @@ func TestAPartThatFailsEndsTheDaemon(t *testing.T) {
 }
 
 func TestSummaryOfOneTier(t *testing.T) {
-	if got := summary(api.Status{Tiers: []api.Tier{{State: api.Ready}}}); got != "1 tier, 1 ready" {
+	if got := inWords(agent.Summary{Tiers: []api.State{api.Ready}}); got != "1 tier, 1 ready" {
 		t.Error(got)
 	}
 }
 
 func TestSummaryNamesAFaultInTiersToml(t *testing.T) {
-	got := summary(api.Status{ConfigError: "tiers.toml:3: x", Tiers: []api.Tier{{State: api.Failed}, {State: api.Blocked}, {State: api.Stopped}}})
+	got := inWords(agent.Summary{ConfigError: "tiers.toml:3: x", Tiers: []api.State{api.Failed, api.Blocked, api.Stopped}})
 	if got != "3 tiers, 1 failed, 1 blocked; tiers.toml has a fault, see tierctl status" {
 		t.Error(got)
 	}
