@@ -13,7 +13,7 @@ var llamaFlags = map[string]string{
 	"-fit": "", "--fit": "",
 	"-fa": "flash_attention", "--flash-attn": "flash_attention",
 	"--load-mode": "load_mode", "--mmap": "load_mode", "--no-mmap": "load_mode", "--mlock": "load_mode",
-	"--jinja": "", "--no-ui": "", "--no-webui": "",
+	"--jinja": "", "--no-ui": "", "--no-webui": "", "--no-warmup": "",
 	"-a": "served_name", "--alias": "served_name",
 	"--metrics": "", "--sse-ping-interval": "",
 	"--api-key": "", "--api-key-file": "",
@@ -45,6 +45,7 @@ func (s *spec) llama() command {
 	return command{argv: argv, prefer: []string{
 		"--fit off|-fit off",
 		"--no-ui|--no-webui",
+		"--no-warmup",           // the shim's probe is a real token, which warms as well; once is enough
 		"--sse-ping-interval 1", // a stop with a stream open ends at the next ping
 		loadMode(v.LoadMode),
 	}}
