@@ -83,6 +83,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	stayQuiet()
+	// Before the sockets are there: who sees them may end tierd, and then they are to go.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
 	sockets, err := openSockets(s)
 	if err != nil {
 		fmt.Fprintf(stderr, "tierd: %v\n", err)
@@ -90,11 +95,6 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	defer sockets.close()
 	log := newLog(stderr, s.debug, underJournal())
-
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
 
 	bus := agent.NewSystemd(log)
 	defer bus.Close()
