@@ -178,13 +178,29 @@ func hashesByUnit(t *testing.T, text string) map[string]string {
 	return m
 }
 
-func TestAMissingModelOrCredentialIsNoChange(t *testing.T) {
+// A blocked unit carries what it lacks on its command line, so it has to be another one as soon as that is there.
+func TestAUnitIsAnotherOneWhileItLacksSomething(t *testing.T) {
 	text := edit(t, `model = "org/big"`, `model = "/models/org/plain"`, `model = "small.gguf"`, `model = "/models/some/small.gguf"`)
-	with := shelf()
-	with["usr/bin/llama-server"], with["opt/vllm/bin/vllm"], with["etc/credstore.encrypted/cloud-key"] = program(), program(), file(1)
-	without := shelf()
-	if a, b := hashes(t, text, Host{FS: with}), hashes(t, text, Host{FS: without}); !slices.Equal(a, b) {
-		t.Errorf("with engines and credential %v, without %v", a, b)
+	whole := func() fstest.MapFS {
+		fs := shelf()
+		fs["usr/bin/llama-server"], fs["opt/vllm/bin/vllm"], fs["etc/credstore.encrypted/cloud-key"] = program(), program(), file(1)
+		return fs
+	}
+	before := hashes(t, text, Host{FS: whole()})
+	for missing, index := range map[string]int{"opt/vllm/bin/vllm": 0, "etc/credstore.encrypted/cloud-key": 1, "usr/bin/llama-server": 2} {
+		fs := whole()
+		delete(fs, missing)
+		after := hashes(t, text, Host{FS: fs})
+		for i := range before {
+			if (before[i] != after[i]) != (i == index) {
+				t.Errorf("without %s unit %d goes from %s to %s", missing, i, before[i], after[i])
+			}
+		}
+	}
+	fs := whole()
+	fs["models/some/small.gguf"] = file(12345)
+	if after := hashes(t, text, Host{FS: fs}); !slices.Equal(before, after) {
+		t.Errorf("the size of a model decides nothing: %v, %v", before, after)
 	}
 }
 

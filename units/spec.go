@@ -150,13 +150,14 @@ func (s *spec) families() []string {
 		[]string{"AF_UNIX", "AF_INET", "AF_INET6"})
 }
 
-// hash is over all that decides how the process runs. Whether the model is there today is not a part of it.
+// hash is over all that decides how the process runs, and so over what is missing for it: a unit that is blocked is defined
+// anew once that is there. How large the model is decides nothing.
 func (s *spec) hash() string {
 	plain := *s
 	unit := *s.unit
-	unit.Hash, unit.Blocked, unit.BlockClass = "", "", ""
+	unit.Hash = ""
 	plain.unit = &unit
-	plain.model.size, plain.keyFound = 0, true
+	plain.model.size = 0
 	plain.argv = plain.shim()
 	sum := sha256.New()
 	for _, p := range properties(&plain) {
