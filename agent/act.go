@@ -7,11 +7,17 @@ import (
 	"strings"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/units"
 )
 
 // Act begins a change of one tier and returns its id, or the id of the running change that does the same already.
 func (a *Agent) Act(ctx context.Context, tier string, req api.TierRequest) (string, error) {
+	if req.Action != "stop" {
+		if err := a.lookAgainFor(ctx, tier); err != nil {
+			return "", err
+		}
+	}
 	return inLoop(ctx, a, func() (string, error) {
 		if err := a.unavailable(); err != nil {
 			return "", err
@@ -64,6 +70,9 @@ func (a *Agent) planAct(tier string, req api.TierRequest, running []runningUnit)
 				Hint: fmt.Sprintf("tierctl switch %s %s", tier, want.Variant)}
 		}
 	case "restart":
+		if want.Blocked != "" { // what runs is not stopped for something that cannot start
+			return nil, &api.Error{Kind: api.KindConfig, Class: want.BlockClass, Message: fmt.Sprintf("cannot restart %s: %s", want.Name, want.Blocked)}
+		}
 		if len(running) > 0 && !others {
 			return []job{{op: opStop, tier: tier, unit: want.Name}, {op: opStart, tier: tier, unit: want.Name, needs: []int{0}}}, nil
 		}
@@ -130,6 +139,12 @@ func (a *Agent) checkVariant(tier, variant string) error {
 
 // Stack begins a change of the running set and returns its id, or that of a running change that does the same.
 func (a *Agent) Stack(ctx context.Context, req api.StackRequest) (string, error) {
+	if req.Action == "up" {
+		if err := a.lookAgainFor(ctx, ""); err != nil {
+			return "", err
+		}
+	}
+	host := a.hostMemory()
 	return inLoop(ctx, a, func() (string, error) {
 		if err := a.unavailable(); err != nil {
 			return "", err
@@ -144,11 +159,11 @@ func (a *Agent) Stack(ctx context.Context, req api.StackRequest) (string, error)
 		if req.Action != "up" {
 			return "", &api.Error{Kind: api.KindBadRequest, Message: fmt.Sprintf("no action is called %q", req.Action), Hint: "up, down"}
 		}
-		return a.up(req)
+		return a.up(req, host)
 	})
 }
 
-func (a *Agent) up(req api.StackRequest) (string, error) {
+func (a *Agent) up(req api.StackRequest, host rocm.Memory) (string, error) {
 	want, mode, err := a.members(req)
 	if err != nil {
 		return "", err
@@ -161,19 +176,21 @@ func (a *Agent) up(req api.StackRequest) (string, error) {
 		return "", err
 	}
 	running := a.running()
-	if req.Boot { // a boot adds to what runs
-		names := map[string]bool{}
-		for _, u := range want {
-			names[u.Name] = true
-		}
+	var left map[string]string
+	if req.Boot { // a boot adds to what runs, and starts what it can: admission refuses the rest one by one
 		busy := map[string]bool{}
 		for _, r := range running {
 			busy[r.tier] = true
 		}
 		want = slices.DeleteFunc(want, func(u units.Unit) bool { return busy[u.Tier] })
 		running = nil
+	} else {
+		var refused *api.Error
+		if left, refused = leaveOut(mode, want, a.reserve(), host); refused != nil {
+			return "", refused
+		}
 	}
-	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, running), nil), nil
+	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running), nil), nil
 }
 
 // members are the units of a mode, or for a boot those of every tier that starts with the machine.

@@ -20,6 +20,20 @@ type claim struct {
 	starting bool
 }
 
+// sum adds up the charges and the reserve, and writes that out.
+func sum(claims []claim, reserve units.Bytes) (units.Bytes, string) {
+	total := reserve
+	var terms []string
+	for _, c := range claims {
+		if c.memory > 0 {
+			total += c.memory
+			terms = append(terms, fmt.Sprintf("%s for %s", c.memory, c.unit))
+		}
+	}
+	terms = append(terms, fmt.Sprintf("%s reserve", reserve))
+	return total, fmt.Sprintf("%s is %s", strings.Join(terms, " + "), total)
+}
+
 // fits decides whether a unit may load now, and otherwise writes the sum out. Two things have to hold: the charges of
 // what is resident or loading, this unit's and the reserve together are at most the host's memory; and what the host
 // really has free, less what loading units will still take, holds this unit. The second catches what others use.
@@ -27,22 +41,15 @@ func fits(unit string, need units.Bytes, held []claim, reserve units.Bytes, host
 	if need == 0 {
 		return true, "" // a remote tier takes no memory worth counting
 	}
-	sum, pending := need+reserve, units.Bytes(0)
-	terms := []string{fmt.Sprintf("%s for %s", need, unit)}
+	total, words := sum(append([]claim{{unit: unit, memory: need}}, held...), reserve)
+	if host.MemTotal != nil && total > units.Bytes(*host.MemTotal) {
+		return false, fmt.Sprintf("not enough memory for %s: %s, and the host has %s", unit, words, units.Bytes(*host.MemTotal))
+	}
+	pending := units.Bytes(0)
 	for _, c := range held {
-		if c.memory == 0 {
-			continue
-		}
-		sum += c.memory
-		terms = append(terms, fmt.Sprintf("%s for %s", c.memory, c.unit))
 		if c.starting {
 			pending += c.memory - min(c.memory, c.taken)
 		}
-	}
-	terms = append(terms, fmt.Sprintf("%s reserve", reserve))
-	if host.MemTotal != nil && sum > units.Bytes(*host.MemTotal) {
-		return false, fmt.Sprintf("not enough memory for %s: %s is %s, and the host has %s",
-			unit, strings.Join(terms, " + "), sum, units.Bytes(*host.MemTotal))
 	}
 	if free := host.Free(); free != nil && need+pending > units.Bytes(*free) {
 		text := fmt.Sprintf("not enough free memory for %s: it needs %s", unit, need)
@@ -69,15 +76,21 @@ func (a *Agent) Admit(ctx context.Context, unit string, op string) api.AdmitAnsw
 	}
 	ctx, cancel := context.WithTimeout(ctx, admitLimit)
 	defer cancel()
-	host, err := a.opts.Memory()
-	if err != nil {
-		a.opts.Log.Error("cannot read the host's memory", "err", err)
-	}
+	host := a.hostMemory()
 	answer, err := inLoop(ctx, a, func() (api.AdmitAnswer, error) { return a.admit(unit, host), nil })
 	if err != nil {
 		return api.AdmitAnswer{Class: api.ClassRefused, Message: "tierd cannot judge now: " + err.Error()}
 	}
 	return answer
+}
+
+// hostMemory is what the kernel says of memory now; what it does not say is not known.
+func (a *Agent) hostMemory() rocm.Memory {
+	host, err := a.opts.Memory()
+	if err != nil {
+		a.opts.Log.Error("cannot read the host's memory", "err", err)
+	}
+	return host
 }
 
 func (a *Agent) admit(unit string, host rocm.Memory) api.AdmitAnswer {

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +83,8 @@ type bed struct {
 	config  string
 	cancel  context.CancelFunc
 	memory  rocm.Memory
+	files   fs.FS  // where models and engines are looked for; nil: they are not
+	broken  string // why the host cannot be read
 }
 
 func bytesOf(gib uint64) *uint64 { n := gib << 30; return &n }
@@ -129,7 +133,10 @@ func (b *bed) run() {
 	b.Agent = New(Options{
 		Systemd: b.systemd, Log: quiet(), ConfigPath: b.config, Version: "1", Root: b.t.(interface{ TempDir() string }).TempDir(),
 		Host: func(context.Context) (units.Host, error) {
-			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262}, nil
+			if b.broken != "" {
+				return units.Host{}, errors.New(b.broken)
+			}
+			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262, FS: b.files}, nil
 		},
 		Memory: func() (rocm.Memory, error) { return b.memory, nil },
 	})

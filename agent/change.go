@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -202,7 +203,7 @@ func (a *Agent) shown(c *change) api.Change {
 	copied.Tiers = slices.Clone(c.Tiers)
 	for i, t := range copied.Tasks {
 		if t.State == "doing" {
-			copied.Tasks[i].Status = a.seen[t.Unit].StatusText
+			copied.Tasks[i].Status = cmp.Or(a.queue(t.Unit), a.seen[t.Unit].StatusText)
 		}
 	}
 	return copied

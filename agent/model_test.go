@@ -171,7 +171,6 @@ func TestWhateverHappens(t *testing.T) {
 		var wrongs []string
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
-			b.systemd.crowd = true
 			b.run()
 			for _, d := range deeds {
 				b.do(d)

@@ -17,6 +17,7 @@ import (
 type reading struct {
 	plan     *units.Plan // nil when the file cannot be used
 	hash     string
+	parsed   []units.Fault // warnings that the text alone gives
 	warnings []string
 	err      *api.Error
 }
@@ -39,17 +40,51 @@ func readPlan(ctx context.Context, path string, host func(context.Context) (unit
 		r.err = faultError(faults)
 		return r
 	}
-	plan, more := units.MakePlan(config, h)
-	faults = append(faults, more...)
-	if plan == nil {
-		r.err = faultError(faults)
-		return r
-	}
-	r.plan = plan
-	for _, f := range faults {
+	r.parsed = faults
+	r.makePlan(config, h)
+	return r
+}
+
+// makePlan looks on the host for what the configuration names.
+func (r *reading) makePlan(c *units.Config, h units.Host) {
+	plan, faults := units.MakePlan(c, h)
+	r.plan, r.warnings = plan, nil
+	for _, f := range slices.Concat(r.parsed, faults) {
 		r.warnings = append(r.warnings, f.Error())
 	}
-	return r
+}
+
+// lookAgainFor makes the plan anew when a unit of the tier ("" is any) lacked something on this host when it was made: a
+// model that was fetched since is found without a reload. What is written in tiers.toml by now is not read.
+func (a *Agent) lookAgainFor(ctx context.Context, tier string) error {
+	old, err := inLoop(ctx, a, func() (reading, error) {
+		r := reading{hash: a.configHash, parsed: a.parsed}
+		if a.plan != nil && slices.ContainsFunc(a.plan.Units, func(u units.Unit) bool {
+			return u.Blocked != "" && (tier == "" || u.Tier == tier)
+		}) {
+			r.plan = a.plan
+		}
+		return r, nil
+	})
+	if err != nil || old.plan == nil {
+		return err
+	}
+	host, err := a.opts.Host(ctx)
+	if err != nil {
+		return &api.Error{Kind: api.KindInternal, Message: "cannot read what this host has: " + err.Error()}
+	}
+	found := old
+	found.makePlan(old.plan.Config, host)
+	_, err = inLoop(ctx, a, func() (bool, error) {
+		changed, _ := compare(old.plan, found.plan)
+		if a.plan == old.plan && len(changed) > 0 {
+			broken := a.configErr // of a file that was not taken
+			a.swap(found)
+			a.configErr = broken
+		}
+		return true, nil
+	})
+	return err
 }
 
 // faultError is every fault of the file as one error, a line each.
@@ -90,7 +125,7 @@ func (a *Agent) swap(r reading) api.ConfigResult {
 		return result
 	}
 	old := a.plan
-	a.plan, a.configHash, a.configErr, a.warnings = r.plan, r.hash, "", r.warnings
+	a.plan, a.configHash, a.configErr, a.warnings, a.parsed = r.plan, r.hash, "", r.warnings, r.parsed
 	result.Warnings = r.warnings
 	if old != nil {
 		result.Changed, result.Removed = compare(old, r.plan)

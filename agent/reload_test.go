@@ -211,7 +211,7 @@ func TestPlanTellsWhatUpWouldDo(t *testing.T) {
 			t.Errorf("the plan: %v, %q", actions, p.Refusal)
 		}
 		b.memory.MemTotal = bytesOf(25)
-		if p, err = b.PlanMode(context.Background(), "small"); err != nil || !strings.Contains(p.Refusal, "not enough memory for "+util) && !strings.Contains(p.Refusal, "not enough memory for "+orchB) {
+		if p, err = b.PlanMode(context.Background(), "small"); err != nil || !strings.HasPrefix(p.Refusal, "mode small does not fit: 20GiB for "+orchB) {
 			t.Errorf("the refusal: %q, %v", p.Refusal, err)
 		}
 		if got := b.systemd.did("define", "start", "stop"); len(got) > 0 {

@@ -2,9 +2,11 @@ package agent
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/units"
 )
 
@@ -21,9 +23,10 @@ type job struct {
 	op     op
 	tier   string
 	unit   string
-	needs  []int // must have ended well
-	after  []int // must have ended, well or not
-	rescue *int  // runs only when that one failed
+	needs  []int  // must have ended well
+	after  []int  // must have ended, well or not
+	rescue *int   // runs only when that one failed
+	left   string // why there is nothing to do after all, one sentence
 }
 
 // summary is the job in words.
@@ -31,12 +34,13 @@ func (j job) summary() string { return string(j.op) + " " + j.unit }
 
 // planUp makes the running units those of want: what is outside stops first, all at once, since its memory is needed;
 // then the tiers on the GPU start one at a time by priority, because loading two models side by side takes longer than
-// one after the other and their sum may not fit while they load. Tiers on the CPU start beside them.
-func planUp(want []units.Unit, running []runningUnit) []job {
+// one after the other and their sum may not fit while they load. Tiers on the CPU start beside them. Those in left do not
+// start, and stop when they run: what has to start needs their room.
+func planUp(want []units.Unit, left map[string]string, running []runningUnit) []job {
 	var jobs []job
 	wanted := map[string]bool{}
 	for _, u := range want {
-		wanted[u.Name] = true
+		wanted[u.Name] = left[u.Name] == ""
 	}
 	stops := map[string][]int{} // by tier: its other variant has to be gone
 	var all []int
@@ -48,10 +52,12 @@ func planUp(want []units.Unit, running []runningUnit) []job {
 		all = append(all, len(jobs))
 		jobs = append(jobs, job{op: opStop, tier: r.tier, unit: r.unit})
 	}
-	order := slices.Clone(want)
-	slices.SortStableFunc(order, func(x, y units.Unit) int { return cmp.Compare(y.Priority, x.Priority) })
 	gpu := -1
-	for _, u := range order {
+	for _, u := range byPriority(want) {
+		if why := left[u.Name]; why != "" {
+			jobs = append(jobs, job{op: opStart, tier: u.Tier, unit: u.Name, left: why})
+			continue
+		}
 		if slices.ContainsFunc(running, func(r runningUnit) bool { return r.unit == u.Name && r.state == api.Ready }) {
 			continue
 		}
@@ -65,6 +71,50 @@ func planUp(want []units.Unit, running []runningUnit) []job {
 		jobs = append(jobs, j)
 	}
 	return jobs
+}
+
+// leaveOut finds the units of a mode for which there is no room, before anything is stopped or started. Tiers that start
+// with the machine or by hand have to fit together, or the mode is refused as a whole. One that starts on demand stays on
+// demand when it does not fit beside them: left says why, by unit. What cannot start anyway takes no room.
+func leaveOut(mode string, want []units.Unit, reserve units.Bytes, host rocm.Memory) (left map[string]string, refused *api.Error) {
+	if host.MemTotal == nil {
+		return nil, nil
+	}
+	total := units.Bytes(*host.MemTotal)
+	var held []claim
+	var demand []units.Unit
+	for _, u := range byPriority(want) {
+		switch {
+		case u.Blocked != "":
+		case u.Start == units.StartDemand:
+			demand = append(demand, u)
+		default:
+			held = append(held, claim{unit: u.Name, memory: u.Memory})
+		}
+	}
+	taken, words := sum(held, reserve)
+	if taken > total && len(held) > 0 {
+		return nil, &api.Error{Kind: api.KindBudget, Class: api.ClassRefused,
+			Message: fmt.Sprintf("mode %s does not fit: %s, and the host has %s", mode, words, total),
+			Hint:    "take a tier out of the mode, or let it start on demand"}
+	}
+	left = map[string]string{}
+	for _, u := range demand {
+		free := total - min(taken, total)
+		if u.Memory > free {
+			left[u.Name] = fmt.Sprintf("%s stays on demand: it needs %s and %s is free", u.Tier, u.Memory, free)
+			continue
+		}
+		taken += u.Memory
+	}
+	return left, nil
+}
+
+// byPriority is the list with the highest priority first, else in the same order.
+func byPriority(list []units.Unit) []units.Unit {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(x, y units.Unit) int { return cmp.Compare(y.Priority, x.Priority) })
+	return list
 }
 
 // runningUnit is one unit with processes, as planning needs it.

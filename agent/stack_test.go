@@ -24,7 +24,7 @@ func TestPlanUpOrder(t *testing.T) {
 		return units.Unit{Name: tier + ".service", Tier: tier, GPU: true, Priority: priority}
 	}
 	cpu := units.Unit{Name: "util.service", Tier: "util", Priority: 10}
-	jobs := planUp([]units.Unit{cpu, gpu("low", 5), gpu("high", 90)}, []runningUnit{{"old", "old.service", api.Ready}, {"high", "high-b.service", api.Ready}})
+	jobs := planUp([]units.Unit{cpu, gpu("low", 5), gpu("high", 90)}, nil, []runningUnit{{"old", "old.service", api.Ready}, {"high", "high-b.service", api.Ready}})
 	want := []string{"stop old.service", "stop high-b.service", "start high.service", "start util.service", "start low.service"}
 	if got := summaries(jobs); !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
@@ -48,7 +48,7 @@ func TestPlanUpStopsFirstWhatIsOnItsWayOut(t *testing.T) {
 		api.Draining: {"stop coder.service", "start coder.service"},
 		api.Stopping: {"stop coder.service", "start coder.service"},
 	} {
-		if got := summaries(planUp([]units.Unit{u}, []runningUnit{{"coder", "coder.service", state}})); !slices.Equal(got, want) {
+		if got := summaries(planUp([]units.Unit{u}, nil, []runningUnit{{"coder", "coder.service", state}})); !slices.Equal(got, want) {
 			t.Errorf("from %s: %q, want %q", state, got, want)
 		}
 	}
@@ -94,7 +94,7 @@ func TestPlanUpProperties(t *testing.T) {
 				present[tier+"-b.service"] = tier
 			}
 		}
-		jobs := planUp(want, now)
+		jobs := planUp(want, nil, now)
 		const todo, doing, done = 0, 1, 2
 		states := make([]int, len(jobs))
 		for {

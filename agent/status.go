@@ -86,6 +86,7 @@ func (a *Agent) tier(name string) api.Tier {
 			continue
 		}
 		s, v := a.seen[u.Name], a.states[u.Name]
+		t.Status = cmp.Or(a.queue(u.Name), t.Status)
 		t.Variants = append(t.Variants, api.Variant{
 			Name: u.Variant, Unit: u.Name, Engine: u.Engine, Model: u.Model, State: v.State,
 			Memory: uint64(a.memoryOf(u, s)), Reason: v.Reason,
@@ -94,9 +95,9 @@ func (a *Agent) tier(name string) api.Tier {
 	return t
 }
 
-// pending tells whether a running unit was started from another configuration than the one in force.
+// pending tells whether a running unit was started from another configuration than the one in force, and could be from it.
 func (a *Agent) pending(u units.Unit, s UnitStatus) bool {
-	return u.Name != "" && running(s) && s.Hash != u.Hash
+	return u.Name != "" && u.Blocked == "" && running(s) && s.Hash != u.Hash
 }
 
 // Modes lists the modes in the order of the file.
@@ -123,34 +124,36 @@ func (a *Agent) Modes() ([]api.Mode, error) {
 
 // PlanMode tells what `up` would do for a mode, and with which units. Nothing is changed.
 func (a *Agent) PlanMode(ctx context.Context, mode string) (api.Plan, error) {
-	host, err := a.opts.Memory()
-	if err != nil {
-		a.opts.Log.Error("cannot read the host's memory", "err", err)
+	if err := a.lookAgainFor(ctx, ""); err != nil {
+		return api.Plan{}, err
 	}
-	host.MemAvailable = nil // what runs now may be stopped by the mode: only the sum of the charges decides
+	host := a.hostMemory()
 	return inLoop(ctx, a, func() (api.Plan, error) {
 		want, name, err := a.members(api.StackRequest{Mode: mode})
 		if err != nil {
 			return api.Plan{}, err
 		}
 		p := api.Plan{Mode: name, Warnings: slices.Clone(a.warnings)}
+		left, refused := leaveOut(name, want, a.reserve(), host)
+		if refused != nil {
+			p.Refusal = refused.Message
+		}
 		actions := map[string]string{}
-		for _, j := range planUp(want, a.running()) {
-			action := string(j.op)
-			if actions[j.unit] == string(opStop) {
-				action = "restart"
+		for _, j := range planUp(want, left, a.running()) {
+			switch {
+			case j.left != "":
+				p.Warnings = append(p.Warnings, j.left)
+				actions[j.unit] = cmp.Or(actions[j.unit], "none")
+			case actions[j.unit] == string(opStop):
+				actions[j.unit] = "restart"
+			default:
+				actions[j.unit] = string(j.op)
 			}
-			actions[j.unit] = action
 		}
 		wanted := map[string]bool{}
-		var held []claim
 		for _, u := range want {
 			wanted[u.Name] = true
 			p.Units = append(p.Units, a.unitText(u, cmp.Or(actions[u.Name], "keep")))
-			if ok, text := fits(u.Name, u.Memory, held, a.reserve(), host); !ok && p.Refusal == "" {
-				p.Refusal = text
-			}
-			held = append(held, claim{unit: u.Name, memory: u.Memory})
 		}
 		for _, u := range a.plan.Units {
 			if !wanted[u.Name] && actions[u.Name] != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -16,6 +17,10 @@ const abortLimit = 5 * time.Minute
 // perform runs one task once those before it have ended.
 func (a *Agent) perform(c *change, t *task, before []*task) {
 	defer close(t.done)
+	if t.left != "" {
+		a.note(c, t, "skipped")
+		return
+	}
 	if a.waitTurn(c, t, before) {
 		a.note(c, t, "doing")
 		t.err = a.run(t)
@@ -76,10 +81,13 @@ func ending(t *task) *api.Error {
 func (a *Agent) note(c *change, t *task, state string) {
 	a.post(func() {
 		c.Tasks[t.index].State = state
-		text := t.summary() + ": " + state
+		text, why := t.summary()+": "+state, t.left
 		if t.err != nil {
-			c.Tasks[t.index].Err = t.err.Message
-			text += ": " + t.err.Message
+			why = t.err.Message
+		}
+		if why != "" {
+			c.Tasks[t.index].Err = why
+			text += ": " + why
 		}
 		a.events.add(api.Event{Kind: "change", Change: c.ID, Tier: t.tier, Unit: t.unit, Text: text})
 	})
@@ -126,6 +134,13 @@ func (a *Agent) startUnit(t *task) *api.Error {
 	if refused := startable(t, s); refused != nil {
 		return refused
 	}
+	if s.unit.GPU {
+		release, err := a.gpuTurn(t)
+		if err != nil {
+			return ending(t) // nothing was started that would have to be undone
+		}
+		defer release()
+	}
 	if err := a.launch(t.ctx, s); err != nil && t.ctx.Err() == nil && !errors.Is(err, ErrDisconnected) {
 		// The unit's own end says more than the failed job, when there was one.
 		if v, wrong := a.arrived(t); wrong == nil && v.State == api.Failed {
@@ -145,6 +160,49 @@ func (a *Agent) startUnit(t *task) *api.Error {
 		return &api.Error{Kind: api.KindUnit, Message: t.unit + " was stopped while it was starting"}
 	}
 	return unitError(t.unit, v)
+}
+
+// gpuLock is held in locks, where no unit has such a name, by the task whose unit loads on the GPU.
+const gpuLock = "the GPU"
+
+// gpuTurn waits until nothing else loads on the GPU, whoever started it: two models that load side by side take longer than
+// one after the other, and their sum may not fit while they load. release lets the next one load.
+func (a *Agent) gpuTurn(t *task) (release func(), err error) {
+	if _, err := inLoop(t.ctx, a, func() (bool, error) { a.queued[t.unit] = true; return true, nil }); err != nil {
+		return nil, err
+	}
+	defer a.post(func() { delete(a.queued, t.unit) })
+	if err := a.lock(t.ctx, gpuLock); err != nil {
+		return nil, err
+	}
+	release = func() { a.post(func() { a.unlock(gpuLock) }) }
+	if err := a.await(t.ctx, func() bool { return a.loader(t.unit) == "" }); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// loader is the tier that loads on the GPU now, apart from this unit, "" when none does. One that systemd only waits with
+// before it tries again does not load.
+func (a *Agent) loader(except string) string {
+	for name, s := range a.seen {
+		if name != except && a.unit(name).GPU && s.ActiveState == "activating" && !strings.HasPrefix(s.SubState, "auto-restart") {
+			return s.Tier
+		}
+	}
+	return ""
+}
+
+// queue says what a unit that is to load on the GPU waits for, "" when it waits for nothing.
+func (a *Agent) queue(unit string) string {
+	if !a.queued[unit] {
+		return ""
+	}
+	if tier := a.loader(unit); tier != "" {
+		return "waits for " + tier + " to load"
+	}
+	return ""
 }
 
 // startable refuses what cannot come up, with the reason that is known already.

@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/units"
+)
+
+// a unit of a tier by that name, with what leaveOut looks at.
+func member(tier string, start string, priority int, memory units.Bytes) units.Unit {
+	return units.Unit{Name: "tier-" + tier + ".service", Tier: tier, Start: start, Priority: priority, Memory: memory}
+}
+
+func TestWhatAModeLeavesOut(t *testing.T) {
+	const boot, manual, demand = units.StartBoot, units.StartManual, units.StartDemand
+	blocked := member("ghost", boot, 90, 500*gib)
+	blocked.Blocked = "its model is missing"
+	for _, c := range []struct {
+		rule    string
+		want    []units.Unit
+		left    map[string]string
+		refused string
+	}{
+		{"what fits stays whole", []units.Unit{member("orch", boot, 90, 40*gib), member("review", demand, 20, 60*gib)}, nil, ""},
+		{"a tier on demand that finds no room stays on demand",
+			[]units.Unit{member("review", demand, 20, 50*gib), member("orch", boot, 90, 40*gib), member("coder", manual, 50, 45*gib)},
+			map[string]string{"tier-review.service": "review stays on demand: it needs 50GiB and 31GiB is free"}, ""},
+		{"of two on demand the one with the higher priority gets the room",
+			[]units.Unit{member("review", demand, 20, 60*gib), member("plan", demand, 30, 70*gib)},
+			map[string]string{"tier-review.service": "review stays on demand: it needs 60GiB and 46GiB is free"}, ""},
+		{"a small one may fit where a large one did not",
+			[]units.Unit{member("plan", demand, 30, 170*gib), member("review", demand, 20, 60*gib)},
+			map[string]string{"tier-plan.service": "plan stays on demand: it needs 170GiB and 116GiB is free"}, ""},
+		{"tiers that have to be there refuse the mode with the sum, the highest priority first",
+			[]units.Unit{member("coder", manual, 50, 80*gib), member("orch", boot, 90, 60*gib), member("review", demand, 99, 1*gib)}, nil,
+			"mode full does not fit: 60GiB for tier-orch.service + 80GiB for tier-coder.service + 12GiB reserve is 152GiB, and the host has 128GiB"},
+		{"what cannot start takes no room", []units.Unit{blocked, member("orch", boot, 90, 100*gib)}, nil, ""},
+		{"a remote tier needs none", []units.Unit{member("orch", boot, 90, 116*gib), member("cloud", demand, 1, 0)}, nil, ""},
+		{"exactly full is full", []units.Unit{member("orch", boot, 90, 100*gib), member("review", demand, 1, 16*gib)}, nil, ""},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			left, refused := leaveOut("full", c.want, 12*gib, rocm.Memory{MemTotal: bytesOf(128), MemAvailable: bytesOf(1)})
+			if c.refused != "" {
+				mustKind(t, refused, api.KindBudget, c.refused)
+				return
+			}
+			if refused != nil || len(left) != len(c.left) {
+				t.Fatalf("left %q, refused %v", left, refused)
+			}
+			for unit, why := range c.left {
+				if left[unit] != why {
+					t.Errorf("%s: %q, want %q", unit, left[unit], why)
+				}
+			}
+		})
+	}
+	if left, refused := leaveOut("full", []units.Unit{member("orch", boot, 1, 999*gib)}, gib, rocm.Memory{}); left != nil || refused != nil {
+		t.Errorf("a host that does not say how large it is: %v, %v", left, refused)
+	}
+}
+
+func TestWhatAModeStartsFitsTheHost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		total := units.Bytes(rapid.IntRange(1, 200).Draw(t, "total")) * gib
+		reserve := units.Bytes(rapid.IntRange(0, 20).Draw(t, "reserve")) * gib
+		starts := []string{units.StartBoot, units.StartManual, units.StartDemand}
+		var want []units.Unit
+		for i := range rapid.IntRange(0, 8).Draw(t, "tiers") {
+			want = append(want, member(string(rune('a'+i)), rapid.SampledFrom(starts).Draw(t, "start"),
+				rapid.IntRange(0, 3).Draw(t, "priority"), units.Bytes(rapid.IntRange(0, 80).Draw(t, "memory"))*gib))
+		}
+		size := uint64(total)
+		left, refused := leaveOut("m", want, reserve, rocm.Memory{MemTotal: &size})
+		taken, must := reserve, reserve
+		for _, u := range want {
+			if u.Start != units.StartDemand {
+				must += u.Memory
+				if left[u.Name] != "" {
+					t.Fatalf("%s does not start on demand and is left out", u.Name)
+				}
+			}
+			if left[u.Name] == "" {
+				taken += u.Memory
+			}
+		}
+		switch {
+		case refused != nil:
+			if must <= total {
+				t.Fatalf("%s of %s are refused", must, total)
+			}
+		case taken > total && taken > reserve:
+			t.Fatalf("%s of %s would be taken", taken, total)
+		}
+		for _, u := range want { // nothing that is left out would have fitted beside what was chosen
+			if refused == nil && left[u.Name] != "" && taken+u.Memory <= total {
+				t.Fatalf("%s is left out although %s of %s are taken", u.Name, taken, total)
+			}
+		}
+	})
+}
+
+func TestUpLeavesATierOnDemandThatDoesNotFit(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change("start = \"manual\"", "start = \"demand\"")
+		mustReload(b, false)
+		b.memory.MemTotal = bytesOf(91) // 20 + 60 and 10 in reserve: 1 is free, and util needs 2
+		p, err := b.PlanMode(context.Background(), "full")
+		if err != nil || p.Refusal != "" || !slices.Contains(p.Warnings, "util stays on demand: it needs 2GiB and 1GiB is free") {
+			t.Errorf("the plan: %q, %q, %v", p.Warnings, p.Refusal, err)
+		}
+		for _, u := range p.Units {
+			if u.Unit == util && u.Action != "none" {
+				t.Errorf("the plan is to %s %s", u.Action, util)
+			}
+		}
+		c := b.up("full")
+		mustDone(t, c)
+		i := slices.IndexFunc(c.Tasks, func(t api.Task) bool { return t.Tier == "util" })
+		if i < 0 || c.Tasks[i].State != "skipped" || c.Tasks[i].Err != "util stays on demand: it needs 2GiB and 1GiB is free" {
+			t.Errorf("the tasks: %+v", c.Tasks)
+		}
+		b.mustState("coder", api.Ready)
+		b.mustState("util", api.Stopped)
+	})
+}
+
+func TestUpStopsATierOnDemandWhoseRoomIsNeeded(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change("start = \"manual\"", "start = \"demand\"")
+		mustReload(b, false)
+		mustDone(t, b.act("util", "start", ""))
+		b.memory.MemTotal = bytesOf(91)
+		if p, err := b.PlanMode(context.Background(), "full"); err != nil || !slices.ContainsFunc(p.Units, func(u api.UnitText) bool { return u.Unit == util && u.Action == "stop" }) {
+			t.Errorf("the plan: %+v, %v", p.Units, err)
+		}
+		b.systemd.did()
+		mustDone(t, b.up("full"))
+		if got := b.systemd.did("start", "stop"); len(got) != 3 || got[0] != "stop "+util {
+			t.Errorf("it did %q", got)
+		}
+	})
+}
+
+func TestAModeThatDoesNotFitIsRefusedBeforeAnythingIsTouched(t *testing.T) {
+	inBed(t, func(b *bed) {
+		mustDone(t, b.up("small"))
+		b.systemd.did()
+		b.memory.MemTotal = bytesOf(91)
+		_, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Mode: "full"})
+		mustKind(t, err, api.KindBudget, "mode full does not fit: 20GiB for tier-orch.service + 60GiB for tier-coder.service + 2GiB for tier-util.service + 10GiB reserve is 92GiB, and the host has 91GiB")
+		if got := b.systemd.did("start", "stop"); len(got) > 0 {
+			t.Errorf("it did %q", got)
+		}
+		changes, err := b.Changes()
+		if err != nil || len(changes) != 1 {
+			t.Errorf("a refusal is no change: %+v, %v", changes, err)
+		}
+		b.mustState("orch", api.Ready)
+	})
+}
+
+func TestABootStartsWhatItCan(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.memory.MemTotal = bytesOf(60)
+		b.systemd.ends[coder] = 75 // as its shim ends that was refused
+		id, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Boot: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := b.wait(id); c.State != "error" || c.Err.Kind != api.KindBudget || !strings.Contains(c.Err.Message, coder) {
+			t.Errorf("the boot: %s, %v", c.State, c.Err)
+		}
+		b.mustState("orch", api.Ready)
+	})
+}
