@@ -67,6 +67,8 @@ type Agent struct {
 	again        bool
 	depth        Depth
 	readAll      time.Time     // when everything was last read
+	lastRead     time.Time     // when the last reading ended
+	hinted       bool          // a reading waits for hintPause to pass
 	observations uint64        // finished
 	asked        uint64        // begun
 	learned      chan struct{} // closed and replaced after each observation
@@ -208,10 +210,4 @@ func inLoop[T any](ctx context.Context, a *Agent, f func() (T, error)) (T, error
 	}
 	r := <-answer // the loop never waits, so this comes at once
 	return r.value, r.err
-}
-
-// Ping returns once the loop has taken it up: the agent lives. It causes no other work, so that a watchdog may ask often.
-func (a *Agent) Ping(ctx context.Context) error {
-	_, err := inLoop(ctx, a, func() (struct{}, error) { return struct{}{}, nil })
-	return err
 }
