@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +44,7 @@ func (b *Bus) List(ctx context.Context, names []string, depth Depth) ([]UnitStat
 	for _, n := range names {
 		wanted[n] = true
 	}
-	for _, name := range append(s.stale(), s.unread(names)...) {
+	for _, name := range s.stale(names) {
 		if err := s.refresh(ctx, name, wanted[name] || s.watches(name)); err != nil {
 			return nil, err
 		}
@@ -91,27 +93,17 @@ func (s *session) find(ctx context.Context, names []string, all bool) error {
 	return nil
 }
 
-// stale takes the names of the units to read again.
-func (s *session) stale() []string {
+// stale takes the names of the units to read: those that changed, and those of names that were never read.
+func (s *session) stale(names []string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []string
-	for name := range s.dirty {
-		list = append(list, name)
-	}
-	clear(s.dirty)
-	return list
-}
-
-func (s *session) unread(names []string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []string
 	for _, name := range names {
 		if _, known := s.units[name]; !known {
-			list = append(list, name)
+			s.dirty[name] = true
 		}
 	}
+	list := slices.Collect(maps.Keys(s.dirty))
+	clear(s.dirty)
 	return list
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path"
 	"strconv"
 	"strings"
@@ -63,7 +64,7 @@ func (s *session) translate(err error) error {
 		return fmt.Errorf("%w: %w", ErrDisconnected, err)
 	case errors.As(err, &refused):
 		return err
-	case errors.Is(err, dbus.ErrClosed), s.conn.Context().Err() != nil:
+	case errors.Is(err, dbus.ErrClosed), errors.As(err, new(*net.OpError)), s.conn.Context().Err() != nil:
 		return fmt.Errorf("%w: %w", ErrDisconnected, err)
 	}
 	return err

@@ -258,7 +258,7 @@ func TestSignals(t *testing.T) {
 		t.Errorf("a stranger's signal: %s, %v", got, s.dirty)
 	}
 	s.take(&dbus.Signal{Name: propertyIface + ".PropertiesChanged", Path: unitPath("tier-x.service")})
-	if got := hinted(); got != "false" || !slices.Equal(s.stale(), []string{"tier-x.service"}) {
+	if got := hinted(); got != "false" || !slices.Equal(s.stale(nil), []string{"tier-x.service"}) {
 		t.Errorf("our unit's signal: %s", got)
 	}
 	s.take(&dbus.Signal{Name: managerIface + ".Reloading", Body: []any{true}})
