@@ -78,13 +78,14 @@ const (
 // bed is an agent on a fake systemd, inside a synctest bubble.
 type bed struct {
 	*Agent
-	t       testing.TB
-	systemd *fakeSystemd
-	config  string
-	cancel  context.CancelFunc
-	memory  rocm.Memory
-	files   fs.FS  // where models and engines are looked for; nil: they are not
-	broken  string // why the host cannot be read
+	t         testing.TB
+	systemd   *fakeSystemd
+	config    string
+	cancel    context.CancelFunc
+	memory    rocm.Memory
+	memoryErr error
+	files     fs.FS  // where models and engines are looked for; nil: they are not
+	broken    string // why the host cannot be read
 }
 
 func bytesOf(gib uint64) *uint64 { n := gib << 30; return &n }
@@ -138,11 +139,18 @@ func (b *bed) run() {
 			}
 			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262, FS: b.files}, nil
 		},
-		Memory: func() (rocm.Memory, error) { return b.memory, nil },
+		Memory: b.readMemory,
 	})
 	agent := b.Agent
 	go agent.Run(ctx)
 	synctest.Wait()
+}
+
+func (b *bed) readMemory() (rocm.Memory, error) {
+	if b.memoryErr != nil {
+		return rocm.Memory{}, b.memoryErr
+	}
+	return b.memory, nil
 }
 
 // end ends the agent as SIGTERM ends tierd, and its connection to systemd with it.

@@ -57,6 +57,57 @@ func mustWait(t *testing.T, answer <-chan api.AdmitAnswer) {
 	}
 }
 
+func TestADrainEndsWithWhateverEndsTheUnit(t *testing.T) {
+	t.Run("its process dies", func(t *testing.T) {
+		inBed(t, func(b *bed) {
+			g := poll(b)
+			defer g.cancel()
+			mustDone(t, b.act("coder", "start", ""))
+			first, second := admitLater(b, coder, "stop"), admitLater(b, coder, "stop") // a shim may ask twice
+			mustWait(t, first)
+			mustWait(t, second)
+			b.systemd.by(func() { b.systemd.crash(coder) })
+			if a := <-first; !a.OK {
+				t.Errorf("the first: %+v", a)
+			}
+			if a := <-second; !a.OK {
+				t.Errorf("the second: %+v", a)
+			}
+			b.after(time.Second)
+			b.mustState("coder", api.Failed)
+			if len(b.drains) > 0 {
+				t.Errorf("it is not forgotten: %v", b.drains)
+			}
+		})
+	})
+	t.Run("the shim gives up", func(t *testing.T) {
+		inBed(t, func(b *bed) {
+			g := poll(b)
+			defer g.cancel()
+			mustDone(t, b.act("coder", "start", ""))
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			if a := b.Admit(ctx, coder, "stop"); !a.OK || a.Message != "context deadline exceeded" {
+				t.Errorf("the answer: %+v", a)
+			}
+		})
+	})
+	t.Run("tierd ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
+			b.run()
+			g := poll(b)
+			mustDone(t, b.act("coder", "start", ""))
+			answer := admitLater(b, coder, "stop")
+			g.cancel()
+			b.end()
+			if a := <-answer; !a.OK || a.Message != "tierd ended while requests were in flight" {
+				t.Errorf("the answer: %+v", a)
+			}
+		})
+	})
+}
+
 func TestTheTableFollowsTheStates(t *testing.T) {
 	inBed(t, func(b *bed) {
 		g := poll(b)
