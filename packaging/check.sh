@@ -1,6 +1,6 @@
 #!/bin/bash
-# check.sh [fast]: runs the tests and says of each step what came of it and how long it took. Everything that fails is
-# shown at the end once more; the first failure does not keep later steps from running.
+# check.sh [fast]: runs the tests and says of each step what came of it and how long it took. The output of a step that
+# fails is shown; the first failure does not keep later steps from running.
 set -uo pipefail
 
 logs=build/check
@@ -16,10 +16,10 @@ step() {
 	"$@" >"$log" 2>&1 || word=FAILED
 	if [ "$word" = FAILED ]; then
 		failed=1
-		cat "$log"
+		grep -vE '^(=== | *--- PASS)' "$log"
 	fi
-	# A test that was skipped is named, so that none is missed without anybody knowing.
-	grep -E '^ *--- SKIP' "$log" | sed 's/^/   /' || true
+	# A test that was skipped is named, so that none is missed without anybody knowing; figures are shown with their goals.
+	grep -E '^ *--- SKIP|^bench:' "$log" | sed 's/^/   /' || true
 	summary+=("$(printf '%-28s %-7s %4d s' "$name" "$word" $((SECONDS - start)))")
 	[ "$word" = ok ]
 }
@@ -33,8 +33,9 @@ staticcheck() {
 	packaging/tools.sh staticcheck && build/bin/staticcheck ./... && build/bin/staticcheck -tags vmtest ./packaging/vmtest
 }
 go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest; }
-# -v so that skips are seen; the output is shown only when something fails.
-go_test() { go test -v "$@" ./... | grep -vE '^(=== |    --- PASS|--- PASS)'; }
+# -v so that skips are seen and counted; the output is shown only when something fails.
+go_test() { go test -v "$@" ./...; }
+count() { cat "$logs"/*.log | grep -cE "^ *--- $1"; }
 scenarios() { go test -v -tags vmtest -timeout 20m ./packaging/vmtest; }
 
 step "gofmt" formatted
@@ -59,4 +60,5 @@ fi
 echo
 printf '%s\n' "${summary[@]}"
 echo "$((SECONDS / 60)) min $((SECONDS % 60)) s in all; logs in $logs"
+echo "$(count PASS) passed, $(count FAIL) failed, $(count SKIP) skipped"
 exit $failed
