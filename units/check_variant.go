@@ -80,7 +80,7 @@ func (k variantCheck) numbers() {
 			k.add(n.key, "%s of %s: %d is not within %d to %d", n.key, k.name(), n.is, n.low, n.high)
 		}
 	}
-	if v.Utilization < 0 || v.Utilization > 0.95 {
+	if !(v.Utilization >= 0 && v.Utilization <= 0.95) { // so written that "nan" is refused as well
 		k.add("gpu_utilization", "gpu_utilization of %s: %v is not within 0 to 0.95", k.name(), v.Utilization)
 	}
 	if v.LoadTimeout <= 0 {
