@@ -136,7 +136,7 @@ type Task struct {
 	Summary string `json:"summary"`          // "start tier-coder.service"
 	State   string `json:"state"`            // "todo", "doing", "done", "error", "skipped"
 	Status  string `json:"status,omitempty"` // live words from the unit
-	Err     string `json:"error,omitempty"`
+	Err     string `json:"error,omitempty"`  // why it failed, or was skipped for want of room
 }
 
 // Event is one line of the event stream (SSE on /v1/events).
