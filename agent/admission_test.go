@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -191,4 +194,72 @@ func TestALineWithoutEndIsCut(t *testing.T) {
 	if text, err := io.ReadAll(c); len(text) > 0 {
 		t.Errorf("answered %q, %v", text, err)
 	}
+}
+
+// accepts is a listener whose next results are handed to it.
+type accepts struct {
+	net.Listener
+	next   chan error // nil: one end of a pipe, whose other end is nobody's
+	closed chan struct{}
+}
+
+func (a *accepts) Accept() (net.Conn, error) {
+	select {
+	case err := <-a.next:
+		if err != nil {
+			return nil, err
+		}
+		near, far := net.Pipe()
+		far.Close()
+		return near, nil
+	case <-a.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (a *accepts) Close() error { close(a.closed); return nil }
+
+func TestAcceptingShimsGoesOnAfterAFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &accepts{next: make(chan error), closed: make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- NewAdmission(newFakeControl(), quiet(), t.TempDir()).Serve(ctx, l) }()
+		begun := time.Now()
+		for _, err := range []error{syscall.EMFILE, syscall.ENFILE, nil, syscall.ENOBUFS, nil} {
+			l.next <- err
+		}
+		if took := time.Since(begun); took != 3*time.Second {
+			t.Errorf("three faults took %s, want a second each", took)
+		}
+		l.next <- syscall.EMFILE
+		cancel() // while it waits out a fault
+		if err := <-served; err != nil {
+			t.Errorf("its end: %v", err)
+		}
+	})
+}
+
+func TestASocketThatIsGoneEndsTheAdmission(t *testing.T) {
+	l := listen(t)
+	l.Close()
+	if err := NewAdmission(newFakeControl(), quiet(), t.TempDir()).Serve(t.Context(), l); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("its end: %v", err)
+	}
+}
+
+func TestNobodyIsLetInByAConnectionThatTellsNoPeer(t *testing.T) {
+	near, far := net.Pipe()
+	answered := make(chan struct{})
+	go func() {
+		NewAdmission(newFakeControl(), quiet(), t.TempDir()).answer(t.Context(), near)
+		close(answered)
+	}()
+	if _, err := io.WriteString(far, `{"op":"start"}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a := admitAnswer(t, far); a.OK || a.Class != api.ClassRefused || !strings.Contains(a.Message, "the process is not known here") {
+		t.Errorf("it was answered %+v", a)
+	}
+	<-answered
 }
