@@ -108,7 +108,16 @@ func (b *bed) do(d deed) {
 
 // check says what is not as it must be once everything works again and time has passed.
 func (b *bed) check() (wrongs []string) {
-	b.systemd.by(func() { clear(b.systemd.fail); clear(b.systemd.slow); clear(b.systemd.ends) })
+	b.systemd.by(func() {
+		clear(b.systemd.fail)
+		clear(b.systemd.ends)
+		for name := range b.systemd.slow { // an abort ends what loads for ever, but not the way back of a switch
+			if u := b.systemd.units[name]; u != nil && u.ActiveState == "activating" {
+				b.systemd.set(u, "active", "running", "success", 0)
+			}
+		}
+		clear(b.systemd.slow)
+	})
 	b.write(bedConfig)
 	b.after(time.Minute)
 	list, err := b.Changes()
