@@ -32,8 +32,9 @@ type fakeBus struct {
 	pinned   map[string]bool       // units that stay loaded although nobody holds them, until a reload
 	silent   map[string]bool       // members that get no answer
 	lastJob  uint32
-	lostJobs bool   // the end of a job is not signalled
-	hangsUp  string // the member after whose answer the connection ends
+	lostJobs bool              // the end of a job is not signalled
+	hangsUp  string            // the member after whose answer the connection ends
+	before   map[string]func() // by member: what somebody else does just then
 }
 
 type busUnit struct {
@@ -144,6 +145,9 @@ func (f *fakeBus) answer(m *dbus.Message) {
 	f.calls = append(f.calls, strings.TrimSpace(member+" "+first))
 	if f.silent[member] {
 		return
+	}
+	if f.before[member] != nil {
+		f.before[member]()
 	}
 	reply := &dbus.Message{Type: dbus.TypeMethodReply, Headers: map[dbus.HeaderField]dbus.Variant{}}
 	failure, failed := f.fail[member+" "+first]

@@ -127,6 +127,22 @@ func mask(t *testing.T, b *Bus, name string) {
 	}
 }
 
+func TestAUnitThatIsStartedWhileItIsDefinedRunsOn(t *testing.T) {
+	b, f := onBus(t)
+	if err := b.Define(t.Context(), aUnit); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func() {
+		f.before = map[string]func(){"UnrefUnit": func() { f.units[coder].active = "activating" }}
+	})
+	if err := b.Define(t.Context(), aUnit); !errors.Is(err, ErrRunning) {
+		t.Errorf("the definition: %v", err)
+	}
+	if u := listedAs(t, b, coder, ReadAll); u.ActiveState != "activating" || u.Held {
+		t.Errorf("the unit: %+v", u)
+	}
+}
+
 func TestADefinitionWhoseJobAVariantCancelsIsLoadedAllTheSame(t *testing.T) {
 	b, f := onBus(t)
 	f.set(func() { f.results["define "+coder] = "canceled" })

@@ -229,6 +229,8 @@ func (s *session) explain(ctx context.Context, name string, err error) error {
 		return err
 	case status.LoadState == "masked":
 		return errors.New(maskedReason(name))
+	case running(status): // somebody started it since forget looked
+		return ErrRunning
 	case status.FragmentPath != "":
 		return fmt.Errorf("%s defines a unit of that name; to change a tier use drop-ins (systemctl edit %s)", status.FragmentPath, name)
 	}
