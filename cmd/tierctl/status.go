@@ -166,12 +166,25 @@ func (a *app) printDaemon(s api.Status) {
 			fmt.Fprintf(a.stdout, "  %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
-	warnings := slices.DeleteFunc(slices.Clone(s.Warnings), func(w string) bool { return saidOfTier(s.Tiers, w) })
+	var warnings []string
+	ofFile := 0 // what `tierctl check` shows with its line; a page of it would hide the tiers
+	for _, w := range s.Warnings {
+		switch {
+		case saidOfTier(s.Tiers, w):
+		case strings.HasPrefix(w, s.ConfigPath+":"):
+			ofFile++
+		default:
+			warnings = append(warnings, warning(w))
+		}
+	}
+	if ofFile > 0 {
+		warnings = append(warnings, fmt.Sprintf("warnings about %s: %d; `tierctl check` lists them", s.ConfigPath, ofFile))
+	}
 	if len(warnings) > 0 {
 		fmt.Fprintln(a.stdout)
 	}
 	for _, w := range warnings {
-		fmt.Fprintln(a.stdout, warning(w))
+		fmt.Fprintln(a.stdout, w)
 	}
 	if s.Gateway == "absent" {
 		fmt.Fprintf(a.stdout, "\nThe gateway is not connected, so ports may be closed (systemctl status tier-gateway).\n")
