@@ -199,7 +199,7 @@ func (a *Agent) find(id string) (*change, error) {
 // shown copies a change for somebody outside the loop, with the live words of the units that it works on.
 func (a *Agent) shown(c *change) api.Change {
 	copied := c.Change
-	copied.Tasks = slices.Clone(c.Tasks)
+	copied.Tasks = slices.Clone(c.Tasks[:len(c.Tasks)-c.idleRescues()])
 	copied.Tiers = slices.Clone(c.Tiers)
 	for i, t := range copied.Tasks {
 		if t.State == "doing" {
@@ -207,6 +207,17 @@ func (a *Agent) shown(c *change) api.Change {
 		}
 	}
 	return copied
+}
+
+// idleRescues counts the tasks at the end that only run should another one fail. Until then nobody needs to hear of them.
+func (c *change) idleRescues() (n int) {
+	for i := len(c.Tasks) - 1; i >= 0 && i < len(c.tasks) && c.tasks[i].rescue != nil; i-- {
+		if state := c.Tasks[i].State; state != "todo" && state != "skipped" {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // WaitChange returns when the change has ended, or with its state so far when ctx ends.

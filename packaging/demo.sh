@@ -7,6 +7,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "building the package"
 rm -rf build/demo
-packaging/build.sh "" build/demo >/dev/null
-go build -buildvcs=false -o build/bin/demo ./packaging/demo
+mkdir -p build/demo
+# Quiet unless it fails: on a new machine there is much to fetch.
+{ packaging/build.sh "" build/demo && go build -buildvcs=false -o build/bin/demo ./packaging/demo; } >build/demo/log 2>&1 || {
+	cat build/demo/log >&2
+	exit 1
+}
 exec build/bin/demo -deb "$(echo build/demo/tierd_*.deb)"

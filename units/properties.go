@@ -82,6 +82,12 @@ var settings = []setting{
 	{name: "UMask", value: always(uint32(0o007))},
 	{name: "RuntimeDirectory", value: func(s *spec) any { return []string{"tier/" + s.baseName()} }},
 	{name: "RuntimeDirectoryMode", value: always(uint32(0o750))},
+	// Every tier is in the gateway's group, so a tier must not see the other tiers' sockets.
+	{name: "TemporaryFileSystem", value: always([]Pair{{"/run/tier", "ro"}})},
+	{name: "BindPaths", value: func(s *spec) any {
+		own := "/run/tier/" + s.baseName()
+		return []Bind{{Source: own, Target: own}}
+	}},
 	{name: "CacheDirectory", value: func(s *spec) any { return []string{"tier/" + s.tier.Name} }},
 	{name: "CacheDirectoryMode", value: always(uint32(0o700))},
 	// A dynamic user's directories are mounted noexec, and vLLM loads what it has compiled there.

@@ -10,12 +10,12 @@ type (
 		Flags []string // "no-env-expand"
 	}
 
-	// Pair is an entry of DeviceAllow {device, access}, LoadCredentialEncrypted {name, file} and their like: a(ss).
+	// Pair is an entry of DeviceAllow {device, access}, LoadCredentialEncrypted {name, file}, TemporaryFileSystem {path, options}: a(ss).
 	Pair struct {
 		First, Second string
 	}
 
-	// Bind is an entry of BindReadOnlyPaths: a(ssbt).
+	// Bind is an entry of BindPaths and BindReadOnlyPaths: a(ssbt).
 	Bind struct {
 		Source, Target string
 		IgnoreMissing  bool

@@ -120,13 +120,13 @@ func TestStoredListenersWaitForTheFirstTable(t *testing.T) {
 	if served != 1 || second.open[stays] == nil {
 		t.Errorf("%d listeners accept, open %v", served, second.open)
 	}
+	m.Barrier(patience) // until then the manager, too, holds the sockets open
 	for _, port := range []int{goes, moves} {
 		if c, err := net.Dial("tcp", address(port)); err == nil {
 			c.Close()
 			t.Errorf("port %d, which no table names, accepts", port)
 		}
 	}
-	m.Barrier(patience)
 	if got := m.names(); !slices.Equal(got, []string{storeName(stays)}) {
 		t.Errorf("stored %v", got)
 	}

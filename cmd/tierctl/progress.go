@@ -56,6 +56,10 @@ func plainLine(t api.Task) string {
 		return fmt.Sprintf("%s: %s", t.Tier, t.Summary)
 	case "error":
 		return fmt.Sprintf("%s: %s: failed: %s", t.Tier, t.Summary, t.Err)
+	case "skipped":
+		if t.Err != "" {
+			return fmt.Sprintf("%s: %s: skipped: %s", t.Tier, t.Summary, t.Err)
+		}
 	}
 	return fmt.Sprintf("%s: %s: %s", t.Tier, t.Summary, t.State)
 }
