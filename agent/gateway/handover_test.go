@@ -182,8 +182,9 @@ func TestAHandoverLosesNoRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := <-pids
+	m.Barrier(patience)
 	if !m.heard("MAINPID=" + strconv.Itoa(pid) + "\nREADY=1") {
-		t.Errorf("the manager heard %q", m.messages)
+		t.Errorf("the manager heard %q", m.said())
 	}
 	// The old process still serves its stream: the unit must not be reported as free by the new one.
 	tierd.mu.Lock()

@@ -121,6 +121,13 @@ func (m *fakeManager) heard(part string) bool {
 	return slices.ContainsFunc(m.messages, func(s string) bool { return strings.Contains(s, part) })
 }
 
+// said is all that was sent so far; what is on its way may still be missing.
+func (m *fakeManager) said() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.messages)
+}
+
 // inherited is what the next process would get: copies of what is in the store.
 func (m *fakeManager) inherited(t *testing.T) *Inherited {
 	t.Helper()
@@ -152,7 +159,7 @@ func TestTheFDStoreKeepsAndDrops(t *testing.T) {
 	}
 	// keep waits for the manager, so that it is there at once.
 	if got := m.names(); !slices.Equal(got, []string{"tier-8001"}) || !m.heard("FDSTORE=1\nFDNAME=tier-8001\nFDPOLL=0") {
-		t.Errorf("stored %v after %q", got, m.messages)
+		t.Errorf("stored %v after %q", got, m.said())
 	}
 	if err := store.drop("tier-8001"); err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ func TestTheManagerHearsOfTheStartAndOfTheStop(t *testing.T) {
 	rig := startRig(t, Config{Notify: &m.Notifier}, coder)
 	eventually(t, "it is ready", func() bool { return m.heard("READY=1") })
 	if !m.heard("STATUS=Forwarding to 1 ready of 1 tiers") {
-		t.Errorf("heard %q", m.messages)
+		t.Errorf("heard %q", m.said())
 	}
 	want := []string{storeName(coder.Port), storeName(rig.table.Port), tableName}
 	slices.Sort(want)
@@ -30,10 +30,11 @@ func TestTheManagerHearsOfTheStartAndOfTheStop(t *testing.T) {
 	}
 	rig.tierd.report(t, "of the listeners", func(r api.GatewayReport) bool { return len(r.Listeners) == 2 })
 	rig.stop()
-	if err := rig.wait(t); err != nil || !m.heard("STOPPING=1") {
-		t.Errorf("ended with %v after %q", err, m.messages)
+	err := rig.wait(t)
+	m.Barrier(patience) // the manager reads on its own time
+	if err != nil || !m.heard("STOPPING=1") {
+		t.Errorf("ended with %v after %q", err, m.said())
 	}
-	m.Barrier(patience)
 	if got := m.names(); !slices.Equal(got, want) {
 		t.Errorf("after the stop stored %v, want %v", got, want)
 	}
@@ -201,7 +202,7 @@ func TestAReloadThatCannotBeDoneChangesNothing(t *testing.T) {
 		}
 		eventually(t, "the manager is told", func() bool { return m.heard("STATUS=Reload failed") })
 		if m.heard("MAINPID") {
-			t.Errorf("%s: the manager heard %q", rule, m.messages)
+			t.Errorf("%s: the manager heard %q", rule, m.said())
 		}
 		if res, _ := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`); res.StatusCode != 200 {
 			t.Errorf("%s: then %d", rule, res.StatusCode)
