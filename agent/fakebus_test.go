@@ -72,8 +72,14 @@ func newFakeBus(t *testing.T) *fakeBus {
 // onBus is the adapter on a fake bus, connected.
 func onBus(t *testing.T) (*Bus, *fakeBus) {
 	t.Helper()
+	return onBusIn(t, t.TempDir())
+}
+
+// onBusIn is onBus with a root of the test's own.
+func onBusIn(t *testing.T, root string) (*Bus, *fakeBus) {
+	t.Helper()
 	f := newFakeBus(t)
-	b := newBus(quiet(), t.TempDir(), func(ctx context.Context, address string) (*dbus.Conn, error) {
+	b := newBus(quiet(), root, func(ctx context.Context, address string) (*dbus.Conn, error) {
 		return dbus.Connect(address, dbus.WithContext(ctx), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
 	})
 	b.address = "unix:path=" + f.path

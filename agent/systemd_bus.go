@@ -106,8 +106,12 @@ func (b *Bus) connected(ctx context.Context, established func()) error {
 	established()
 	b.log.Info("connected to systemd", "version", version)
 	b.mu.Lock()
+	first := b.version == ""
 	b.version = version
 	b.mu.Unlock()
+	if first {
+		b.unblockAll() // before anybody can define
+	}
 	b.note(s, nil)
 	b.hints.give(true)
 	defer func() {

@@ -113,6 +113,18 @@ func (b *Bus) block(name string) (func(), error) {
 	}, nil
 }
 
+// unblockAll removes what a tierd that was killed while it defined a unit has left: that unit could never start.
+func (b *Bus) unblockAll() {
+	left, err := filepath.Glob(filepath.Join(b.root, definingDir, "*"))
+	for _, file := range left {
+		b.log.Warn("was killed while it defined a unit", "unit", filepath.Base(file))
+		err = errors.Join(err, os.Remove(file))
+	}
+	if err != nil {
+		b.log.Error("units cannot start while these files are there", "err", err)
+	}
+}
+
 // startTransient sends the definition. A unit that was just forgotten may still be there: it is dropped from a queue of
 // the manager's. It stays for good when another loaded unit names it, as variants do in Conflicts=; then its file is
 // removed and the manager reads its units again, after which the name is free.
