@@ -285,16 +285,19 @@ func (f *fakeBus) properties(path dbus.ObjectPath) map[string]dbus.Variant {
 	return map[string]dbus.Variant{"LoadState": dbus.MakeVariant("not-found"), "ActiveState": dbus.MakeVariant("inactive")}
 }
 
-// with changes what is on the bus, and has the adapter told of the unit.
+// with changes what is on the bus, and has the adapter told of a unit that was there before.
 func (f *fakeBus) with(name string, change func(u *busUnit)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	u := f.units[name]
-	if u == nil {
+	u, known := f.units[name]
+	if !known {
 		u = &busUnit{load: "loaded", active: "inactive", sub: "dead", fields: ourFields("coder")}
 		f.units[name] = u
 	}
 	change(u)
+	if !known {
+		return // a signal of it would come at any time later
+	}
 	f.signal(unitPath(name), propertyIface, "PropertiesChanged", "org.freedesktop.systemd1.Unit", map[string]dbus.Variant{}, []string{})
 }
 
