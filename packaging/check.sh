@@ -20,6 +20,7 @@ step() {
 	fi
 	# A test that was skipped is named, so that none is missed without anybody knowing; figures are shown with their goals.
 	grep -E '^ *--- SKIP|^bench:' "$log" | sed 's/^/   /' || true
+	sed 's/^/   failed once: /' "$logs/flaky-${name%% *}.txt" 2>/dev/null || true
 	summary+=("$(printf '%-28s %-7s %4d s' "$name" "$word" $((SECONDS - start)))")
 	[ "$word" = ok ]
 }
@@ -33,10 +34,18 @@ staticcheck() {
 	packaging/tools.sh staticcheck && build/bin/staticcheck ./... && build/bin/staticcheck -tags vmtest ./packaging/vmtest
 }
 go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest; }
-# -v so that skips are seen and counted; the output is shown only when something fails.
-go_test() { go test -v "$@" ./...; }
+# Every test is listed, so that skips are seen and counted; the output is shown only when something fails. A test that
+# fails alone is run once more: beds and processes share two cores with whatever else runs. It is named all the same.
+tests() {
+	local name=$1
+	shift
+	packaging/tools.sh gotestsum || return
+	build/bin/gotestsum --format standard-verbose --rerun-fails=1 --rerun-fails-max-failures=2 \
+		--rerun-fails-report "$logs/flaky-$name.txt" --packages "$1" -- "${@:2}"
+}
+go_test() { tests go ./... "$@"; }
+scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -timeout 20m; }
 count() { cat "$logs"/*.log | grep -cE "^ *--- $1"; }
-scenarios() { go test -v -tags vmtest -timeout 20m ./packaging/vmtest; }
 
 step "gofmt" formatted
 step "go vet" go_vet
@@ -60,5 +69,5 @@ fi
 echo
 printf '%s\n' "${summary[@]}"
 echo "$((SECONDS / 60)) min $((SECONDS % 60)) s in all; logs in $logs"
-echo "$(count PASS) passed, $(count FAIL) failed, $(count SKIP) skipped"
+echo "$(count PASS) passed, $((failed ? $(count FAIL) : 0)) failed, $(count SKIP) skipped"
 exit $failed

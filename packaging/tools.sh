@@ -6,6 +6,7 @@ set -eu
 for name; do
 	case $name in
 	nfpm) module=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0 ;;
+	gotestsum) module=gotest.tools/gotestsum@v1.13.0 ;;
 	staticcheck) module=honnef.co/go/tools/cmd/staticcheck@v0.8.2 ;;
 	*)
 		echo "tools.sh: no tool is called $name" >&2
