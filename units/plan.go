@@ -88,6 +88,7 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 		Port: t.Port, Engine: e.Kind, GPU: e.UsesGPU(), Model: v.Model, Served: v.ServedName,
 		Context: int(v.Context), Memory: v.Memory, Priority: t.Priority, Start: t.Start,
 	}
+	u.Charge = Charge{Written: v.Memory}
 	u.Socket = socketPath(u.Name)
 	s := &spec{host: h, config: c, tier: t, variant: v, engine: e, unit: &u, keyFound: true}
 	for i, other := range t.Variants {

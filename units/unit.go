@@ -15,7 +15,8 @@ type Unit struct {
 	Model      string // as written in tiers.toml
 	Served     string // the name that the engine accepts in `model`
 	Context    int    // tokens
-	Memory     Bytes  // charge
+	Memory     Bytes  // Charge.Total()
+	Charge     Charge
 	Priority   int
 	Start      string // boot, demand or manual
 	Blocked    string // why it cannot start as things are (engine or model missing), one sentence; "" otherwise

@@ -89,12 +89,13 @@ func serve(o options, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	reloads := make(chan chan<- error)
-	reload := &reloader{log: log, wishes: reloads}
+	reload := &reloader{log: log, wishes: reloads, ended: make(chan struct{})}
 	if o.runtime != "" {
 		if err := reload.listen(filepath.Join(o.runtime, reloadName), inherited); err != nil {
 			return err
 		}
 	}
+	defer reload.finish()
 	go hangups(ctx, reload)
 	var hosts []string
 	if o.hosts != "" {

@@ -78,7 +78,7 @@ func reloadRig(t *testing.T, answer func() error) string {
 			wish <- answer()
 		}
 	}()
-	r := &reloader{wishes: wishes}
+	r := &reloader{wishes: wishes, ended: make(chan struct{})}
 	path := filepath.Join(dir, reloadName)
 	if err := r.listen(path, &gateway.Inherited{}); err != nil {
 		t.Fatal(err)

@@ -24,10 +24,12 @@ const reloadLimit = 30 * time.Second
 
 // reloader turns the socket's connections and SIGHUP into handovers, one after the other.
 type reloader struct {
-	log    *slog.Logger
-	wishes chan<- chan<- error
-	mu     sync.Mutex
-	socket *net.UnixListener // nil without a directory for it
+	log     *slog.Logger
+	wishes  chan<- chan<- error
+	ended   chan struct{} // closed when nobody takes wishes any more
+	mu      sync.Mutex
+	writing sync.Mutex        // held until an answer is written: after a handover this process ends, and its asker has to hear of it first
+	socket  *net.UnixListener // nil without a directory for it
 }
 
 // listen opens the socket, or goes on with a predecessor's: both then hold the same one, so that a handover that fails
@@ -48,15 +50,28 @@ func (r *reloader) listen(path string, in *gateway.Inherited) error {
 			if err != nil {
 				return // closed after a handover
 			}
-			answer := "ok"
-			if err := r.handOver(); err != nil {
-				answer = err.Error()
-			}
-			_, _ = io.WriteString(c, answer)
-			_ = c.Close()
+			r.answer(c) // one at a time: who comes after a handover is the successor's
 		}
 	}()
 	return nil
+}
+
+func (r *reloader) answer(c net.Conn) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	defer c.Close()
+	answer := "ok"
+	if err := r.handOver(); err != nil {
+		answer = err.Error()
+	}
+	_, _ = io.WriteString(c, answer)
+}
+
+// finish ends what still waits for a handover, once Run has returned, and lets the answer be written.
+func (r *reloader) finish() {
+	close(r.ended)
+	r.writing.Lock()
+	defer r.writing.Unlock()
 }
 
 func inheritedSocket(in *gateway.Inherited) (*net.UnixListener, error) {
@@ -93,7 +108,11 @@ func (r *reloader) handOver() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	answer := make(chan error, 1)
-	r.wishes <- answer
+	select {
+	case r.wishes <- answer:
+	case <-r.ended:
+		return errors.New("it is ending")
+	}
 	err := <-answer
 	if err == nil && r.socket != nil {
 		_ = r.socket.Close()
