@@ -108,10 +108,11 @@ func (p problem) cheapest(may func(Claim) bool) (set []int, ok bool) {
 	if len(candidates) > maxSearched {
 		return p.thinned(candidates), true
 	}
-	best := candidates
+	best := slices.Clone(candidates)
 	bestCost := p.cost(best)
+	set = make([]int, 0, len(candidates))
 	for mask := uint(0); mask < 1<<len(candidates); mask++ {
-		set := make([]int, 0, len(candidates))
+		set = set[:0]
 		for bit, i := range candidates {
 			if mask&(1<<bit) != 0 {
 				set = append(set, i)
@@ -121,7 +122,7 @@ func (p problem) cheapest(may func(Claim) bool) (set []int, ok bool) {
 			continue
 		}
 		if c := p.cost(set); c.less(bestCost) {
-			best, bestCost = set, c
+			best, bestCost = append(best[:0], set...), c
 		}
 	}
 	return best, true
@@ -152,26 +153,27 @@ func (p problem) thinned(set []int) []int {
 // the priorities from the highest down, how long ago they were of use, and what has to be read again.
 type cost struct {
 	busy, fresh int
-	priorities  []int // descending
-	recent      int   // by steps in which half an hour counts as five minutes do not
+	priorities  [maxSearched]int8 // descending, each one more than it is, so that none is 0
+	recent      int               // by steps in which half an hour counts as five minutes do not
 	reload      units.Bytes
 }
 
+// cost takes up to maxSearched claims.
 func (p problem) cost(set []int) cost {
 	var k cost
-	for _, i := range set {
-		c := p.held[i]
+	for n, i := range set {
+		c := &p.held[i]
 		if c.Busy {
 			k.busy++
 		}
 		if c.Resident < c.Keeps {
 			k.fresh++
 		}
-		k.priorities = append(k.priorities, c.Priority)
+		k.priorities[n] = int8(c.Priority + 1)
 		k.recent += recency(c.Idle)
 		k.reload += c.Reload
 	}
-	slices.SortFunc(k.priorities, func(a, b int) int { return cmp.Compare(b, a) })
+	slices.SortFunc(k.priorities[:len(set)], func(a, b int8) int { return cmp.Compare(b, a) })
 	return k
 }
 
@@ -179,7 +181,7 @@ func (k cost) less(o cost) bool {
 	return cmp.Or(
 		cmp.Compare(k.busy, o.busy),
 		cmp.Compare(k.fresh, o.fresh),
-		slices.Compare(k.priorities, o.priorities),
+		slices.Compare(k.priorities[:], o.priorities[:]),
 		cmp.Compare(k.recent, o.recent),
 		cmp.Compare(k.reload, o.reload),
 	) < 0
