@@ -83,6 +83,7 @@ type Agent struct {
 	gave       map[string]string         // by unit that has, since it was up last: the sentence
 	refusals   map[string]budget.Verdict // by unit, the last one since it was let in
 	use        map[string]use            // by tier
+	gpu        gpuView
 
 	changes  []*change
 	changeID int
@@ -152,6 +153,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.announce()
 		a.converge()
 		a.publish()
+		a.watchGPU()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,8 +86,10 @@ type bed struct {
 	memory    rocm.Memory
 	memoryErr error
 	held      map[string]uint64 // by unit: what its cgroup has
-	files     fs.FS             // where models and engines are looked for; nil: they are not
-	broken    string            // why the host cannot be read
+	snapshot  atomic.Pointer[rocm.Snapshot]
+	snapshots atomic.Int32 // how many were taken
+	files     fs.FS        // where models and engines are looked for; nil: they are not
+	broken    string       // why the host cannot be read
 }
 
 func bytesOf(gib uint64) *uint64 { n := gib << 30; return &n }
@@ -162,6 +165,14 @@ func (b *bed) Cgroup(path string) (rocm.CgroupMemory, error) {
 		return rocm.CgroupMemory{}, fs.ErrNotExist
 	}
 	return rocm.CgroupMemory{Anon: &held}, nil
+}
+
+func (b *bed) Snapshot(context.Context) rocm.Snapshot {
+	b.snapshots.Add(1)
+	if s := b.snapshot.Load(); s != nil {
+		return *s
+	}
+	return rocm.Snapshot{}
 }
 
 // end ends the agent as SIGTERM ends tierd, and its connection to systemd with it.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
 )
 
 // fakeControl is an agent with one tier and one change. Methods note what they were asked.
@@ -94,6 +95,10 @@ func (f *fakeControl) Budget(_ context.Context, mode string) (api.Budget, error)
 		Charge: api.Charge{Weights: 5, KV: 3, Overhead: 1, Host: 1, Mapped: 1, Measured: 1, Written: 9, Text: "9"}}
 	return api.Budget{Mode: mode, RAM: pool, GPU: &pool, Reserve: 1, KeepFree: 1, Free: &size, Pending: 1, Tiers: []api.Share{share},
 		Words: "w", GiveWay: []string{"coder"}}, f.note("budget %s", mode)
+}
+
+func (f *fakeControl) Host(context.Context) (rocm.Snapshot, error) {
+	return rocm.Snapshot{Time: time.Now()}, f.note("host")
 }
 
 func (f *fakeControl) Act(_ context.Context, tier string, req api.TierRequest) (string, error) {

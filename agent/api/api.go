@@ -143,7 +143,7 @@ type Task struct {
 type Event struct {
 	Seq    uint64    `json:"seq"`
 	Time   time.Time `json:"time"`
-	Kind   string    `json:"kind"` // "tier", "change", "config", "gateway"
+	Kind   string    `json:"kind"` // "tier", "change", "config", "gateway", "host"
 	Tier   string    `json:"tier,omitempty"`
 	Unit   string    `json:"unit,omitempty"`
 	State  State     `json:"state,omitempty"`
