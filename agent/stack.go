@@ -1,10 +1,7 @@
 package agent
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/budget"
@@ -56,7 +53,7 @@ func planUp(want []units.Unit, left map[string]string, running []runningUnit) []
 		jobs = append(jobs, job{op: opStop, tier: r.tier, unit: r.unit})
 	}
 	gpu := -1
-	for _, u := range byPriority(want) {
+	for _, u := range budget.ByPriority(want) {
 		if why := left[u.Name]; why != "" {
 			jobs = append(jobs, job{op: opStart, tier: u.Tier, unit: u.Name, left: why})
 			continue
@@ -76,76 +73,22 @@ func planUp(want []units.Unit, left map[string]string, running []runningUnit) []
 	return jobs
 }
 
-// leaveOut finds the units of a mode for which there is no room, before anything is stopped or started. Tiers that start
-// with the machine or by hand have to fit together, or the mode is refused as a whole. One that starts on demand stays on
-// demand when it does not fit beside them: left says why, by unit. What cannot start anyway takes no room. What is free
-// just now does not count, since what runs outside the mode will have stopped.
+// leaveOut finds the units of a mode for which there is no room, before anything is stopped or started: left says why, by
+// unit. When those that have to start do not fit together, the mode is refused as a whole.
 func leaveOut(mode string, want []units.Unit, host budget.Host) (left map[string]string, refused *api.Error) {
-	host.Free = nil
-	var held []budget.Claim
-	var demand []units.Unit
-	for _, u := range byPriority(want) {
-		switch {
-		case u.Blocked != "":
-		case u.Start == units.StartDemand:
-			demand = append(demand, u)
-		default:
-			held = append(held, claimOf(u, host.Pool()))
-		}
+	m := ofMode(want, host)
+	if !m.Fits() {
+		b := m.Sums.Report(nil)
+		b.GiveWay = m.GiveWay
+		return nil, &api.Error{Kind: api.KindBudget, Class: api.ClassRefused, Message: m.Refusal(mode),
+			Hint: "take a tier out of the mode, or let it start on demand", Budget: b}
 	}
-	if s := budget.Add(host, held); !s.Fits() && len(held) > 0 {
-		return nil, &api.Error{Kind: api.KindBudget, Class: api.ClassRefused,
-			Message: fmt.Sprintf("mode %s does not fit: %s", mode, s.Words()),
-			Hint:    "take a tier out of the mode, or let it start on demand", Budget: inAPI(s)}
-	}
-	left = map[string]string{}
-	for _, u := range demand {
-		c := claimOf(u, host.Pool())
-		v := budget.Judge(host, budget.Ask{Unit: u.Name, Tier: u.Tier, Need: c.Need}, held)
-		if v.Answer != budget.Yes {
-			left[u.Name] = onDemand(c, v, budget.Add(host, held))
-			continue
-		}
-		held = append(held, c)
-	}
-	return left, nil
+	return m.Left, nil
 }
 
-// claimOf is a unit as it will be once it is ready.
-func claimOf(u units.Unit, pool string) budget.Claim {
-	need := budget.Of(u.Charge, pool)
-	return budget.Claim{Unit: u.Name, Tier: u.Tier, Need: need, Taken: need.RAM, Phase: budget.Ready, Priority: u.Priority, Reload: u.Charge.Weights}
-}
-
-// onDemand says why a tier of a mode is not started with it.
-func onDemand(c budget.Claim, v budget.Verdict, others budget.Sums) string {
-	text := fmt.Sprintf("%s stays on demand: it needs %s", c.Tier, c.Need.RAM)
-	if free := others.Room(); free != nil && v.Sums.OverRAM() > 0 {
-		text += fmt.Sprintf(" and %s is free", *free)
-	} else {
-		text += ", and " + v.Sums.Words()
-	}
-	if v.Answer == budget.IfWay {
-		text += "; it needs the room of " + strings.Join(tiersOf(v.Victims, others.Claims), " and ")
-	}
-	return text
-}
-
-func tiersOf(names []string, claims []budget.Claim) []string {
-	var tiers []string
-	for _, c := range claims {
-		if slices.Contains(names, c.Unit) {
-			tiers = append(tiers, c.Tier)
-		}
-	}
-	return tiers
-}
-
-// byPriority is the list with the highest priority first, else in the same order.
-func byPriority(list []units.Unit) []units.Unit {
-	list = slices.Clone(list)
-	slices.SortStableFunc(list, func(x, y units.Unit) int { return cmp.Compare(y.Priority, x.Priority) })
-	return list
+// ofMode sums a mode up. What cannot start anyway takes no room.
+func ofMode(want []units.Unit, host budget.Host) budget.Mode {
+	return budget.OfMode(host, slices.DeleteFunc(slices.Clone(want), func(u units.Unit) bool { return u.Blocked != "" }))
 }
 
 // runningUnit is one unit with processes, as planning needs it.

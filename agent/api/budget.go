@@ -18,12 +18,13 @@ type Budget struct {
 
 // Pool is one kind of memory.
 type Pool struct {
-	Name     string  `json:"name"`           // "ram", "gtt" (a part of the RAM) or "vram"
-	Size     *uint64 `json:"size,omitempty"` // not there where it is not known
-	Used     *uint64 `json:"used,omitempty"` // by anybody, now
-	Promised uint64  `json:"promised"`       // to tiers
-	Others   uint64  `json:"others"`         // held by programs that are no tiers
-	Leaked   uint64  `json:"leaked"`         // in use and owned by no process
+	Name     string  `json:"name"`             // "ram", "gtt" (a part of the RAM) or "vram"
+	Size     *uint64 `json:"size,omitempty"`   // not there where it is not known
+	Used     *uint64 `json:"used,omitempty"`   // by anybody, now
+	Promised uint64  `json:"promised"`         // to tiers
+	Others   uint64  `json:"others"`           // held by programs that are no tiers
+	Leaked   uint64  `json:"leaked"`           // in use and owned by no process
+	Broken   string  `json:"broken,omitempty"` // why nothing may be loaded there whatever its size
 }
 
 // Share is what one tier holds, or would.

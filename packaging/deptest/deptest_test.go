@@ -79,7 +79,7 @@ func TestArrows(t *testing.T) {
 	}{
 		"agent/api":      {"goes over the socket, so every end can use it: standard library alone", nil, nil},
 		"agent":          {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "units", "rocm"}, []string{anything}},
-		"agent/budget":   {"pure, it is handed numbers and snapshots", []string{"rocm", "units"}, []string{"github.com/BurntSushi/toml", sys, "github.com/shirou/gopsutil/"}},
+		"agent/budget":   {"pure, it is handed numbers and snapshots", []string{"agent/api", "rocm", "units"}, []string{"github.com/BurntSushi/toml", sys, "github.com/shirou/gopsutil/"}},
 		"agent/gateway":  {"has no business with systemd, configuration or GPUs", []string{"agent/api"}, []string{sys}},
 		"agent/guard":    {"pure", []string{"agent/api", "rocm"}, []string{sys}},
 		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
