@@ -60,12 +60,7 @@ var settings = []setting{
 
 	// Memory. The kernel does not charge GTT to a cgroup, so a limit says nothing about a GPU tier. Where the host has no
 	// memory controller systemd ignores these.
-	{name: "MemoryMax", value: func(s *spec) any {
-		if s.unit.GPU || s.variant.Memory == 0 {
-			return nil
-		}
-		return uint64(s.variant.Memory)
-	}},
+	{name: "MemoryMax", value: func(s *spec) any { return s.memoryMax() }},
 	{name: "MemorySwapMax", value: always(uint64(0))},
 	{name: "OOMPolicy", value: func(s *spec) any { return byKind(s, "kill", "stop", "stop") }},
 	{name: "OOMScoreAdjust", value: func(s *spec) any { return oomScore(s.tier.Priority) }},

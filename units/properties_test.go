@@ -186,8 +186,15 @@ func TestTheMemoryOfACPUTierIsLimited(t *testing.T) {
 		if u.GPU && limit != nil {
 			t.Errorf("%s: %v, but the kernel does not charge GTT", u.Name, limit)
 		}
-		if !u.GPU && !reflect.DeepEqual(limit, []any{uint64(u.Memory)}) {
-			t.Errorf("%s: %v, want %d", u.Name, limit, u.Memory)
+		if u.GPU {
+			continue
+		}
+		least := u.Memory
+		if u.Charge.Written == 0 { // an estimate is no promise
+			least += u.Memory / 10
+		}
+		if got, ok := limit[0].(uint64); !ok || Bytes(got) < least || Bytes(got) >= least+MiB {
+			t.Errorf("%s: %v, want %d", u.Name, limit, least)
 		}
 	}
 }
