@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"time"
 
@@ -13,6 +14,8 @@ type control interface {
 	Status(ctx context.Context) (api.Status, error)
 	Modes(ctx context.Context) ([]api.Mode, error)
 	Plan(ctx context.Context, mode string) (api.Plan, error)
+	Budget(ctx context.Context, mode string) (api.Budget, error)
+	Host(ctx context.Context) (json.RawMessage, error)
 	Act(ctx context.Context, tier string, req api.TierRequest) (change string, err error)
 	Stack(ctx context.Context, req api.StackRequest) (change string, err error)
 	Reload(ctx context.Context, restart bool) (result api.ConfigResult, change string, err error)

@@ -134,3 +134,18 @@ func warning(text string) string {
 	}
 	return "warning: " + text
 }
+
+// writePairs writes names and what there is to say of each, aligned. A text that is empty takes its line with it.
+func writePairs(w io.Writer, indent string, pairs []pair) {
+	width := 0
+	for _, p := range pairs {
+		if p.text != "" {
+			width = max(width, utf8.RuneCountInString(p.name))
+		}
+	}
+	for _, p := range pairs {
+		if p.text != "" {
+			fmt.Fprintf(w, "%s%-*s  %s\n", indent, width, p.name, p.text)
+		}
+	}
+}

@@ -11,11 +11,14 @@ import (
 
 // The colours, as SGR escape sequences (ECMA-48); "" leaves text as it is.
 const (
-	red    = "\x1b[31m"
-	green  = "\x1b[32m"
-	yellow = "\x1b[33m"
-	dim    = "\x1b[2m"
-	reset  = "\x1b[0m"
+	red     = "\x1b[31m"
+	green   = "\x1b[32m"
+	yellow  = "\x1b[33m"
+	blue    = "\x1b[34m"
+	magenta = "\x1b[35m"
+	cyan    = "\x1b[36m"
+	dim     = "\x1b[2m"
+	reset   = "\x1b[0m"
 )
 
 // terminalSize is the size of w in columns and rows; ok tells that w is a terminal at all. A serial console is one
