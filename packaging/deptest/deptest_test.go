@@ -84,6 +84,7 @@ func TestArrows(t *testing.T) {
 		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
 		"units":          {"pure, it is handed bytes and numbers", nil, []string{"github.com/BurntSushi/toml"}},
 		"rocm":           {"reports what the kernel says", nil, []string{sys, "github.com/shirou/gopsutil/"}},
+		"rocm/quirks":    {"data of what is known, which the guard has no use for", nil, []string{"github.com/BurntSushi/toml"}},
 
 		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "units", "rocm"}, []string{anything}},
 		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/opencode", "units"}, []string{anything}},
