@@ -90,6 +90,7 @@ func TestArrows(t *testing.T) {
 		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
 		"units":          {"pure, it is handed bytes, numbers and a file system", nil, parsers},
 		"rocm":           {"reports what the kernel says", nil, []string{sys, "github.com/shirou/gopsutil/"}},
+		"rocm/quirks":    {"data of what is known, which the guard has no use for", nil, []string{"github.com/BurntSushi/toml"}},
 
 		"rocm/rocmtest": {"recorded hosts, for tests", nil, []string{"github.com/rogpeppe/go-internal/", "golang.org/x/tools/txtar"}},
 
