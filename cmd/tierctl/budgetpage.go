@@ -130,6 +130,9 @@ func (p budgetPage) words() []string {
 	if p.GPU != nil && p.GPU.Size != nil {
 		lines = append(lines, p.gpuWords())
 	}
+	if names := p.onGPU(); p.GPU == nil && len(names) > 0 {
+		lines = append(lines, fmt.Sprintf("There is no AMD GPU whose memory is known, and %s would load onto one.", strings.Join(names, " and ")))
+	}
 	if p.Free != nil {
 		free := fmt.Sprintf("Now %s of RAM is free", size(*p.Free))
 		if p.Pending > 0 {
@@ -138,15 +141,26 @@ func (p budgetPage) words() []string {
 		lines = append(lines, fmt.Sprintf("%s; %s has to stay free after a load.", free, size(p.KeepFree)))
 	}
 	if p.GPU != nil && p.GPU.Broken != "" && p.Words != p.GPU.Broken && !strings.Contains(p.Words, p.GPU.Broken) {
-		lines = append(lines, upperFirst(p.GPU.Broken)+".")
+		lines = append(lines, p.GPU.Broken+".")
 	}
 	if unknown := p.unknown(); len(unknown) > 0 {
 		lines = append(lines, fmt.Sprintf("What %s takes is not known: the model is not there, and tiers.toml has no `memory`.", list(unknown)))
 	}
 	if p.Words != "" && (p.Mode == "" || p.Fits) { // a refused mode's words are the command's error
-		lines = append(lines, upperFirst(p.Words)+".")
+		lines = append(lines, p.Words+".")
 	}
 	return lines
+}
+
+// onGPU are the tiers that take memory of a GPU.
+func (p budgetPage) onGPU() []string {
+	var names []string
+	for _, s := range p.Tiers {
+		if s.GPU > 0 {
+			names = append(names, s.Tier)
+		}
+	}
+	return names
 }
 
 // unknown are the tiers whose size nobody knows.
@@ -227,5 +241,3 @@ func dash(s string) string {
 	}
 	return s
 }
-
-func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
