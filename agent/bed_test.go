@@ -89,6 +89,7 @@ type bed struct {
 	snapshot  atomic.Pointer[rocm.Snapshot]
 	snapshots atomic.Int32 // how many were taken
 	files     fs.FS        // where models and engines are looked for; nil: they are not
+	state     string       // where measured figures are kept; "": nowhere
 	broken    string       // why the host cannot be read
 }
 
@@ -143,7 +144,7 @@ func (b *bed) run() {
 			}
 			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262, FS: b.files}, nil
 		},
-		Kernel: b,
+		Kernel: b, FS: b.files, StateDir: b.state,
 	})
 	b.systemd.admit = func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) }
 	agent := b.Agent
