@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -83,9 +84,9 @@ type bed struct {
 	systemd   *fakeSystemd
 	config    string
 	cancel    context.CancelFunc
-	memory    rocm.Memory
+	memory    atomic.Pointer[rocm.Memory]
 	memoryErr error
-	held      map[string]uint64 // by unit: what its cgroup has
+	held      sync.Map // by unit: what its cgroup has, a uint64
 	snapshot  atomic.Pointer[rocm.Snapshot]
 	snapshots atomic.Int32 // how many were taken
 	files     fs.FS        // where models and engines are looked for; nil: they are not
@@ -110,7 +111,8 @@ func inBed(t *testing.T, f func(b *bed)) {
 }
 
 func newBed(t testing.TB, config string) *bed {
-	b := &bed{t: t, systemd: newFakeSystemd(), config: config, memory: rocm.Memory{MemTotal: bytesOf(125), MemAvailable: bytesOf(120)}}
+	b := &bed{t: t, systemd: newFakeSystemd(), config: config}
+	b.memory.Store(&rocm.Memory{MemTotal: bytesOf(125), MemAvailable: bytesOf(120)})
 	b.write(bedConfig)
 	return b
 }
@@ -152,19 +154,29 @@ func (b *bed) run() {
 	synctest.Wait()
 }
 
+// has makes the host one of so many GiB, free leaves it so many.
+func (b *bed) has(gib uint64) { m := *b.memory.Load(); m.MemTotal = bytesOf(gib); b.memory.Store(&m) }
+
+func (b *bed) free(gib uint64) {
+	m := *b.memory.Load()
+	m.MemAvailable = bytesOf(gib)
+	b.memory.Store(&m)
+}
+
 // Memory and Cgroup are a kernel's.
 func (b *bed) Memory() (rocm.Memory, error) {
 	if b.memoryErr != nil {
 		return rocm.Memory{}, b.memoryErr
 	}
-	return b.memory, nil
+	return *b.memory.Load(), nil
 }
 
 func (b *bed) Cgroup(path string) (rocm.CgroupMemory, error) {
-	held, there := b.held[filepath.Base(path)]
+	of, there := b.held.Load(filepath.Base(path))
 	if !there {
 		return rocm.CgroupMemory{}, fs.ErrNotExist
 	}
+	held := of.(uint64)
 	return rocm.CgroupMemory{Anon: &held}, nil
 }
 

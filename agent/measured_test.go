@@ -72,7 +72,7 @@ func inHostedBed(t *testing.T, f func(b *bed)) {
 	state := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
-		b.state, b.held = state, map[string]uint64{}
+		b.state = state
 		b.files = diskOf(modelFiles(64 << 20))
 		b.write(hosted)
 		b.run()
@@ -93,12 +93,12 @@ func TestARunThatTookMoreCorrectsTheNextOne(t *testing.T) {
 			t.Fatalf("the estimate is %s", estimate)
 		}
 		mustDone(t, b.act("coder", "start", ""))
-		b.held[coder] = uint64(estimate) / 2
+		b.held.Store(coder, uint64(estimate)/2)
 		b.after(2 * time.Minute)
 		if got := b.charge("coder"); got != estimate {
 			t.Errorf("a run that takes less: %s", got)
 		}
-		b.held[coder] = uint64(8 * gib)
+		b.held.Store(coder, uint64(8*gib))
 		b.after(2 * time.Minute)
 		if got := b.tierNow("coder"); units.Bytes(got.Memory) != estimate || got.RestartPending {
 			t.Errorf("while it runs: %s, restart pending: %t", units.Bytes(got.Memory), got.RestartPending)
@@ -108,7 +108,7 @@ func TestARunThatTookMoreCorrectsTheNextOne(t *testing.T) {
 		if got := b.charge("coder"); got != 8*gib {
 			t.Errorf("once it has stopped: %s", got)
 		}
-		b.held[coder] = 1
+		b.held.Store(coder, uint64(1))
 		b.end()
 		b.run()
 		b.after(2 * time.Minute)
