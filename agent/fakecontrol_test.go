@@ -53,7 +53,7 @@ func fakeTier() api.Tier {
 		Reason: "asked to", Class: api.ClassTimeout, Since: epochStart, Variant: "vllm", Unit: "tier-coder.service", Engine: "vllm", Model: "m",
 		Variants: []api.Variant{{Name: "vllm", Unit: "tier-coder.service", Engine: "vllm", Model: "m", State: api.Ready, Memory: 9, Reason: "none"}},
 		Context:  49152, Memory: 9 << 30, MemoryCurrent: &used, MainPID: 812, Restarts: 1, RestartPending: true, Removed: true,
-		LeavesMachine: true, DropIns: []string{"/etc/x.conf"}, PortError: "port 8002 is held by nginx (pid 812)",
+		LeavesMachine: true, DropIns: []string{"/etc/x.conf"}, PortError: "port 8002 is held by nginx (pid 812)", Warning: "w",
 	}
 }
 

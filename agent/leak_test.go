@@ -17,7 +17,7 @@ func (b *bed) sees(tree string) {
 	b.t.Helper()
 	s := rocm.Open(rocmtest.Unpack(b.t, tree)).Snapshot(context.Background())
 	b.snapshot.Store(&s)
-	b.memory = s.Memory
+	b.memory.Store(&s.Memory)
 }
 
 func TestMemoryThatNobodyOwnsIsLostOnceItWasThereForAWhile(t *testing.T) {
@@ -59,7 +59,8 @@ func TestMemoryThatNobodyOwnsIsLostOnceItWasThereForAWhile(t *testing.T) {
 func TestATierThatLoadsIsNoLeak(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.sees("gtt120-leaked")
-		b.memory.MemTotal, b.memory.MemAvailable = bytesOf(125), bytesOf(120)
+		b.has(125)
+		b.free(120)
 		b.systemd.slow[coder] = true
 		b.begin("coder")
 		b.after(10 * time.Minute)
@@ -72,7 +73,7 @@ func TestATierThatLoadsIsNoLeak(t *testing.T) {
 func TestOtherProgramsOnTheGPUCount(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.sees("gtt120-orphan")
-		b.memory.MemAvailable = bytesOf(120)
+		b.free(120)
 		b.after(70 * time.Second)
 		c := b.act("coder", "start", "")
 		if c.State != "done" {
