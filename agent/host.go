@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 
+	"github.com/tierd/tierd/agent/budget"
 	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/units"
 )
@@ -18,7 +19,8 @@ func HostReader(root string, sd interface{ Version() string }, kernel Kernel) fu
 	models := new(units.ModelCache)
 	return func(ctx context.Context) (units.Host, error) {
 		h := units.Host{SystemdVersion: majorVersion(sd.Version()), CPUs: runtime.NumCPU(), FS: os.DirFS(root), Models: models}
-		h.GPUTotal = hipTotal(kernel.Snapshot(ctx))
+		s := kernel.Snapshot(ctx)
+		h.GPUTotal, h.VRAM = budget.GPUTotal(s, ""), budget.Carved(s, "")
 		mem, err := rocm.Meminfo(root)
 		if err != nil {
 			return h, fmt.Errorf("cannot read the size of memory: %w", err)
@@ -37,20 +39,6 @@ func HostReader(root string, sd interface{ Version() string }, kernel Kernel) fu
 		}
 		return h, nil
 	}
-}
-
-// hipTotal is what HIP calls the size of the GPU's memory, of which vLLM takes its shares: KFD's memory bank. 0: not known.
-func hipTotal(s rocm.Snapshot) units.Bytes {
-	gpu, _ := s.TierGPU("")
-	switch {
-	case gpu == nil:
-		return 0
-	case gpu.KFD != nil && gpu.KFD.Bank != nil:
-		return units.Bytes(*gpu.KFD.Bank)
-	case gpu.PoolSize != nil:
-		return units.Bytes(*gpu.PoolSize)
-	}
-	return 0
 }
 
 // majorVersion is the number that a version of systemd begins with ("257.9-1~deb13u1"), 0 when it is none.

@@ -139,7 +139,7 @@ func TestTheSeedsPlanOnARecordedHost(t *testing.T) {
 	}
 	var held []budget.Claim
 	for _, u := range theSeed()[:3] { // one after the other, each when the one before is ready, as admission sees it
-		c := claimOf(u, h.Pool())
+		c := budget.ClaimOf(u, h.Pool())
 		if v := budget.Judge(h, budget.Ask{Unit: u.Name, Tier: u.Tier, Need: c.Need}, held); v.Answer != budget.Yes {
 			t.Errorf("%s: %s: %s", u.Tier, v.Answer, v.Reason)
 		}

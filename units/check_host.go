@@ -10,13 +10,21 @@ func (c *Config) checkSize(fs *faults, h Host, p *Plan) {
 	for _, t := range c.Tiers {
 		for _, v := range t.Variants {
 			u, _ := p.Variant(t.Name, v.Name)
-			c.checkVariantSize(fs, h, t, v, u.Memory)
+			c.checkVariantSize(fs, h, t, v, u)
 		}
 	}
 }
 
-func (c *Config) checkVariantSize(fs *faults, h Host, t Tier, v Variant, takes Bytes) {
+func (c *Config) checkVariantSize(fs *faults, h Host, t Tier, v Variant, u Unit) {
 	at := func(key string) int { return c.line("tier", t.Name, "variant", v.Name, key) }
+	takes := u.Memory
+	if h.VRAM > 0 { // two pools, and none makes up for the other
+		device := min(u.Charge.Device, takes)
+		if device > h.VRAM {
+			fs.warn(at("memory"), t.Name, "%s/%s can never start: it takes %s of the GPU's memory, and %s were carved out for that", t.Name, v.Name, device, h.VRAM)
+		}
+		takes += u.Charge.Host - device
+	}
 	if h.MemTotal > 0 && takes > h.MemTotal-c.Host.Reserve {
 		fs.warn(at("memory"), t.Name, "%s/%s can never start: it takes %s, and this host has %s less the reserve of %s",
 			t.Name, v.Name, takes, h.MemTotal, c.Host.Reserve)

@@ -10,6 +10,7 @@ type Host struct {
 	SystemdVersion int             // properties that are newer are left out; 0 counts as the floor, 255
 	MemTotal       Bytes           // 0: not known, nothing is checked against it
 	GPUTotal       Bytes           // the size of GPU memory as HIP reports it, of which vLLM's shares are; 0: not known
+	VRAM           Bytes           // what was carved out for the GPU, where models on it go; 0: they go into the RAM
 	CPUs           int             // 0: not known
 	Groups         map[string]bool // groups that exist: a unit that names a missing one fails with 216/GROUP
 	FS             fs.FS           // rooted at "/": where models, engines and credentials are looked for; nil: do not look

@@ -42,6 +42,28 @@ func GPUOf(s rocm.Snapshot, choice string) *GPU {
 	return pool
 }
 
+// GPUTotal is what HIP calls the size of the GPU's memory, of which vLLM takes its shares: KFD's memory bank. 0: not known.
+func GPUTotal(s rocm.Snapshot, choice string) units.Bytes {
+	g, _ := s.TierGPU(choice)
+	switch {
+	case g == nil:
+		return 0
+	case g.KFD != nil && g.KFD.Bank != nil:
+		return units.Bytes(*g.KFD.Bank)
+	case g.PoolSize != nil:
+		return units.Bytes(*g.PoolSize)
+	}
+	return 0
+}
+
+// Carved is what was carved out of the RAM for models on the GPU; 0 when they go into the RAM.
+func Carved(s rocm.Snapshot, choice string) units.Bytes {
+	if g := GPUOf(s, choice); g != nil && g.Pool == VRAM {
+		return g.Size
+	}
+	return 0
+}
+
 // Held is what a unit holds of that pool of a snapshot's GPU.
 func Held(s rocm.Snapshot, choice, unit string) units.Bytes {
 	g, _ := s.TierGPU(choice)

@@ -98,20 +98,16 @@ func where(r *report, s Setting) string {
 	return "the kernel's boot line"
 }
 
-// newer is how to get a newer package.
+// newer is how to get another version of a package of the system's.
 func (r *report) newer(what string) string {
 	command := map[string]string{
-		"debian": "sudo apt update && sudo apt full-upgrade (a newer kernel is in backports)", "ubuntu": "sudo apt update && sudo apt full-upgrade",
-		"fedora": "sudo dnf upgrade --refresh", "arch": "sudo pacman -Syu", "nixos": "boot.kernelPackages = pkgs.linuxPackages_latest",
+		"debian": "sudo apt update && sudo apt full-upgrade (newer ones are in backports)", "ubuntu": "sudo apt update && sudo apt full-upgrade",
+		"fedora": "sudo dnf upgrade --refresh", "arch": "sudo pacman -Syu", "nixos": "a newer nixpkgs, then sudo nixos-rebuild boot",
 	}[r.Snapshot.Platform.OSID]
-	least := ""
-	if what == "kernel" {
-		least = " from 6.18.4 on"
-	}
 	if command == "" {
-		return fmt.Sprintf("install a %s%s, then: %s", what, least, reboot)
+		return fmt.Sprintf("install %s, then: %s", what, reboot)
 	}
-	return fmt.Sprintf("install a %s%s: %s, then %s", what, least, command, reboot)
+	return fmt.Sprintf("install %s: %s, then %s", what, command, reboot)
 }
 
 func (r *report) boot() Boot {

@@ -36,14 +36,14 @@ func (r *report) checkGPU() {
 		r.add(Finding{ID: "gpu-other", Severity: Note, Source: "kyuz0/amd-strix-halo-vllm-toolboxes, table of models",
 			What: fmt.Sprintf("tiers use the %s at %s: %s", r.gpu.Gfx(), r.gpu.PCI, r.why),
 			Why:  "the figures and the warnings about formats were found on gfx1151"})
-	default:
+	case r.pool.Broken == "":
 		r.fine("gpu", "kernel, amdgpu_ttm_init", "tiers use the %s at %s (%s), whose pool is %s of %s",
 			r.gpu.Gfx(), r.gpu.PCI, r.why, amount(r.gpu.PoolSize), strings.ToUpper(string(r.gpu.Pool)))
 	}
 }
 
 func (r *report) noGPU() {
-	f := Finding{ID: "gpu-none", Severity: Note, Source: "kernel, amdgpu driver", What: "this host has no AMD GPU"}
+	f := Finding{ID: "gpu-none", Severity: Note, Source: "kernel, amdgpu driver", What: "this host has no AMD GPU", Why: "models run on the CPU alone, which is slow"}
 	if names := tiersOf(r.gpuUnits()); len(names) > 0 {
 		f.Severity = Error
 		f.Why = fmt.Sprintf("%s cannot start: their engines load onto one", strings.Join(names, " and "))
@@ -129,8 +129,8 @@ func orUnknown(s string) string {
 const large = 8 * units.GiB
 
 func (r *report) checkCarveOut() {
-	if r.gpu == nil || !r.gpu.APU || amount(r.gpu.VRAMTotal) < large {
-		return
+	if r.gpu == nil || !r.gpu.APU || amount(r.gpu.VRAMTotal) < large || r.pool != nil && r.pool.Broken != "" {
+		return // the last is a worse finding of its own
 	}
 	vram, ram := amount(r.gpu.VRAMTotal), amount(r.Snapshot.Memory.MemTotal)
 	f := Finding{ID: "carve-out", Severity: Note, Source: "ROCm/hip#3892, ROCm/legacy-rocm-build#5444",

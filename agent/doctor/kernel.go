@@ -26,10 +26,10 @@ func (r *report) checkKernel() {
 			if r.Files.Firmware != "" {
 				f.What += ", of " + r.Files.Firmware
 			}
-			f.Fix = r.newer("linux-firmware")
+			f.Fix = r.newer("another linux-firmware")
 		} else {
 			f.What = "kernel " + r.Snapshot.Kernel.Release + " is too old for the " + orUnknown(r.gpu.Gfx())
-			f.Fix = r.newer("kernel")
+			f.Fix = r.newer("a kernel from 6.18.4 on")
 		}
 		r.add(f)
 	}

@@ -123,7 +123,7 @@ func (r *report) checkModes() {
 		isDefault := mode.Name == r.Plan.Config.Host.DefaultMode
 		m := budget.OfMode(r.host(), want)
 		if !m.Fits() {
-			r.add(r.tooLarge(mode.Name, m, isDefault))
+			r.add(r.tooLarge(mode.Name, want, m, isDefault))
 			continue
 		}
 		if r.unknownSize(want) || m.Sums.Host.RAM == nil {
@@ -142,7 +142,7 @@ func (r *report) checkModes() {
 	}
 }
 
-func (r *report) tooLarge(name string, m budget.Mode, isDefault bool) Finding {
+func (r *report) tooLarge(name string, want []units.Unit, m budget.Mode, isDefault bool) Finding {
 	f := Finding{ID: "mode", Severity: Warning, Source: ownSource,
 		What: fmt.Sprintf("mode %q does not fit: %s", name, m.Sums.Words()),
 		Why:  fmt.Sprintf("tierctl up %s is refused", name),
@@ -156,25 +156,27 @@ func (r *report) tooLarge(name string, m budget.Mode, isDefault bool) Finding {
 	if len(m.GiveWay) > 0 {
 		f.Fix = fmt.Sprintf("in tiers.toml, take %s out of [mode.%s], or give a tier a smaller model or context", strings.Join(m.GiveWay, " and "), name)
 	}
-	if ids := r.inTheWay(m); ids != "" {
+	if ids := r.inTheWay(want); ids != "" {
 		f.Fix = "mend first: " + ids
 	}
 	return f
 }
 
 // inTheWay names the findings without which a mode would fit, "" when it would not.
-func (r *report) inTheWay(m budget.Mode) string {
-	h := m.Sums.Host
+func (r *report) inTheWay(want []units.Unit) string {
+	h := r.host()
 	if h.GPU == nil {
 		return ""
 	}
-	g := *h.GPU
-	g.Others, g.Leaked, g.Broken = 0, 0, ""
-	if r.gpu.APU && g.Pool == budget.GTT && h.RAM != nil {
-		g.Size = bestLimit(*h.RAM)
+	mended := budget.GPU{Pool: h.GPU.Pool, Size: h.GPU.Size}
+	switch {
+	case h.GPU.Broken != "":
+		mended = budget.GPU{Pool: budget.VRAM, Size: amount(r.gpu.VRAMTotal)}
+	case r.gpu.APU && h.GPU.Pool == budget.GTT && h.RAM != nil:
+		mended.Size = max(h.GPU.Size, bestLimit(*h.RAM))
 	}
-	h.GPU = &g
-	if !budget.Add(h, m.Sums.Claims).Fits() {
+	h.GPU = &mended
+	if m := budget.OfMode(h, want); !m.Fits() {
 		return ""
 	}
 	var ids []string

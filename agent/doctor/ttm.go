@@ -38,7 +38,7 @@ func (r *report) checkPagesLimit() {
 		r.add(Finding{ID: "ttm-above-ram", Severity: Error, Source: "GpuZelenograd/memtest_vulkan#66",
 			What: fmt.Sprintf("ttm.pages_limit lets the GPU map %s, and this host has %s of RAM beside the %s that the BIOS carved out", r.pool.Size, ram, amount(r.gpu.VRAMTotal)),
 			Why:  "the driver then loads models into RAM that is not there, instead of what was carved out: the host freezes, so nothing is promised on the GPU",
-			Fix:  r.unset("ttm.pages_limit")})
+			Fix:  r.unset("ttm.pages_limit") + "; or keep it, and carve the least out in the BIOS setup"})
 	case string(r.gpu.Pool) != "gtt" || limit == 0:
 		return // models go to what was carved out
 	case !r.isSet("ttm.pages_limit") && !r.isSet("amdttm.pages_limit") && limit <= ram/2+units.GiB:

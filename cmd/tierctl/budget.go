@@ -17,20 +17,21 @@ func (a *app) budgetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "budget [--mode MODE]",
 		Short: "Show who holds what of the memory, and what is left",
-		Long: `Show what the tiers that are up were promised of the memory, what is kept in reserve, what
-other programs hold of the GPU, what an engine that died has left behind, and what is left.
+		Long: `Show what the tiers that are up were promised of the memory, what is kept in reserve,
+what other programs hold of the GPU, what an engine that died has left behind, and what
+is left.
 
-With --mode, what it would be with the tiers of that mode up and no others: what does not
-fit, and without which tiers it would. Nothing is changed. Exit status 6 when the mode does
-not fit.
+With --mode, what it would be with the tiers of that mode up and no others: what does
+not fit, and without which tiers it would. Nothing is changed. Exit status 6 when the
+mode does not fit.
 
-With --root or --config, the sum is made without tierd. What is up is not known then, so a
-mode is summed up: the default mode if --mode names none.
+With --root or --config, the sum is made without tierd. What is up is not known then, so
+a mode is summed up: the default mode if --mode names none.
 
-In the bars a capital letter is a tier, r the reserve, o other programs, x what leaked and a
-dot what is left. The columns WEIGHTS, KV and OVERHEAD are what a tier's memory is for, and
-BY says where its size is from: written in tiers.toml, measured in an earlier run, or
-estimated from the model's files.`,
+In the bars a capital letter is a tier, r the reserve, o other programs, x what leaked
+and a dot what is left. The columns WEIGHTS, KV and OVERHEAD are what a tier's memory is
+for, and BY says where its size is from: written in tiers.toml, measured in an earlier
+run, or estimated from the model's files.`,
 		Example: `  tierctl budget
   tierctl budget --mode full
   tierctl budget --root host.tar.gz --config ./tiers.toml`,

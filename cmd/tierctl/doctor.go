@@ -16,15 +16,16 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Tell what is wrong with this host and its tiers, and what mends it",
 		Long: `Look at everything that tiers depend on, and say what is wrong, why it matters, and the
 command or the line that mends it: kernel parameters for the GPU's memory, kernel and
-firmware, devices and groups, swap, other programs on the GPU, memory that an engine left
-behind, services that end programs when memory is short, engines and how they were built,
-models, and whether the modes of tiers.toml fit. Nothing is changed, and nothing is started.
+firmware, devices and groups, swap, other programs on the GPU, memory that an engine
+left behind, services that end programs when memory is short, engines and how they were
+built, models, and whether the modes of tiers.toml fit. Nothing is changed, and nothing
+is started.
 
 It works without tierd and without root, and says then what it could not see. When tierd
 answers, what it knows of tiers and processes is used.
 
-Exit status 0 when nothing is wrong, whatever the notes say, and 3 when there is an error or
-a warning.`,
+Exit status 0 when nothing is wrong, whatever the notes say, and 3 when there is an
+error or a warning.`,
 		Example: `  tierctl doctor
   sudo tierctl doctor --format json | jq '.[] | select(.severity == "error")'
   tierctl doctor --root host.tar.gz --config ./tiers.toml`,

@@ -19,15 +19,16 @@ func (a *app) hostCommand() *cobra.Command {
 		Use:   "host",
 		Short: "Show what this machine is, as tierd sees it",
 		Long: `Show what the kernel says of this machine: CPU, memory, swap and pressure, the GPUs with
-the pool that models are loaded into and why that one, kernel parameters, temperature and
-power, and which processes hold GPU memory. What could not be read is listed at the end.
+the pool that models are loaded into and why that one, kernel parameters, temperature
+and power, and which processes hold GPU memory. What could not be read is listed at the
+end.
 
-tierd is asked, since it may look into every process. When it does not answer, tierctl looks
-by itself: without root, GPU processes of other users are then missing.
+tierd is asked, since it may look into every process. When it does not answer, tierctl
+looks by itself: without root, GPU processes of other users are then missing.
 
-With --record, what was read is written into a file that --root takes, here or elsewhere: to
-look at it later, or to attach it to a report. It holds the names of processes that use a
-GPU, but no command line or environment of a process.`,
+With --record, what was read is written into a file that --root takes, here or
+elsewhere: to look at it later, or to attach it to a report. It holds the names of
+processes that use a GPU, but no command line or environment of a process.`,
 		Example: `  tierctl host
   sudo tierctl host --record host.tar.gz
   tierctl host --root host.tar.gz --format json`,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tierd/tierd/agent/budget"
 	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/units"
 )
@@ -23,7 +24,7 @@ type hostSource struct {
 
 // rootFlag adds --root.
 func rootFlag(cmd *cobra.Command, root *string) {
-	cmd.Flags().StringVar(root, "root", "", "look at this host instead, without tierd: a folder with its files, or a\nrecording by `tierctl host --record`")
+	cmd.Flags().StringVar(root, "root", "", "look at this host instead, without tierd: a folder with its files, or a\nrecording by tierctl host --record")
 }
 
 // openHost opens "/", a folder with the files of a host, or a recording.
@@ -75,10 +76,10 @@ func (h hostSource) look(ctx context.Context) (rocm.Snapshot, error) {
 func (h hostSource) units(ctx context.Context, s rocm.Snapshot) units.Host {
 	if h.root == "/" {
 		host := localHost(ctx)
-		host.GPUTotal = gpuTotal(s)
+		host.GPUTotal, host.VRAM = budget.GPUTotal(s, ""), budget.Carved(s, "")
 		return host
 	}
-	host := units.Host{CPUs: s.Platform.Threads, FS: h.files, GPUTotal: gpuTotal(s)}
+	host := units.Host{CPUs: s.Platform.Threads, FS: h.files, GPUTotal: budget.GPUTotal(s, ""), VRAM: budget.Carved(s, "")}
 	if s.Memory.MemTotal != nil {
 		host.MemTotal = units.Bytes(*s.Memory.MemTotal)
 	}
@@ -89,20 +90,6 @@ func (h hostSource) units(ctx context.Context, s rocm.Snapshot) units.Host {
 		}
 	}
 	return host
-}
-
-// gpuTotal is what HIP will call the size of the GPU's memory: that of KFD's bank.
-func gpuTotal(s rocm.Snapshot) units.Bytes {
-	g, _ := s.TierGPU("")
-	switch {
-	case g == nil:
-		return 0
-	case g.KFD != nil && g.KFD.Bank != nil:
-		return units.Bytes(*g.KFD.Bank)
-	case g.PoolSize != nil:
-		return units.Bytes(*g.PoolSize)
-	}
-	return 0
 }
 
 // config is the file with the host's tiers: the one that --config names, else where the host has it. "" for a recording.

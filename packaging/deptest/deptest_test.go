@@ -85,6 +85,7 @@ func TestArrows(t *testing.T) {
 		"agent/api":      {"goes over the socket, so every end can use it: standard library alone", nil, nil},
 		"agent":          {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "units", "rocm"}, []string{anything}},
 		"agent/budget":   {"pure, it is handed numbers and snapshots", []string{"agent/api", "rocm", "units"}, append([]string{"github.com/shirou/gopsutil/"}, parsers...)},
+		"agent/doctor":   {"pure, it is handed facts and a file system", []string{"agent/api", "agent/budget", "rocm", "rocm/quirks", "units"}, append([]string{"github.com/shirou/gopsutil/"}, parsers...)},
 		"agent/gateway":  {"has no business with systemd, configuration or GPUs", []string{"agent/api"}, []string{sys}},
 		"agent/guard":    {"pure", []string{"agent/api", "rocm"}, []string{sys}},
 		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
@@ -95,7 +96,7 @@ func TestArrows(t *testing.T) {
 		"rocm/rocmtest": {"recorded hosts, for tests", nil, []string{"github.com/rogpeppe/go-internal/", "golang.org/x/tools/txtar"}},
 
 		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "units", "rocm"}, []string{anything}},
-		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/opencode", "rocm", "units"}, []string{anything}},
+		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/doctor", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
 		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/api"}, []string{sys}},
 		"cmd/tier-guard":   {"small and locked in memory", []string{"agent/guard", "agent/api", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},
