@@ -48,6 +48,7 @@ func merge(held []heldClient, compute map[int]map[uint32]uint64, named map[int]C
 	get := func(pid int) *Client {
 		if byPID[pid] == nil {
 			c := named[pid]
+			c.PID = pid
 			byPID[pid] = &c
 		}
 		return byPID[pid]
