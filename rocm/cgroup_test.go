@@ -36,7 +36,7 @@ func TestForeignClients(t *testing.T) {
 		write(t, root, "proc/"+pid+"/cgroup", "0::"+cgroup+"\n")
 	}
 	var foreign []int
-	for _, c := range Open(root).Snapshot(context.Background()).Foreign() {
+	for _, c := range host(root).Snapshot(context.Background()).Foreign() {
 		foreign = append(foreign, c.PID)
 	}
 	if !slices.Equal(foreign, []int{2210, 4520}) {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,7 +42,7 @@ func TestClients(t *testing.T) {
 	const node = "/dev/dri/renderD128"
 	root := unpack(t, "gtt120-idle")
 	one := gpuClient(1, "drm-resident-gtt:\t1 MiB\n")
-	// A process, and its child, which has inherited the file and opened the card once more.
+	// A process that was handed a file by an older one, which keeps it open and has opened the card once more.
 	putProcess(t, root, 100, map[int]string{3: node, 4: node, 5: "/etc/passwd"}, map[int]string{3: one, 4: one, 5: "a file that need not be read"})
 	putProcess(t, root, 99, map[int]string{3: node, 9: "/dev/dri/card1"}, map[int]string{3: one, 9: gpuClient(2, "drm-resident-vram:\t2 MiB\n")})
 	// In a container, on another make's card, with compute alone, and without anything of a GPU.
@@ -55,11 +56,11 @@ func TestClients(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s := Open(root).Snapshot(context.Background())
+	s := host(root).Snapshot(context.Background())
 	unit := Client{Cgroup: "/system.slice/p.service", Unit: "p.service"}
 	want := []Client{
-		{PID: 99, Memory: []ClientMemory{{"0000:c5:00.0", 1 << 20, 2 << 20}}},
-		{PID: 100, Memory: []ClientMemory{{"0000:c5:00.0", 0, 0}}},
+		{PID: 99, Memory: []ClientMemory{{"0000:c5:00.0", 0, 2 << 20}}},
+		{PID: 100, Memory: []ClientMemory{{"0000:c5:00.0", 1 << 20, 0}}},
 		{PID: 200, Memory: []ClientMemory{{"0000:c5:00.0", 4 << 10, 0}}},
 		{PID: 202, KFD: map[uint32]uint64{64506: 8192}},
 		{PID: 300, KFD: map[uint32]uint64{64506: 16384}},
@@ -75,10 +76,29 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// TestLinksOfTheRealProc has this very process hold what looks like a node of a GPU.
+func TestLinksOfTheRealProc(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "dri/renderD128", "")
+	f, err := os.Open(filepath.Join(root, "dri/renderD128"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	list, err := dir("/").processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := process{pid: fmt.Sprint(os.Getpid()), files: []gpuFile{{node: "renderD128", fd: fmt.Sprint(f.Fd())}}}
+	if !slices.ContainsFunc(list, func(p process) bool { return reflect.DeepEqual(p, want) }) {
+		t.Errorf("%+v is not among %+v", want, list)
+	}
+}
+
 func TestAMalformedFdinfoLeavesTheSumOpen(t *testing.T) {
 	root := unpack(t, "gtt120")
 	write(t, root, "proc/4520/fdinfo/7", gpuClient(55, "drm-resident-gtt:\tmuch\n"))
-	s := Open(root).Snapshot(context.Background())
+	s := host(root).Snapshot(context.Background())
 	if got := problemsOf(s); len(got) != 1 || got[0] != "/proc/4520/fdinfo/7" || len(s.Clients) != 3 || s.ClientsComplete {
 		t.Errorf("%d clients, problems %v", len(s.Clients), s.Problems)
 	}
@@ -90,14 +110,14 @@ func TestWhatMayNotBeLookedIntoIsOneProblem(t *testing.T) {
 		asNobody(t)
 		return
 	}
-	s := Open("/").Snapshot(context.Background())
+	s := host("/").Snapshot(context.Background())
 	var hidden []Problem
 	for _, p := range s.Problems {
-		if strings.Contains(p.Error(), "may not be looked into") {
+		if strings.Contains(p.Error(), "cannot be looked into") {
 			hidden = append(hidden, p)
 		}
 	}
-	if len(hidden) != 1 || hidden[0].File != "/proc" || s.ClientsComplete {
+	if len(hidden) != 1 || !errors.Is(hidden[0], os.ErrPermission) || !strings.Contains(hidden[0].Error(), "CAP_DAC_OVERRIDE") || hidden[0].File != "/proc" || s.ClientsComplete {
 		t.Errorf("problems: %v", s.Problems)
 	}
 	if s.Memory.MemTotal == nil || errors.Is(hidden[0], ErrHung) {

@@ -25,7 +25,7 @@ func TestAMalformedFileIsNamedAndNothingElseIsLost(t *testing.T) {
 	write(t, root, drmClass+"/card1/device/gpu_metrics", string(metricsFile(t)))
 	file, _ := record(t, root)
 	files := contents(t, file)
-	want := Open(root).Snapshot(context.Background())
+	want := host(root).Snapshot(context.Background())
 	spoiled := 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if slices.Contains(free, filepath.Base(name)) || name == manifestName || strings.HasPrefix(name, "sys/module/") && !strings.HasSuffix(name, "/ttm/parameters/pages_limit") {
@@ -41,7 +41,7 @@ func TestAMalformedFileIsNamedAndNothingElseIsLost(t *testing.T) {
 			nonsense = "MemTotal: nonsense\n"
 		}
 		write(t, root, name, nonsense)
-		got := Open(root).Snapshot(context.Background())
+		got := host(root).Snapshot(context.Background())
 		write(t, root, name, string(files[name]))
 		spoiled++
 		if len(got.Problems) != 1 || got.Problems[0].File != "/"+name {

@@ -32,7 +32,7 @@ func TestWhichCardsAreDiscrete(t *testing.T) {
 	} {
 		root := unpack(t, "gtt120-idle")
 		c.change(root, drmClass+"/card1/device/")
-		s := Open(root).Snapshot(context.Background())
+		s := host(root).Snapshot(context.Background())
 		want := PoolVRAM
 		if c.apu {
 			want = PoolGTT
@@ -48,7 +48,7 @@ func TestASleepingCardIsLeftAsleep(t *testing.T) {
 	root := unpack(t, "gtt120-idle")
 	write(t, root, drmClass+"/card1/device/power/runtime_status", "suspended\n")
 	opened := watch(t, root)
-	g := Open(root).Snapshot(context.Background()).GPUs[0]
+	g := host(root).Snapshot(context.Background()).GPUs[0]
 	if !g.Suspended || g.Sensors != (Sensors{}) || g.Metrics != nil || g.GTTUsed == nil {
 		t.Errorf("got %s", show(&g))
 	}
@@ -64,7 +64,7 @@ func TestCardsAreInTheOrderOfTheirNumbers(t *testing.T) {
 	for _, card := range []string{"card10", "card2", "card1", "card1-DP-1", "cardX", "version"} {
 		write(t, root, drmClass+"/"+card+"/device/uevent", "DRIVER=simple-framebuffer\n")
 	}
-	s := Open(root).Snapshot(context.Background())
+	s := host(root).Snapshot(context.Background())
 	if len(s.GPUs) != 3 || s.GPUs[0].Card != "card1" || s.GPUs[1].Card != "card2" || s.GPUs[2].Card != "card10" {
 		t.Errorf("got %s", show(&s.GPUs))
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestKernel(t *testing.T) {
-	s := Open(unpack(t, "dgpu-gfx1100-plus-gfx1151")).Snapshot(context.Background())
+	s := host(unpack(t, "dgpu-gfx1100-plus-gfx1151")).Snapshot(context.Background())
 	k := s.Kernel
 	if k.Release != "6.12.74+deb13+1-amd64" || *k.PagesLimit != 25000000*4096 || k.Parameters["amdgpu.cwsr_enable"] != "0" || k.Parameters["ttm.page_pool_size"] != "16373514" {
 		t.Errorf("got %+v", k)
@@ -19,7 +19,7 @@ func TestKernel(t *testing.T) {
 	if k.Controllers != nil || k.Controls("memory") != nil {
 		t.Errorf("without a unified hierarchy there are controllers: %q", k.Controllers)
 	}
-	k = Open(unpack(t, "gtt120")).Snapshot(context.Background()).Kernel
+	k = host(unpack(t, "gtt120")).Snapshot(context.Background()).Kernel
 	if has := k.Controls("memory"); has == nil || !*has {
 		t.Error("the memory controller is not seen")
 	}
@@ -31,7 +31,7 @@ func TestKernel(t *testing.T) {
 func TestARootCgroupWithoutControllers(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, "sys/fs/cgroup/cgroup.controllers", "\n")
-	if has := Open(root).Snapshot(context.Background()).Kernel.Controls("memory"); has == nil || *has {
+	if has := host(root).Snapshot(context.Background()).Kernel.Controls("memory"); has == nil || *has {
 		t.Error("no controllers are taken for no answer")
 	}
 }
@@ -49,13 +49,13 @@ func TestPagesLimitOfEitherTTM(t *testing.T) {
 	} {
 		root := t.TempDir()
 		write(t, root, "sys/module/"+c.module+"/parameters/pages_limit", c.text)
-		s := Open(root).Snapshot(context.Background())
+		s := host(root).Snapshot(context.Background())
 		same(t, name, s.Kernel.PagesLimit, c.want)
 		if len(s.Problems) != c.problems {
 			t.Errorf("%s: problems %v", name, s.Problems)
 		}
 	}
-	s := Open(t.TempDir()).Snapshot(context.Background())
+	s := host(t.TempDir()).Snapshot(context.Background())
 	if s.Kernel.PagesLimit != nil || len(s.Problems) > 0 {
 		t.Errorf("without ttm the limit is %v, problems %v", s.Kernel.PagesLimit, s.Problems)
 	}
@@ -78,7 +78,7 @@ func TestBootParameters(t *testing.T) {
 // TestNothingIsWrongWithAnEmptyHost has no file at all, as in a container without sysfs.
 func TestNothingIsWrongWithAnEmptyHost(t *testing.T) {
 	root := t.TempDir()
-	s := Open(root).Snapshot(context.Background())
+	s := host(root).Snapshot(context.Background())
 	if s.Memory != (Memory{}) || s.Swaps != nil || s.Pressure != (Pressure{}) || s.GPUs != nil || s.Clients != nil || len(s.Problems) > 0 {
 		t.Errorf("got %s", show(&s))
 	}
@@ -88,7 +88,7 @@ func TestNothingIsWrongWithAnEmptyHost(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "proc"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if s := Open(root).Snapshot(context.Background()); len(s.Problems) > 0 {
+	if s := host(root).Snapshot(context.Background()); len(s.Problems) > 0 {
 		t.Errorf("problems %v", s.Problems)
 	}
 }

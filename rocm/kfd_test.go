@@ -35,14 +35,14 @@ func TestBanks(t *testing.T) {
 	write(t, root, base+"0/properties", "heap_type 1\nsize_in_bytes 268435456\n")
 	write(t, root, base+"1/properties", "heap_type 2\nsize_in_bytes 25484591104\n")
 	write(t, root, base+"2/properties", "heap_type 4\nsize_in_bytes 65536\n") // LDS
-	k := Open(root).Snapshot(context.Background()).GPUs[0].KFD
+	k := host(root).Snapshot(context.Background()).GPUs[0].KFD
 	same(t, "the bank", k.Bank, new(uint64(25753026560)))
 }
 
 func TestAGPUWithoutABank(t *testing.T) {
 	root := unpack(t, "gtt120-idle")
 	replace(t, root, topology+"/1/mem_banks", removed)
-	s := Open(root).Snapshot(context.Background())
+	s := host(root).Snapshot(context.Background())
 	if k := s.GPUs[0].KFD; k == nil || k.Bank != nil || k.GPUID != 64506 || *s.GPUs[0].PoolSize != 120<<30 || len(s.Problems) > 0 {
 		t.Errorf("got %s, problems %v", show(&s.GPUs[0]), s.Problems)
 	}

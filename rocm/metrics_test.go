@@ -19,7 +19,7 @@ func metricsFile(t testing.TB) []byte {
 func TestMetrics(t *testing.T) {
 	root := unpack(t, "gtt120")
 	write(t, root, drmClass+"/card1/device/gpu_metrics", string(metricsFile(t)))
-	m := Open(root).Snapshot(context.Background()).GPUs[0].Metrics
+	m := host(root).Snapshot(context.Background()).GPUs[0].Metrics
 	if m == nil || m.Format != 3 || m.Content != 0 {
 		t.Fatalf("got %s", show(m))
 	}

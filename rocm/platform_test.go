@@ -18,7 +18,7 @@ func TestPlatform(t *testing.T) {
 		cpus.WriteString("processor\t: 0\nmodel name\t: AMD RYZEN AI MAX+ 395 w/ Radeon 8060S\nphysical id\t: 0\ncore id\t\t: " + core + "\n\n")
 	}
 	write(t, root, "proc/cpuinfo", cpus.String())
-	h := Open(root)
+	h := host(root)
 	p := h.Snapshot(context.Background()).Platform
 	same(t, "uptime", p.Uptime, new(12345670*time.Millisecond))
 	p.Uptime = nil
@@ -41,7 +41,7 @@ func TestPlatformThatMakesNoSense(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, "etc/os-release", "Debian 13\n")
 	write(t, root, "proc/uptime", "long\n")
-	if got := problemsOf(Open(root).Snapshot(context.Background())); len(got) != 2 || got[0] != "/etc/os-release" || got[1] != "/proc/uptime" {
+	if got := problemsOf(host(root).Snapshot(context.Background())); len(got) != 2 || got[0] != "/etc/os-release" || got[1] != "/proc/uptime" {
 		t.Errorf("problems with %q", got)
 	}
 	for _, text := range []string{"", "-1", "1h", "1m", "1e400", "99999999999999"} {

@@ -11,7 +11,7 @@ func TestSensors(t *testing.T) {
 	hwmon := drmClass + "/card1/device/hwmon/"
 	write(t, root, hwmon+"hwmon1/name", "nvme\n") // as below a bridge; not the card's
 	write(t, root, hwmon+"hwmon1/temp1_input", "99000\n")
-	h := Open(root)
+	h := host(root)
 	s := h.Snapshot(context.Background()).GPUs[0].Sensors
 	same(t, "busy", s.Busy, new(37))
 	same(t, "temperature", s.Temperature, new(52000))
@@ -27,7 +27,7 @@ func TestSensors(t *testing.T) {
 }
 
 func TestCarveOut(t *testing.T) {
-	c := Open(unpack(t, "gtt120")).Snapshot(context.Background()).GPUs[0].CarveOut
+	c := host(unpack(t, "gtt120")).Snapshot(context.Background()).GPUs[0].CarveOut
 	if c == nil || len(c.Options) != 10 {
 		t.Fatalf("got %s", show(c))
 	}
@@ -36,7 +36,7 @@ func TestCarveOut(t *testing.T) {
 	if got := []CarveOutOption{c.Options[0], c.Options[1], c.Options[9]}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %s", show(&got))
 	}
-	if c := Open(unpack(t, "carve96")).Snapshot(context.Background()).GPUs[0].CarveOut; c != nil {
+	if c := host(unpack(t, "carve96")).Snapshot(context.Background()).GPUs[0].CarveOut; c != nil {
 		t.Errorf("firmware without a choice offers %s", show(c))
 	}
 	if got, err := parseCarveOuts([]byte("3: Auto\n")); err != nil || got[0].Size != nil || got[0].Text != "Auto" {

@@ -80,7 +80,7 @@ func TestWhetherADiskRotates(t *testing.T) {
 		"a disk that says neither yes nor no": {"/dev/sdc1 partition", nil},
 	} {
 		write(t, root, "proc/swaps", swapsHead+c.area+" 1024 0 -2\n")
-		s := Open(root).Snapshot(context.Background())
+		s := host(root).Snapshot(context.Background())
 		if len(s.Swaps) != 1 {
 			t.Fatalf("%s: %v", name, s.Problems)
 		}

@@ -83,7 +83,7 @@ func TestArrows(t *testing.T) {
 		"agent/guard":    {"pure", []string{"agent/api", "rocm"}, []string{sys}},
 		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
 		"units":          {"pure, it is handed bytes and numbers", nil, []string{"github.com/BurntSushi/toml"}},
-		"rocm":           {"reports what the kernel says", nil, []string{sys, "github.com/shirou/gopsutil/"}},
+		"rocm":           {"reports what the kernel says, also to the guard", nil, []string{sys}},
 
 		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "units", "rocm"}, []string{anything}},
 		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/opencode", "units"}, []string{anything}},
