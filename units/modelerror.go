@@ -69,11 +69,12 @@ func jsonFault(what string, err error) error {
 	var (
 		disk *fs.PathError
 		kind *json.UnmarshalTypeError
+		text *json.SyntaxError
 	)
 	switch {
 	case errors.As(err, &disk):
 		return unread("", err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &text) && text.Error() == "unexpected end of JSON input":
 		return broken("", "%s ends in the middle; fetch it again", what)
 	case errors.As(err, &kind) && kind.Field != "":
 		return broken("", "%s holds a JSON %s as %s", what, oneLine(kind.Value), oneLine(kind.Field))
