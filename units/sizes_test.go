@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // sized is a host with the models of base: a coder of 30B for vLLM and a utility of 3B for llama.cpp.
-func sized() Host { return sizedWith(qwenCoder.folder("BF16", 1), qwen3B.gguf(q4KM, 15)) }
+var sized = sync.OnceValue(func() Host { return sizedWith(qwenCoder.folder("BF16", 1), qwen3B.gguf(q4KM, 15)) })
 
 func sizedWith(folder map[string]hugeFile, file hugeFile) Host {
 	return Host{FS: newDisk(installed(), merged(below("models/org/big", folder), map[string]hugeFile{"models/small.gguf": file})), Models: new(ModelCache)}
