@@ -1,0 +1,64 @@
+package units
+
+// How much of the host a tier may take: what its cgroup is limited to, protected from and weighed with.
+
+const (
+	// slackPart is what a tier may take above its charge before the kernel ends it: the charge is an estimate.
+	slackPart  = 20 // of a hundred parts, five
+	leastSlack = 64 * MiB
+	// hostSlack is what the processes of a GPU tier may take above their share of RAM. The share is a rough figure, and what
+	// they read while they load is counted there, too; the limit is there against a leak.
+	hostSlack = 16 * GiB
+)
+
+// limited is what the cgroup is meant to hold, 0 where nothing says. The kernel does not charge GTT nor KFD memory to a
+// cgroup, so of a GPU tier only the host's share counts: a limit from its whole charge would never be reached.
+func (s *spec) limited() Bytes {
+	if s.unit.GPU {
+		return s.unit.Charge.Host
+	}
+	return s.unit.Charge.Total()
+}
+
+// memoryHigh is where the kernel begins to take page cache back: with it, a model that is read and not mapped leaves the
+// rest of the host's page cache alone while it loads.
+func (s *spec) memoryHigh() any { return size(s.limited()) }
+
+// memoryMax is where a tier ends, alone: above the charge, since what is above memoryHigh is taken back first and throttled,
+// and memory that cannot be taken back is one that the estimate did not foresee.
+func (s *spec) memoryMax() any {
+	charge := s.limited()
+	switch {
+	case charge == 0:
+		return nil
+	case s.unit.GPU:
+		return size(charge + hostSlack)
+	}
+	return size(charge + max(charge/slackPart, leastSlack))
+}
+
+// memoryMin keeps the weights that a tier serves from mapped files in memory: they are page cache, which the kernel would
+// otherwise drop for that of a build or a backup, and each token would then wait for the disk. It protects only as far as
+// the slices above are protected as well, see the agent.
+func (s *spec) memoryMin() any { return size(s.unit.Charge.Mapped) }
+
+// size is the property's value in whole MiB, as a person would write it; nothing for 0.
+func size(b Bytes) any {
+	if b == 0 {
+		return nil
+	}
+	return uint64((b + MiB - 1) / MiB * MiB)
+}
+
+// weight is a tier's share of CPU time and disk where both are short, among the tiers: 100 is what systemd gives everybody,
+// the first has three times that of the last. What all tiers have beside the rest of the host is in tier.slice.
+func weight(priority int) uint64 { return uint64(50 + priority) }
+
+// oomdPreference asks systemd-oomd to look elsewhere first: it goes by the pressure in a cgroup, which is high where a model
+// loads, and by what is counted there, which is the least part of a GPU tier. A tier that never gives way is left out.
+func (s *spec) oomdPreference() string {
+	if s.tier.Pinned {
+		return "omit"
+	}
+	return "avoid"
+}
