@@ -59,15 +59,13 @@ type Need struct {
 
 // Of is what a charge means on a host whose GPU has its memory in that pool.
 func Of(c units.Charge, pool string) Need {
-	total := c.Total()
-	device := total
+	total, device := c.Total(), c.Device
 	if e := c.Estimate(); e > 0 { // a total that was written or measured is shared out as the estimate is
 		device = units.Bytes(float64(total) * (float64(c.Device) / float64(e)))
-	} else if c.Device == 0 {
-		device = 0
 	}
+	device = min(device, total)
 	if pool == VRAM {
-		return Need{RAM: total - min(device, total) + c.Host, GPU: device}
+		return Need{RAM: total - device + c.Host, GPU: device}
 	}
 	return Need{RAM: total, GPU: device}
 }
@@ -77,9 +75,10 @@ type Phase string
 
 // The phases.
 const (
-	Loading Phase = "loading" // admitted, not ready yet
-	Ready   Phase = "ready"
-	Ending  Phase = "ending" // draining or stopping: its memory comes back by itself
+	Loading  Phase = "loading"  // admitted, not ready yet
+	Retrying Phase = "retrying" // failed, and systemd will start it again before long: its room is kept
+	Ready    Phase = "ready"
+	Ending   Phase = "ending" // draining or stopping: its memory comes back by itself
 )
 
 // Claim is one unit that is in memory, on its way there or on its way out, with what decides whether it gives way.

@@ -111,8 +111,8 @@ func (p problem) whyWait() string {
 	var words []string
 	for _, i := range who {
 		switch c := p.held[i]; {
-		case c.Phase == Loading:
-			words = append(words, c.Tier+", which is loading")
+		case c.Phase == Loading || c.Phase == Retrying:
+			words = append(words, c.Tier+", which is "+string(c.Phase))
 		case c.Busy:
 			words = append(words, c.Tier+", which is busy")
 		case c.Resident < c.Keeps:

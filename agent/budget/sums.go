@@ -36,6 +36,15 @@ func (s Sums) OverRAM() units.Bytes {
 	return over(s.RAM+s.Host.Reserve+s.Host.lost(), *s.Host.RAM)
 }
 
+// Room is what is left of the RAM beside the promises and the reserve, nil when the RAM is not known.
+func (s Sums) Room() *units.Bytes {
+	if s.Host.RAM == nil {
+		return nil
+	}
+	room := over(*s.Host.RAM, s.RAM+s.Host.Reserve+s.Host.lost())
+	return &room
+}
+
 // OverGPU is by how much they pass what tiers can have of the GPU's pool.
 func (s Sums) OverGPU() units.Bytes {
 	if s.Host.GPU == nil || s.GPU == 0 {
