@@ -84,6 +84,10 @@ type Agent struct {
 	refusals   map[string]budget.Verdict // by unit, the last one since it was let in
 	use        map[string]use            // by tier
 
+	protecting  bool                   // the slices are being set
+	protection  map[string]units.Bytes // by slice, what was tried last
+	unprotected string                 // why that failed
+
 	changes  []*change
 	changeID int
 
@@ -147,10 +151,14 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.hint(all)
 		case <-tick.C:
 			clear(a.tried)
+			if a.unprotected != "" {
+				a.protection = nil
+			}
 			a.observe(ReadListed)
 		}
 		a.announce()
 		a.converge()
+		a.protect()
 		a.publish()
 	}
 }

@@ -17,6 +17,8 @@ type Kernel interface {
 	Memory() (rocm.Memory, error)
 	// Cgroup is the memory.stat of a cgroup, a path below sys/fs/cgroup.
 	Cgroup(path string) (rocm.CgroupMemory, error)
+	// MemoryMin is the memory.min of a cgroup; fs.ErrNotExist where the kernel does not count its memory.
+	MemoryMin(path string) (units.Bytes, error)
 }
 
 // NewKernel reads what the kernel says under root: "/", or a tree in tests.
@@ -27,6 +29,11 @@ type kernel struct{ root string }
 func (k kernel) Memory() (rocm.Memory, error) { return rocm.Meminfo(k.root) }
 
 func (k kernel) Cgroup(path string) (rocm.CgroupMemory, error) { return rocm.MemoryStat(k.root, path) }
+
+func (k kernel) MemoryMin(path string) (units.Bytes, error) {
+	n, err := rocm.MemoryMin(k.root, path)
+	return units.Bytes(n), err
+}
 
 // cgroupOf is where systemd puts a tier's unit: tier-gpu.slice is below tier.slice by its name (systemd.slice(5)).
 func cgroupOf(unit string, gpu bool) string {
