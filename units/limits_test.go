@@ -7,9 +7,9 @@ import (
 )
 
 // limitsOf are the limits of a tier with that charge, on the GPU or not, as the table of properties has them.
-func limitsOf(gpu bool, c Charge) [3]any {
+func limitsOf(gpu bool, c Charge) [2]any {
 	s := &spec{unit: &Unit{GPU: gpu, Charge: c}}
-	return [3]any{s.memoryMin(), s.memoryHigh(), s.memoryMax()}
+	return [2]any{s.memoryMin(), s.memoryMax()}
 }
 
 func mib(n uint64) any { return n << 20 }
@@ -19,17 +19,17 @@ func TestLimitsFollowTheCharge(t *testing.T) {
 		rule string
 		gpu  bool
 		c    Charge
-		want [3]any
+		want [2]any
 	}{
-		{"a CPU tier may take its charge and five per cent", false, Charge{Weights: 40 * GiB, KV: 10 * GiB}, [3]any{nil, mib(51200), mib(53760)}},
-		{"a small one 64 MiB more", false, Charge{Written: 128 * MiB}, [3]any{nil, mib(128), mib(192)}},
-		{"what tiers.toml says counts", false, Charge{Weights: 40 * GiB, Written: 2 * GiB}, [3]any{nil, mib(2048), mib(2151)}},
-		{"and so does what was measured", false, Charge{Weights: 4 * GiB, Measured: 5 * GiB}, [3]any{nil, mib(5120), mib(5376)}},
-		{"mapped weights stay in memory", false, Charge{Weights: 40 * GiB, Mapped: 40 * GiB, KV: 10 * GiB}, [3]any{mib(40960), mib(51200), mib(53760)}},
-		{"of a GPU tier the host's share counts alone", true, Charge{Weights: 40 * GiB, Device: 40 * GiB, Host: 5 * GiB}, [3]any{nil, mib(5120), mib(21504)}},
-		{"and where the pool is RAM there is none", true, Charge{Weights: 40 * GiB, Device: 40 * GiB, Overhead: 3 * GiB}, [3]any{nil, nil, nil}},
-		{"a charge that is not known limits nothing", false, Charge{}, [3]any{nil, nil, nil}},
-		{"parts of a MiB are rounded up", false, Charge{Written: 3*GiB + 1, Mapped: 1}, [3]any{mib(1), mib(3073), mib(3226)}},
+		{"a CPU tier may take its charge and five per cent", false, Charge{Weights: 40 * GiB, KV: 10 * GiB}, [2]any{nil, mib(53760)}},
+		{"a small one 64 MiB more", false, Charge{Written: 128 * MiB}, [2]any{nil, mib(192)}},
+		{"what tiers.toml says counts", false, Charge{Weights: 40 * GiB, Written: 2 * GiB}, [2]any{nil, mib(2151)}},
+		{"and so does what was measured", false, Charge{Weights: 4 * GiB, Measured: 5 * GiB}, [2]any{nil, mib(5376)}},
+		{"mapped weights stay in memory", false, Charge{Weights: 40 * GiB, Mapped: 40 * GiB, KV: 10 * GiB}, [2]any{mib(40960), mib(53760)}},
+		{"of a GPU tier the host's share counts alone", true, Charge{Weights: 40 * GiB, Device: 40 * GiB, Host: 5 * GiB}, [2]any{nil, mib(21504)}},
+		{"and where the pool is RAM there is none", true, Charge{Weights: 40 * GiB, Device: 40 * GiB, Overhead: 3 * GiB}, [2]any{nil, nil}},
+		{"a charge that is not known limits nothing", false, Charge{}, [2]any{nil, nil}},
+		{"parts of a MiB are rounded up", false, Charge{Written: 3*GiB + 1, Mapped: 1}, [2]any{mib(1), mib(3226)}},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			if got := limitsOf(row.gpu, row.c); got != row.want {
@@ -39,26 +39,30 @@ func TestLimitsFollowTheCharge(t *testing.T) {
 	}
 }
 
-func TestALimitIsAboveWhatIsReclaimedAboveWhatIsProtected(t *testing.T) {
+func TestALimitIsAboveTheChargeAndWhatIsProtectedBelow(t *testing.T) {
 	amount := rapid.Custom(func(t *rapid.T) Bytes { return Bytes(rapid.Uint64Range(0, 1<<40).Draw(t, "bytes")) })
 	rapid.Check(t, func(t *rapid.T) {
 		weights := amount.Draw(t, "weights")
 		c := Charge{Weights: weights, KV: amount.Draw(t, "kv"), Overhead: amount.Draw(t, "overhead"),
 			Mapped: min(weights, amount.Draw(t, "mapped")), Host: amount.Draw(t, "host")}
 		gpu := rapid.Bool().Draw(t, "gpu")
-		got := limitsOf(gpu, c)
-		if (got[1] == nil) != (got[2] == nil) {
-			t.Fatalf("one of %v without the other", got)
+		charge := c.Total()
+		if gpu {
+			charge = c.Host
 		}
+		got := limitsOf(gpu, c)
 		if got[1] == nil {
+			if charge > 0 {
+				t.Fatalf("no limit for %s", charge)
+			}
 			return
 		}
-		high, most := got[1].(uint64), got[2].(uint64)
-		if most < high+uint64(leastSlack) {
-			t.Errorf("%d may be taken and %d is reclaimed", most, high)
+		most := Bytes(got[1].(uint64))
+		if most < charge+leastSlack || !gpu && most > charge+charge/slackPart+leastSlack+MiB {
+			t.Errorf("%s may be taken of %s", most, charge)
 		}
-		if least, ok := got[0].(uint64); ok && !gpu && least > high {
-			t.Errorf("%d is protected and %d reclaimed", least, high)
+		if least, ok := got[0].(uint64); ok && !gpu && Bytes(least) > charge+MiB {
+			t.Errorf("%d is protected of %s", least, charge)
 		}
 	})
 }

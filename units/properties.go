@@ -60,7 +60,6 @@ var settings = []setting{
 
 	// Memory, see limits.go. Where the host has no memory controller systemd ignores these.
 	{name: "MemoryMin", value: func(s *spec) any { return s.memoryMin() }},
-	{name: "MemoryHigh", value: func(s *spec) any { return s.memoryHigh() }},
 	{name: "MemoryMax", value: func(s *spec) any { return s.memoryMax() }},
 	{name: "MemorySwapMax", value: always(uint64(0))},
 	{name: "MemoryZSwapMax", since: 253, value: always(uint64(0))}, // swap that is compressed instead, with the CPU that decodes

@@ -30,7 +30,7 @@ var wantSignature = map[string]string{
 	"Type": "s", "NotifyAccess": "s", "ExecStartEx": "a(sasas)", "Environment": "as", "Slice": "s", "SyslogIdentifier": "s",
 	"LogExtraFields": "aay", "Restart": "s", "RestartMode": "s", "RestartUSec": "t", "RestartSteps": "u", "RestartMaxDelayUSec": "t",
 	"RestartPreventExitStatus": "(aiai)", "KillMode": "s", "TimeoutStartUSec": "t", "TimeoutStopUSec": "t", "WatchdogUSec": "t",
-	"WatchdogSignal": "i", "TimeoutAbortUSec": "t", "MemoryMin": "t", "MemoryHigh": "t", "MemoryMax": "t", "MemorySwapMax": "t", "MemoryZSwapMax": "t",
+	"WatchdogSignal": "i", "TimeoutAbortUSec": "t", "MemoryMin": "t", "MemoryMax": "t", "MemorySwapMax": "t", "MemoryZSwapMax": "t",
 	"CPUWeight": "t", "IOWeight": "t", "ManagedOOMPreference": "s", "OOMPolicy": "s", "OOMScoreAdjust": "i",
 	"TasksMax": "t", "LimitNOFILE": "t", "LimitMEMLOCK": "t", "LimitCORE": "t", "DynamicUser": "b", "User": "s", "Group": "s",
 	"SupplementaryGroups": "as", "UMask": "u", "RuntimeDirectory": "as", "RuntimeDirectoryMode": "u", "CacheDirectory": "as",

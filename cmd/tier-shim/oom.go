@@ -34,7 +34,7 @@ type oomCount struct {
 	kills int // processes of the group that an OOM killer ended, whoever's memory was short
 }
 
-// ooms counts since the group was made. It outlives an automatic restart, and no other.
+// ooms counts since the group was made, which is with every start.
 func (c cgroup) ooms() oomCount {
 	if c == "" {
 		return oomCount{}
@@ -129,8 +129,9 @@ func (s *shim) outOfMemory(n oomCount) *end {
 	return failed(classBudget, "The engine took more than its limit%s and the kernel ended it: raise `memory` of %s in tiers.toml, or lower context or parallel", limit, name)
 }
 
-// engineFirst is what the engine's OOM score has above the shim's: five per cent of the memory that is short. Killed, the
-// engine leaves a shim that says why; killed itself, the shim takes the engine along without a word.
+// engineFirst is what the engine's OOM score has above the shim's: five per cent of the memory that is short, many times
+// what the shim takes. The kernel then never takes the shim while there is a process of the engine's. That matters since no
+// property of systemd's tells such a SIGKILL from an administrator's, after which the tier is to be started again.
 const engineFirst = 50
 
 // asVictim starts a process that the kernel takes before this one. The score is inherited at a fork, so this process has the

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -188,32 +187,22 @@ func TestALoadingEngineThatLosesAHelperToTheHostWasKilled(t *testing.T) {
 	b.gone(helper)
 }
 
-func TestAnEngineThatExitsWellAfterAKillWasKilled(t *testing.T) {
+func TestAnEngineThatExitsWellOverAKillWasKilled(t *testing.T) {
 	b := newBed(t)
 	group := b.group()
-	b.tierd(func(string) admitAnswer {
-		events(t, group, "max 1\noom 1\noom_kill 1\n") // as if in the moment of its end
-		return admitAnswer{OK: true}
-	})
-	b.run(nil, "--exit=0").wantEnd(71, "more than its limit")
-}
-
-func TestAShimThatWasKilledOverItsLimitIsNotStartedWithTheSameNumbers(t *testing.T) {
-	b := newBed(t)
-	events(t, b.group(), "max 9\noom 1\noom_kill 1\n") // what the last one left in the group
-	var asked atomic.Bool
-	b.tierd(func(string) admitAnswer { asked.Store(true); return admitAnswer{OK: true} })
-	b.run(nil).wantEnd(71, "more than its limit of 256 MiB")
-	if asked.Load() || strings.Contains(b.stdout.String(), "engine pid") {
-		t.Error("it was started again")
-	}
-}
-
-func TestAShimThatTheHostsShortageKilledIsStartedAgain(t *testing.T) {
-	b := newBed(t)
-	events(t, b.group(), "max 0\noom 0\noom_kill 2\n")
 	b.tierd(yes)
-	b.run(nil).await("READY=1")
+	b.run(nil)
+	b.await("READY=1")
+	events(t, group, "max 1\noom 1\noom_kill 1\n")
+	newProber("llama", b.socket, "").ask(t.Context(), "POST", "/test/exit/0", nil, nil) // nobody is left to answer
+	b.wantEnd(71, "more than its limit")
+}
+
+func TestKillsOfAnEarlierStartDoNotCount(t *testing.T) {
+	b := newBed(t)
+	events(t, b.group(), "max 9\noom 2\noom_kill 2\n")
+	b.tierd(yes)
+	b.run(nil, "--exit=0").wantEnd(70, "ended by itself")
 }
 
 func TestTheKernelTakesTheEngineBeforeTheShim(t *testing.T) {

@@ -12,14 +12,6 @@ func (s *shim) supervise() *end {
 	if b := s.opts.blocked; b != nil {
 		return failed(b.class, "%s", b.sentence)
 	}
-	before := s.cgroup.ooms()
-	if before.limit > 0 {
-		// systemd starts a tier again whose main process was killed, in the same group. Had the last one been able to say why
-		// it ended, there would have been no second start.
-		if last := s.outOfMemory(before); last != nil {
-			return last
-		}
-	}
 	ctx := s.stop.ctx
 	s.note.send("STATUS=Asking for admission")
 	s.note.extend(admitWait + 10*time.Second)
@@ -38,14 +30,14 @@ func (s *shim) supervise() *end {
 		started: time.Now(),
 		load:    newLoading(s.opts.engine, s.opts.progressBytes, time.Now),
 		probe:   newProber(s.opts.engine, s.opts.socket, s.opts.served),
-		before:  before,
+		before:  s.cgroup.ooms(),
 	}
 	if err := r.start(argv); err != nil {
 		return failed(classConfiguration, "%s", capital(err.Error()))
 	}
 	watching, enough := context.WithCancel(context.Background())
 	defer enough()
-	r.killed = s.cgroup.killed(watching, before)
+	r.killed = s.cgroup.killed(watching, r.before)
 	last := r.untilReady(ctx)
 	if last == nil {
 		last = r.serve(ctx)
