@@ -112,7 +112,7 @@ func TestUpLeavesATierOnDemandThatDoesNotFit(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.change("start = \"manual\"", "start = \"demand\"")
 		mustReload(b, false)
-		b.memory.MemTotal = bytesOf(91) // 20 + 60 and 10 in reserve: 1 is free, and util needs 2
+		b.has(91) // 20 + 60 and 10 in reserve: 1 is free, and util needs 2
 		p, err := b.PlanMode(context.Background(), "full")
 		if err != nil || p.Refusal != "" || !slices.Contains(p.Warnings, "util stays on demand: it needs 2GiB and 1GiB is free; it needs the room of coder") {
 			t.Errorf("the plan: %q, %q, %v", p.Warnings, p.Refusal, err)
@@ -138,7 +138,7 @@ func TestUpStopsATierOnDemandWhoseRoomIsNeeded(t *testing.T) {
 		b.change("start = \"manual\"", "start = \"demand\"")
 		mustReload(b, false)
 		mustDone(t, b.act("util", "start", ""))
-		b.memory.MemTotal = bytesOf(91)
+		b.has(91)
 		if p, err := b.PlanMode(context.Background(), "full"); err != nil || !slices.ContainsFunc(p.Units, func(u api.UnitText) bool { return u.Unit == util && u.Action == "stop" }) {
 			t.Errorf("the plan: %+v, %v", p.Units, err)
 		}
@@ -154,7 +154,7 @@ func TestAModeThatDoesNotFitIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.up("small"))
 		b.systemd.did()
-		b.memory.MemTotal = bytesOf(91)
+		b.has(91)
 		_, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Mode: "full"})
 		mustKind(t, err, api.KindBudget, "mode full does not fit: 20GiB for tier-orch.service + 60GiB for tier-coder.service + 2GiB for tier-util.service + 10GiB reserve is 92GiB, and the host has 91GiB")
 		if got := b.systemd.did("start", "stop"); len(got) > 0 {
@@ -170,7 +170,7 @@ func TestAModeThatDoesNotFitIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 
 func TestABootStartsWhatItCan(t *testing.T) {
 	inBed(t, func(b *bed) {
-		b.memory.MemTotal = bytesOf(60)
+		b.has(60)
 		id, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Boot: true})
 		if err != nil {
 			t.Fatal(err)

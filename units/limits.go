@@ -11,13 +11,24 @@ const (
 	hostSlack = 16 * GiB
 )
 
-// limited is what the cgroup is meant to hold, 0 where nothing says. The kernel does not charge GTT nor KFD memory to a
-// cgroup, so of a GPU tier only the host's share counts: a limit from its whole charge would never be reached.
+// limited is what the cgroup is meant to hold, 0 where nothing says. Kernels up to 7.2 do not charge GTT nor KFD memory to a
+// cgroup, so of a GPU tier that counts which lies in RAM: what its processes take, and layers that were left on the CPU.
 func (s *spec) limited() Bytes {
-	if s.unit.GPU {
-		return s.unit.Charge.Host
+	c := s.unit.Charge
+	switch {
+	case !s.unit.GPU || s.managed() || s.host.ChargesGPU:
+		return c.Total()
+	case c.Host == 0:
+		return 0
 	}
-	return s.unit.Charge.Total()
+	return c.Host + c.Estimate() - min(c.Estimate(), c.Device)
+}
+
+// managed tells that llama.cpp for ROCm takes memory that the driver moves between GPU and RAM, which is charged. The
+// variable counts by being there.
+func (s *spec) managed() bool {
+	_, ok := s.sizeArgs().env["GGML_CUDA_ENABLE_UNIFIED_MEMORY"]
+	return ok && s.engine.Kind == KindLlama
 }
 
 // memoryMax is where a tier ends, alone. Before that the kernel takes page cache back: with it, a model that is read and not
@@ -30,18 +41,18 @@ func (s *spec) memoryMax() any {
 	case charge == 0:
 		return nil
 	case s.unit.GPU:
-		return size(charge + hostSlack)
+		return inMiB(charge + hostSlack)
 	}
-	return size(charge + max(charge/slackPart, leastSlack))
+	return inMiB(charge + max(charge/slackPart, leastSlack))
 }
 
 // memoryMin keeps the weights that a tier serves from mapped files in memory: they are page cache, which the kernel would
 // otherwise drop for that of a build or a backup, and each token would then wait for the disk. It protects only as far as
 // the slices above are protected as well, see the agent.
-func (s *spec) memoryMin() any { return size(s.unit.Charge.Mapped) }
+func (s *spec) memoryMin() any { return inMiB(s.unit.Charge.Mapped) }
 
-// size is the property's value in whole MiB, as a person would write it; nothing for 0.
-func size(b Bytes) any {
+// inMiB is the property's value in whole MiB, as a person would write it; nothing for 0.
+func inMiB(b Bytes) any {
 	if b == 0 {
 		return nil
 	}

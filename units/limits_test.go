@@ -8,7 +8,7 @@ import (
 
 // limitsOf are the limits of a tier with that charge, on the GPU or not, as the table of properties has them.
 func limitsOf(gpu bool, c Charge) [2]any {
-	s := &spec{unit: &Unit{GPU: gpu, Charge: c}}
+	s := &spec{unit: &Unit{GPU: gpu, Charge: c}, engine: Engine{Kind: KindLlama, Command: []string{"/x"}}}
 	return [2]any{s.memoryMin(), s.memoryMax()}
 }
 
@@ -26,8 +26,9 @@ func TestLimitsFollowTheCharge(t *testing.T) {
 		{"what tiers.toml says counts", false, Charge{Weights: 40 * GiB, Written: 2 * GiB}, [2]any{nil, mib(2151)}},
 		{"and so does what was measured", false, Charge{Weights: 4 * GiB, Measured: 5 * GiB}, [2]any{nil, mib(5376)}},
 		{"mapped weights stay in memory", false, Charge{Weights: 40 * GiB, Mapped: 40 * GiB, KV: 10 * GiB}, [2]any{mib(40960), mib(53760)}},
+		{"layers that stay on the CPU are in RAM", true, Charge{Weights: 40 * GiB, Device: 30 * GiB, Host: GiB}, [2]any{nil, mib(27648)}},
 		{"of a GPU tier the host's share counts alone", true, Charge{Weights: 40 * GiB, Device: 40 * GiB, Host: 5 * GiB}, [2]any{nil, mib(21504)}},
-		{"and where the pool is RAM there is none", true, Charge{Weights: 40 * GiB, Device: 40 * GiB, Overhead: 3 * GiB}, [2]any{nil, nil}},
+		{"and where nothing says what that is there is none", true, Charge{Written: 40 * GiB, Device: 40 * GiB}, [2]any{nil, nil}},
 		{"a charge that is not known limits nothing", false, Charge{}, [2]any{nil, nil}},
 		{"parts of a MiB are rounded up", false, Charge{Written: 3*GiB + 1, Mapped: 1}, [2]any{mib(1), mib(3226)}},
 	} {
@@ -48,7 +49,10 @@ func TestALimitIsAboveTheChargeAndWhatIsProtectedBelow(t *testing.T) {
 		gpu := rapid.Bool().Draw(t, "gpu")
 		charge := c.Total()
 		if gpu {
-			charge = c.Host
+			c.Device = min(c.Estimate(), amount.Draw(t, "device"))
+			if charge = c.Host + c.Estimate() - c.Device; c.Host == 0 {
+				charge = 0
+			}
 		}
 		got := limitsOf(gpu, c)
 		if got[1] == nil {
@@ -65,6 +69,23 @@ func TestALimitIsAboveTheChargeAndWhatIsProtectedBelow(t *testing.T) {
 			t.Errorf("%d is protected of %s", least, charge)
 		}
 	})
+}
+
+func TestMemoryThatTheDriverMovesIsCharged(t *testing.T) {
+	radv := "command = [\"/usr/bin/llama-server\"]"
+	text := edit(t, radv, radv+"\ngpu = true\n[engine.llama.env]\nGGML_CUDA_ENABLE_UNIFIED_MEMORY = \"0\"")
+	if got := one[uint64](t, unit(t, text, Host{}, "tier-utility.service"), "MemoryMax"); got != uint64(18*GiB) {
+		t.Errorf("got %d", got)
+	}
+}
+
+func TestAKernelThatChargesTheGPUsMemoryHoldsItAgainstTheWholeCharge(t *testing.T) {
+	h := strixHalo()
+	h.ChargesGPU = true
+	u := unit(t, string(shipped(t)), h, "tier-coder.service")
+	if got := Bytes(one[uint64](t, u, "MemoryMax")); got < u.Memory {
+		t.Errorf("%s of %s", got, u.Memory)
+	}
 }
 
 func TestAPinnedTierIsLeftOutByOomd(t *testing.T) {

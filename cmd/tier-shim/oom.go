@@ -119,12 +119,17 @@ func (s *shim) outOfMemory(n oomCount) *end {
 	case n.limit <= 0:
 		return failed(classKilled, "The kernel's OOM killer ended the engine: the host was out of memory")
 	}
-	limit, name := "", s.opts.tier
-	if max := s.cgroup.max(); max > 0 {
-		limit = " of " + size(max)
-	}
+	max, name := s.cgroup.max(), s.opts.tier
 	if s.opts.variant != "" {
 		name += "/" + s.opts.variant
+	}
+	if charge := s.opts.memory; max > 0 && (max < charge || max > charge+charge/10+128<<20) {
+		// Of a GPU tier the limit is for its processes alone; or it is an administrator's.
+		return failed(classBudget, "The engine took more of the host's RAM than the %s that its unit allows (MemoryMax=) and the kernel ended it: lower context or parallel of %s in tiers.toml, or raise the limit by `systemctl edit`", size(max), name)
+	}
+	limit := ""
+	if max > 0 {
+		limit = " of " + size(max)
 	}
 	return failed(classBudget, "The engine took more than its limit%s and the kernel ended it: raise `memory` of %s in tiers.toml, or lower context or parallel", limit, name)
 }

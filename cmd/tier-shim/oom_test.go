@@ -124,21 +124,26 @@ func TestWhoseMemoryWasShortDecides(t *testing.T) {
 		rule    string
 		group   cgroup
 		variant string
+		memory  uint64
 		n       oomCount
 		status  int
 		text    string
 	}{
-		{"nobody was killed", limited, "llama", oomCount{}, 0, ""},
-		{"the limit was met and nobody killed", limited, "llama", oomCount{limit: 1}, 0, ""},
-		{"the unit's own", limited, "llama", oomCount{2, 1}, 71,
+		{"nobody was killed", limited, "llama", 2684354560, oomCount{}, 0, ""},
+		{"the limit was met and nobody killed", limited, "llama", 2684354560, oomCount{limit: 1}, 0, ""},
+		{"the unit's own", limited, "llama", 2684354560, oomCount{2, 1}, 71,
 			"The engine took more than its limit of 2.6 GiB and the kernel ended it: raise `memory` of utility/llama in tiers.toml, or lower context or parallel"},
-		{"of a unit from before an upgrade", limited, "", oomCount{2, 1}, 71,
+		{"of a unit from before an upgrade", limited, "", 2684354560, oomCount{2, 1}, 71,
 			"The engine took more than its limit of 2.6 GiB and the kernel ended it: raise `memory` of utility in tiers.toml, or lower context or parallel"},
-		{"a limit that is gone by now", "", "llama", oomCount{1, 1}, 71,
+		{"a limit that is gone by now", "", "llama", 2684354560, oomCount{1, 1}, 71,
 			"The engine took more than its limit and the kernel ended it: raise `memory` of utility/llama in tiers.toml, or lower context or parallel"},
-		{"the host's", limited, "llama", oomCount{0, 1}, 137, "The kernel's OOM killer ended the engine: the host was out of memory"},
+		{"of a GPU tier", limited, "rocm", 40 << 30, oomCount{2, 1}, 71,
+			"The engine took more of the host's RAM than the 2.6 GiB that its unit allows (MemoryMax=) and the kernel ended it: lower context or parallel of utility/rocm in tiers.toml, or raise the limit by `systemctl edit`"},
+		{"of a small one on the GPU, or a drop-in's", limited, "rocm", 1 << 30, oomCount{2, 1}, 71,
+			"The engine took more of the host's RAM than the 2.6 GiB that its unit allows (MemoryMax=) and the kernel ended it: lower context or parallel of utility/rocm in tiers.toml, or raise the limit by `systemctl edit`"},
+		{"the host's", limited, "llama", 2684354560, oomCount{0, 1}, 137, "The kernel's OOM killer ended the engine: the host was out of memory"},
 	} {
-		s := &shim{opts: options{tier: "utility", variant: row.variant}, cgroup: row.group}
+		s := &shim{opts: options{tier: "utility", variant: row.variant, memory: row.memory}, cgroup: row.group}
 		got := s.outOfMemory(row.n)
 		if got == nil {
 			got = &end{}
@@ -168,7 +173,7 @@ func TestAReadyEngineThatLosesAHelperToItsLimitIsABudgetError(t *testing.T) {
 	b := newBed(t)
 	group := b.group()
 	b.tierd(yes)
-	b.run([]string{"--variant=v"}, "--child")
+	b.run([]string{"--variant=v", "--memory=250000000"}, "--child")
 	b.await("READY=1")
 	events(t, group, "high 3\nmax 9\noom 1\noom_kill 1\n") // the main process lives on
 	b.wantEnd(71, "more than its limit of 256 MiB and the kernel ended it: raise `memory` of t/v in tiers.toml")
@@ -191,7 +196,7 @@ func TestAnEngineThatExitsWellOverAKillWasKilled(t *testing.T) {
 	b := newBed(t)
 	group := b.group()
 	b.tierd(yes)
-	b.run(nil)
+	b.run([]string{"--memory=250000000"})
 	b.await("READY=1")
 	events(t, group, "max 1\noom 1\noom_kill 1\n")
 	newProber("llama", b.socket, "").ask(t.Context(), "POST", "/test/exit/0", nil, nil) // nobody is left to answer
