@@ -17,6 +17,10 @@ type Host struct {
 
 	// Measured is the most that earlier runs took, by Unit.MeasureKey. What is missing was not measured.
 	Measured map[string]Bytes
+	// Quirks says what is known of this host's GPU, by topic, the worst of a topic alone; nil: nothing, or there is none.
+	Quirks func(QuirkQuery) []QuirkVerdict
+	// Faults are of other files that were read for this, such as those of quirks: MakePlan passes them on.
+	Faults []Fault
 	// Models keeps what was read from models' files for the next plan; nil: every plan reads them again.
 	Models *ModelCache
 }
@@ -83,7 +87,7 @@ func MakePlan(c *Config, h Host) (*Plan, []Fault) {
 		}
 	}
 	c.checkSize(fs, h, p)
-	return p, fs.list()
+	return p, append(fs.list(), h.Faults...)
 }
 
 // makeUnit makes the unit of a tier's variant with that index.
@@ -143,16 +147,22 @@ func (s *spec) look(fs *faults) {
 	s.model = m
 	if err != nil {
 		s.block(fs, "model", "model", err.Error())
-		return
+	} else {
+		s.sumUp(fs, h)
 	}
-	s.sumUp(fs, h)
+	s.askQuirks(fs)
 }
 
+// block says why the unit cannot start, at a key of its variant.
 func (s *spec) block(fs *faults, key, class, sentence string) {
+	s.blockAt(fs, []string{"tier", s.tier.Name, "variant", s.variant.Name, key}, class, sentence)
+}
+
+func (s *spec) blockAt(fs *faults, key []string, class, sentence string) {
 	if s.unit.Blocked == "" {
 		s.unit.Blocked, s.unit.BlockClass = sentence, class
 	}
-	fs.warn(s.config.line("tier", s.tier.Name, "variant", s.variant.Name, key), s.tier.Name, "%s cannot start: %s", s.unit.Name, sentence)
+	fs.warn(s.config.line(key...), s.tier.Name, "%s cannot start: %s", s.unit.Name, sentence)
 }
 
 // line is where the deepest known part of a key path stands.
