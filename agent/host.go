@@ -18,7 +18,9 @@ func HostReader(root string, sd interface{ Version() string }, kernel Kernel) fu
 	models := new(units.ModelCache)
 	return func(ctx context.Context) (units.Host, error) {
 		h := units.Host{SystemdVersion: majorVersion(sd.Version()), CPUs: runtime.NumCPU(), FS: os.DirFS(root), Models: models}
-		h.GPUTotal = hipTotal(kernel.Snapshot(ctx))
+		gpus := kernel.Snapshot(ctx)
+		h.GPUTotal = hipTotal(gpus)
+		h.Quirks, h.Faults = quirksOf(root, gpus)
 		mem, err := rocm.Meminfo(root)
 		if err != nil {
 			return h, fmt.Errorf("cannot read the size of memory: %w", err)
