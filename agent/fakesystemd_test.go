@@ -28,6 +28,7 @@ type fakeSystemd struct {
 	admit   func(ctx context.Context, unit string) api.AdmitAnswer // what a shim asks; nil: none does
 	wrongs  []string
 	version string
+	room    units.Bytes // for all units; 0: any
 }
 
 type fakeUnit struct {
@@ -204,6 +205,9 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 
 // live is the shim of a unit: it asks for admission, and then its engine loads.
 func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
+	for f.siblingRuns(u) { // Conflicts= with an order: the stop is completed first
+		time.Sleep(10 * time.Millisecond)
+	}
 	answer := api.AdmitAnswer{OK: true}
 	if f.admit != nil {
 		answer = f.admit(ctx, u.Name)
@@ -224,6 +228,7 @@ func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 		}
 	}
 	u.loading = true
+	f.mustFit()
 	if f.slow[u.Name] {
 		return
 	}
@@ -241,6 +246,33 @@ func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 		u.StatusText = "Serving"
 		f.set(u, "active", "running", "success", 0)
 	})
+}
+
+func (f *fakeSystemd) siblingRuns(u *fakeUnit) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.units {
+		if o != u && o.Tier == u.Tier && o.ActiveState == "deactivating" {
+			return true
+		}
+	}
+	return false
+}
+
+// mustFit notes as wrong when more is in memory, or on its way there, than there is room for.
+func (f *fakeSystemd) mustFit() {
+	var sum units.Bytes
+	var names []string
+	for name, u := range f.units {
+		if running(u.UnitStatus) && (u.loading || u.ActiveState == "active") {
+			sum += u.Memory
+			names = append(names, name)
+		}
+	}
+	if f.room > 0 && sum > f.room {
+		slices.Sort(names)
+		f.wrongs = append(f.wrongs, fmt.Sprintf("%s in %s: %v", sum, f.room, names))
+	}
 }
 
 // wait is a job: it lasts while the unit is in a state.
