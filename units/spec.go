@@ -37,19 +37,6 @@ func (s *spec) slice() string {
 	return "tier-cpu.slice"
 }
 
-// memoryMax is what a unit on the CPU may take at most: what the file says, or a tenth more than what was worked out, which
-// is no promise.
-func (s *spec) memoryMax() any {
-	total := s.unit.Memory
-	switch {
-	case s.unit.GPU || total == 0:
-		return nil
-	case s.unit.Charge.Written > 0:
-		return uint64(total)
-	}
-	return uint64((total + total/10 + MiB - 1) / MiB * MiB)
-}
-
 // stopTimeout is the drain, the engine's own end (vLLM closes in --shutdown-timeout and then needs up to 15 s on a GPU) and
 // what the shim needs around both.
 func (s *spec) stopTimeout() time.Duration {
