@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/tierd/tierd/agent/budget"
+	"github.com/tierd/tierd/agent/known"
 	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/units"
 )
@@ -19,14 +20,18 @@ func HostReader(root string, sd interface{ Version() string }, kernel Kernel) fu
 	models := new(units.ModelCache)
 	return func(ctx context.Context) (units.Host, error) {
 		h := units.Host{SystemdVersion: majorVersion(sd.Version()), CPUs: runtime.NumCPU(), FS: os.DirFS(root), Models: models}
-		s := kernel.Snapshot(ctx)
-		h.GPUTotal, h.VRAM = budget.GPUTotal(s, ""), budget.Carved(s, "")
+		gpus := kernel.Snapshot(ctx)
+		h.GPUTotal, h.VRAM = budget.GPUTotal(gpus, ""), budget.Carved(gpus, "")
+		h.Quirks, h.Faults = known.About(root, gpus)
 		mem, err := rocm.Meminfo(root)
 		if err != nil {
 			return h, fmt.Errorf("cannot read the size of memory: %w", err)
 		}
 		if mem.MemTotal != nil {
 			h.MemTotal = units.Bytes(*mem.MemTotal)
+		}
+		if h.ChargesGPU, err = rocm.ChargesGPU(root); err != nil {
+			return h, fmt.Errorf("cannot read what the kernel charges to units: %w", err)
 		}
 		groups, err := os.Open(filepath.Join(root, "etc/group"))
 		if err != nil {

@@ -46,7 +46,7 @@ func busyHost(t testing.TB, processes int) (root string) {
 }
 
 func BenchmarkSnapshot500Processes(b *testing.B) {
-	h := Open(busyHost(b, 500))
+	h := host(busyHost(b, 500))
 	if s := h.Snapshot(context.Background()); len(s.Clients) != 5 || len(s.Problems) > 0 || *s.GPUs[0].GTTUsed == 0 {
 		b.Fatalf("%d clients, problems %v", len(s.Clients), s.Problems)
 	}
@@ -58,7 +58,7 @@ func BenchmarkSnapshot500Processes(b *testing.B) {
 
 // BenchmarkSnapshotOfThisMachine reads the real /proc and /sys.
 func BenchmarkSnapshotOfThisMachine(b *testing.B) {
-	h := Open("/")
+	h := host("/")
 	b.ReportAllocs()
 	for b.Loop() {
 		h.Snapshot(context.Background())

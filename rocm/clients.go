@@ -2,8 +2,10 @@ package rocm
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +25,8 @@ type Client struct {
 	KFD map[uint32]uint64
 }
 
-// ClientMemory is what a client holds of one GPU, in bytes. What several processes share counts for the one with the lowest pid.
+// ClientMemory is what a client holds of one GPU, in bytes. What several processes have open counts
+// for the youngest, that is, the one with the highest pid: logind and systemd keep open what they have opened for a desktop.
 type ClientMemory struct {
 	PCI       string
 	GTT, VRAM uint64
@@ -48,6 +51,7 @@ func merge(held []heldClient, compute map[int]map[uint32]uint64, named map[int]C
 	get := func(pid int) *Client {
 		if byPID[pid] == nil {
 			c := named[pid]
+			c.PID = pid
 			byPID[pid] = &c
 		}
 		return byPID[pid]
@@ -57,7 +61,7 @@ func merge(held []heldClient, compute map[int]map[uint32]uint64, named map[int]C
 		id  uint64
 	}
 	seen := map[key]bool{}
-	slices.SortStableFunc(held, func(a, b heldClient) int { return cmp.Compare(a.pid, b.pid) })
+	slices.SortStableFunc(held, func(a, b heldClient) int { return cmp.Compare(b.pid, a.pid) })
 	for _, h := range held {
 		m := get(h.pid).memory(h.pci)
 		if client := (key{h.pci, h.id}); !seen[client] {
@@ -121,14 +125,15 @@ func (r *reading) drmClients(n *names) (held []heldClient, complete bool) {
 	}
 	var all sync.WaitGroup
 	var files []*fdinfos
-	hidden := 0
+	var hidden int
+	var why error
 	for _, p := range list {
 		pid, err := strconv.Atoi(p.pid)
 		switch {
 		case err != nil: // no process has such a number
 		case p.hidden != nil:
 			r.host.note("proc/"+p.pid+"/fd", nil, p.hidden)
-			hidden++
+			hidden, why = hidden+1, p.hidden
 		default:
 			all.Go(func() { n.name(r, pid) })
 			files = append(files, r.fdinfos(pid, p.files)...)
@@ -140,14 +145,22 @@ func (r *reading) drmClients(n *names) (held []heldClient, complete bool) {
 	all.Wait()
 	complete = hidden == 0
 	if hidden > 0 {
-		r.problem("proc", fmt.Errorf("%d processes may not be looked into, so what they hold of the GPUs is not known: "+
-			"that takes root, or CAP_SYS_PTRACE and CAP_DAC_OVERRIDE", hidden))
+		r.problem("proc", hiddenError(hidden, why))
 	}
 	for _, f := range files {
 		held = append(held, f.held...)
 		complete = complete && !f.failed
 	}
 	return held, complete
+}
+
+// hiddenError is one for all processes that may not be looked into.
+func hiddenError(n int, why error) error {
+	err := fmt.Errorf("%d processes cannot be looked into (%w), so what they hold of the GPUs is not known", n, why)
+	if errors.Is(why, os.ErrPermission) {
+		err = fmt.Errorf("%w; that takes root, or CAP_SYS_PTRACE and CAP_DAC_OVERRIDE", err)
+	}
+	return err
 }
 
 // fdinfos sorts the files of a process by card.

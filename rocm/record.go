@@ -20,8 +20,10 @@ import (
 // Record writes what one Snapshot of the host under root reads as a .tar.gz, for Open's sister OpenRecording: the files, byte
 // for byte, and why others could not be read. It holds nothing that the Snapshot did not read, so no process's command line
 // or environment and no process but those that use a GPU; the kernel's own command line is in it.
-func Record(ctx context.Context, root string, w io.Writer) error {
-	h := Open(root)
+func Record(ctx context.Context, root string, w io.Writer) error { return Open(root).record(ctx, w) }
+
+// record is for a Host that has read nothing yet.
+func (h *Host) record(ctx context.Context, w io.Writer) error {
 	h.notes = &notes{files: map[string][]byte{}, errors: map[string]error{}}
 	s := h.Snapshot(ctx)
 	if err := ctx.Err(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -34,10 +35,12 @@ func equal(t *testing.T, got, want Snapshot) {
 }
 
 // record returns a recording of root and the host in it.
-func record(t *testing.T, root string) ([]byte, *Host) {
+func record(t *testing.T, root string) ([]byte, *Host) { return recordFrom(t, host(root)) }
+
+func recordFrom(t *testing.T, from *Host) ([]byte, *Host) {
 	t.Helper()
 	var file bytes.Buffer
-	if err := Record(context.Background(), root, &file); err != nil {
+	if err := from.record(context.Background(), &file); err != nil {
 		t.Fatal(err)
 	}
 	h, err := OpenRecording(bytes.NewReader(file.Bytes()))
@@ -52,14 +55,14 @@ func TestARecordingSaysWhatItsHostSaid(t *testing.T) {
 		t.Run(tree, func(t *testing.T) {
 			root := unpack(t, tree)
 			_, h := record(t, root)
-			equal(t, h.Snapshot(context.Background()), Open(root).Snapshot(context.Background()))
+			equal(t, h.Snapshot(context.Background()), host(root).Snapshot(context.Background()))
 		})
 	}
 	t.Run("links to GPU files", func(t *testing.T) {
 		root := busyHost(t, 101)
 		_, h := record(t, root)
 		s := h.Snapshot(context.Background())
-		equal(t, s, Open(root).Snapshot(context.Background()))
+		equal(t, s, host(root).Snapshot(context.Background()))
 		if len(s.Clients) != 2 || !s.ClientsComplete {
 			t.Errorf("%d clients, complete: %v", len(s.Clients), s.ClientsComplete)
 		}
@@ -76,9 +79,9 @@ func TestARecordingOfATroubledHost(t *testing.T) {
 	replace(t, root, "proc/4520/fdinfo", func(path string, _ os.FileMode) error { return os.Symlink(path, path) }) // a loop
 	replace(t, root, "proc/4402/fdinfo/27", func(path string, _ os.FileMode) error { return unix.Mkfifo(path, 0o600) })
 	defer release(t, filepath.Join(root, "proc/4402/fdinfo/27"), 2)
-	_, h := record(t, root)
+	_, h := recordFrom(t, hasty(root))
 	s := h.Snapshot(context.Background())
-	equal(t, s, Open(root).Snapshot(context.Background()))
+	equal(t, s, hasty(root).Snapshot(context.Background()))
 	for _, file := range []string{"/proc/swaps", "/proc/cmdline", "/sys/class/drm/card1/device/mem_info_vram_used", "/proc", "/proc/4402/fdinfo/27"} {
 		if !slices.ContainsFunc(s.Problems, func(p Problem) bool { return p.File == file }) {
 			t.Errorf("no problem with %s in %v", file, s.Problems)
@@ -103,7 +106,7 @@ func TestARecordingHoldsWhatWasReadAndNoMore(t *testing.T) {
 	for _, tree := range []string{"gtt120", "carve96", "nonamd"} {
 		root := unpack(t, tree)
 		opened := watch(t, root)
-		Open(root).Snapshot(context.Background())
+		host(root).Snapshot(context.Background())
 		want := opened()
 		file, _ := record(t, root)
 		files := contents(t, file)
@@ -185,6 +188,32 @@ func watch(t *testing.T, root string) (opened func() []string) {
 		}
 	}
 }
+
+func TestRecordOfThisMachine(t *testing.T) {
+	var file bytes.Buffer
+	if err := Record(context.Background(), "/", &file); err != nil {
+		t.Fatal(err)
+	}
+	h, err := OpenRecording(bytes.NewReader(file.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := h.Snapshot(context.Background()); s.Memory.MemTotal == nil || s.Kernel.Release == "" {
+		t.Errorf("got %s", show(&s))
+	}
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	if err := Record(stopped, "/", &file); !errors.Is(err, context.Canceled) {
+		t.Errorf("of one who gave up: %v", err)
+	}
+	if err := Record(context.Background(), "/", full{}); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "cannot write the recording") {
+		t.Errorf("on a full disk: %v", err)
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, unix.ENOSPC }
 
 func TestOpenPathTakesAFolderOrARecording(t *testing.T) {
 	root := unpack(t, "gtt120")
@@ -271,4 +300,29 @@ func TestARecordingMayBeUnpackedAndPackedAgain(t *testing.T) {
 	if s := h.Snapshot(context.Background()); s.Memory.MemTotal == nil || *s.Memory.MemTotal != 1024 || len(s.Problems) > 0 {
 		t.Errorf("got %+v", s)
 	}
+}
+
+func FuzzOpenRecording(f *testing.F) {
+	unzip := func(data []byte) []byte {
+		zip, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			f.Fatal(err)
+		}
+		text, err := io.ReadAll(zip)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return text
+	}
+	f.Add(unzip(pack(f, map[string]string{manifestName: `{"version": 1}`, "proc/meminfo": "MemTotal: 1 kB\n"})))
+	f.Add(unzip(pack(f, map[string]string{manifestName: `{"version": 1, "errors": [{"file": "proc/7/fd", "errno": 13}]}`, "proc/8/fdinfo/1": client})))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var file bytes.Buffer
+		zip := gzip.NewWriter(&file)
+		zip.Write(data)
+		zip.Close()
+		if h, err := OpenRecording(&file); err == nil {
+			h.Snapshot(t.Context())
+		}
+	})
 }

@@ -105,7 +105,7 @@ func TestLlamaServersCommandLine(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, row.want)
 			}
 			for _, prefer := range []string{row.load, "--fit off|-fit off", "--sse-ping-interval 1", "--no-ui|--no-webui",
-				"--cache-ram 0", "--ctx-checkpoints 8|--swa-checkpoints 8"} {
+				"--cache-ram 0", "--ctx-checkpoints 3|--swa-checkpoints 3"} {
 				if !slices.Contains(shimFlags(t, u), "--prefer="+prefer) {
 					t.Errorf("no --prefer=%s in %v", prefer, shimFlags(t, u))
 				}
@@ -118,7 +118,7 @@ func TestTheShimIsToldWhatItNeeds(t *testing.T) {
 	u := unit(t, edit(t, "port = 8012", "port = 8012\ndrain = \"7s\"", `memory = "2GiB"`, "memory = \"2GiB\"\nload_timeout = \"9m\"\nstall_timeout = \"3m\""),
 		Host{}, "tier-utility.service")
 	want := []string{
-		"/usr/lib/tierd/tier-shim", "run", "--tier=utility", "--engine=llama", "--socket=/run/tier/tier-utility/engine.sock",
+		"/usr/lib/tierd/tier-shim", "run", "--tier=utility", "--variant=llama", "--engine=llama", "--socket=/run/tier/tier-utility/engine.sock",
 		"--served=utility", "--memory=2147483648", "--load-timeout=9m0s", "--stall-timeout=3m0s", "--drain=7s",
 	}
 	if got := shimFlags(t, u); !slices.Equal(got[:len(want)], want) {

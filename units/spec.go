@@ -37,21 +37,6 @@ func (s *spec) slice() string {
 	return "tier-cpu.slice"
 }
 
-// memoryMax is what a unit on the CPU may take at most: what the file says, or somewhat more than the estimate, which is no
-// promise. What was measured does not count: it cannot have been above this.
-func (s *spec) memoryMax() any {
-	c := s.unit.Charge
-	switch {
-	case s.unit.GPU:
-		return nil
-	case c.Written > 0:
-		return uint64(c.Written)
-	case c.Estimate() > 0:
-		return uint64((c.Estimate() + c.Estimate()/10 + MiB - 1) / MiB * MiB)
-	}
-	return nil
-}
-
 // stopTimeout is the drain, the engine's own end (vLLM closes in --shutdown-timeout and then needs up to 15 s on a GPU) and
 // what the shim needs around both.
 func (s *spec) stopTimeout() time.Duration {
@@ -167,13 +152,12 @@ func (s *spec) families() []string {
 }
 
 // hash is over all that decides how the process runs, and so over what is missing for it: a unit that is blocked is defined
-// anew once that is there. How large the model is on disk decides nothing, nor does what a run was seen to take.
+// anew once that is there. How large the model is on disk decides nothing; what the unit takes does, since it carries the
+// figure on its command line and in its limit, and admission counts a running unit by what it was told.
 func (s *spec) hash() string {
 	plain := *s
 	unit := *s.unit
 	unit.Hash = ""
-	unit.Charge.Measured = 0
-	unit.Memory = unit.Charge.Total()
 	plain.unit = &unit
 	plain.model.size = 0
 	plain.argv = plain.shim()

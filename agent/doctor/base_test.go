@@ -87,7 +87,7 @@ func well(t testing.TB) Facts {
 			ClientsComplete: true,
 		},
 	}
-	f.Files = Look(fstest.MapFS{"etc/group": {Data: []byte("root:x:0:\nvideo:x:44:\nrender:x:105:\n")}}, plan, "card1", "renderD128")
+	f.Files = Look(fstest.MapFS{"etc/group": {Data: []byte("root:x:0:\nvideo:x:44:\nrender:x:105:\n")}}, plan, "renderD128")
 	return f
 }
 
@@ -109,7 +109,7 @@ func (f *Facts) files(t testing.TB, archive map[string]string) {
 	for name, text := range archive {
 		root[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o755}
 	}
-	f.Files = Look(root, f.Plan, "card1", "renderD128")
+	f.Files = Look(root, f.Plan, "renderD128")
 }
 
 // bad are the findings that are more than notes.

@@ -291,6 +291,35 @@ func TestTiers(t *testing.T) {
 			"engine", Error, `engine "vllm": /opt/vllm/bin/vllm does not exist`, "orch and coder cannot start, and `tierctl up` starts orch and coder", "install it, or change `command`"},
 		{"a model that is missing", func(t *testing.T, f *Facts) { f.lookForModels(t, "var/lib/tierd/models/u.gguf") },
 			"model", Error, `model "u.gguf" is not in /var/lib/tierd/models`, "utility cannot start", "put it there"},
+		{"a format that hangs this GPU", func(t *testing.T, f *Facts) {
+			f.lookForModels(t)
+			f.Faults = append(f.Faults, units.Fault{File: "tiers.toml", Line: 9, Tier: "coder", Warning: true,
+				Msg: "tier-coder.service cannot start: GPTQ deadlocks; it does (vllm#1, 2026-06); allow_unsupported = true in [tier.coder.variant.vllm] starts it all the same"})
+		}, "unsupported", Error, "GPTQ deadlocks; it does (vllm#1, 2026-06)", "coder cannot start", "allow_unsupported = true in [tier.coder.variant.vllm] starts it all the same"},
+		{"a host that no model should run on", func(t *testing.T, f *Facts) {
+			f.Snapshot.Kernel.Release = "6.12.0"
+			var said string
+			for _, v := range f.Quirks.Lookup((&report{Facts: *f, gpu: f.gpu()}).query()) {
+				if v.Topic == "kernel" {
+					said = units.QuirkVerdict(v).String()
+				}
+			}
+			for _, tier := range []string{"orch", "coder"} {
+				f.Faults = append(f.Faults, units.Fault{File: "tiers.toml", Tier: tier, Warning: true,
+					Msg: "tier-" + tier + ".service cannot start: " + said + "; allow_unsupported = true in [tier." + tier + ".variant.vllm] starts it all the same"})
+			}
+		}, "unsupported", Error, "kernels up to 6.12", "orch and coder cannot start", "mend first: gfx1151-kernel-too-old; or allow_unsupported = true"},
+		{"what is said of the host is not said of the file again", func(t *testing.T, f *Facts) {
+			f.Snapshot.Kernel.CommandLine += " amdgpu.gttsize=122880" // a note
+			for _, v := range f.Quirks.Lookup((&report{Facts: *f, gpu: f.gpu()}).query()) {
+				if v.ID == "amdgpu-gttsize" {
+					f.Faults = append(f.Faults, units.Fault{File: "tiers.toml", Warning: true, Msg: units.QuirkVerdict(v).String()})
+				}
+			}
+			if len(f.Faults) != 1 {
+				t.Fatal(f.Faults)
+			}
+		}, "", "", "", "", ""},
 		{"of a tier that nobody starts by default", func(t *testing.T, f *Facts) {
 			f.lookForModelsOf(t, strings.Replace(stack, `"coder", "utility"`, `"coder"`, 1), "var/lib/tierd/models/u.gguf")
 		}, "model", Warning, "u.gguf", "utility cannot start", ""},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,22 +19,21 @@ type Files struct {
 	Processes []Process         // by pid
 	Killers   []Killer
 	Builds    map[string]Build // by engine of the plan
-	MES       string           // version of the GPU's scheduler firmware: "0x83"; "": not known
-	Firmware  string           // package with it and its version; "": not known
+	Firmware  string           // package with the GPU's firmware and its version: "linux-firmware 20251125-1"; "": not known
 	Zswap     *bool            // nil: the kernel has none
 	Hidden    []string         // what may not be looked at
 }
 
-// Look reads what the doctor has to know from the files under a root. plan says which engines there are, card which GPU
-// ("card1", "renderD128"); either may be missing.
-func Look(root fs.FS, plan *units.Plan, card, render string) *Files {
+// Look reads what the doctor has to know from the files under a root. plan says which engines there are, render is the GPU's
+// node ("renderD128"); either may be missing.
+func Look(root fs.FS, plan *units.Plan, render string) *Files {
 	f := &Files{Builds: map[string]Build{}}
 	f.lookAtBoot(root)
 	f.lookAtGroups(root)
 	f.lookAtDevices(root, render)
 	f.lookAtProcesses(root)
 	f.lookAtKillers(root)
-	f.lookAtFirmware(root, card)
+	f.lookAtFirmware(root)
 	if text, ok := f.read(root, "sys/module/zswap/parameters/enabled"); ok {
 		on := strings.TrimSpace(text) == "Y"
 		f.Zswap = &on
@@ -105,30 +103,17 @@ func (f *Files) lookAtGroups(root fs.FS) {
 	}
 }
 
-// mesVersion is a line of amdgpu_firmware_info in debugfs.
-var mesVersion = regexp.MustCompile(`(?m)^MES feature version: [0-9]+, firmware version: 0x0*([0-9a-f]+)\s*$`)
-
 // firmwarePackages have the GPU's firmware, on Debian and on the others.
 var firmwarePackages = []string{"firmware-amd-graphics", "linux-firmware"}
 
-// lookAtFirmware asks debugfs for the version that was loaded, which takes root, and the package manager for that on disk.
-func (f *Files) lookAtFirmware(root fs.FS, card string) {
-	if number := strings.TrimPrefix(card, "card"); number != "" {
-		if text, ok := f.read(root, "sys/kernel/debug/dri/"+number+"/amdgpu_firmware_info"); ok {
-			if m := mesVersion.FindStringSubmatch(text); m != nil {
-				f.MES = "0x" + m[1]
-			}
-		}
-	}
+// lookAtFirmware asks the package manager's files.
+func (f *Files) lookAtFirmware(root fs.FS) {
 	if status, ok := f.read(root, "var/lib/dpkg/status"); ok {
 		f.Firmware = dpkgVersion(status, firmwarePackages)
 	}
 	for _, dir := range f.glob(root, "var/lib/pacman/local/linux-firmware-amdgpu-[0-9]*", "var/lib/pacman/local/linux-firmware-[0-9]*") {
 		f.Firmware = strings.TrimPrefix(dir, "var/lib/pacman/local/")
 		break
-	}
-	if f.MES == "" && strings.Contains(f.Firmware, "20251125") {
-		f.MES = "0x83" // what this release brought
 	}
 }
 

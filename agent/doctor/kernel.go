@@ -12,8 +12,8 @@ func (r *report) checkKernel() {
 		return
 	}
 	wrong := false
-	for _, v := range r.Quirks.Lookup(r.query()) {
-		if v.Verdict == quirks.Allow || v.Topic != "kernel" && v.Topic != "mes" {
+	for _, v := range r.hostVerdicts() {
+		if v.Topic != "kernel" && v.Topic != "mes" {
 			continue
 		}
 		wrong = true
@@ -22,8 +22,8 @@ func (r *report) checkKernel() {
 			f.Severity = r.ifOnGPU(Error, Warning)
 		}
 		if v.Topic == "mes" {
-			f.What = "the GPU's scheduler firmware is " + r.Files.MES
-			if r.Files.Firmware != "" {
+			f.What = "the GPU's scheduler firmware is " + r.mes()
+			if r.Files != nil && r.Files.Firmware != "" {
 				f.What += ", of " + r.Files.Firmware
 			}
 			f.Fix = r.newer("another linux-firmware")
@@ -36,6 +36,18 @@ func (r *report) checkKernel() {
 	if !wrong {
 		r.fine("kernel", "kernel commit 71776e0965f9", "nothing is known against kernel %s with this GPU", r.Snapshot.Kernel.Release)
 	}
+}
+
+// mes is the version of the GPU's scheduler firmware: the one that was loaded, which takes root to read, else what the
+// installed package is known to have.
+func (r *report) mes() string {
+	switch {
+	case r.gpu != nil && r.gpu.MES != "":
+		return r.gpu.MES
+	case r.Files != nil && strings.Contains(r.Files.Firmware, "20251125"):
+		return "0x83"
+	}
+	return ""
 }
 
 // checkIOMMU tells of a setting that makes models faster and turns other things off.

@@ -59,20 +59,25 @@ func (r *report) query() quirks.Query {
 		q.GFX = r.gpu.KFD.Gfx
 		q.Host.CWSR = &r.gpu.KFD.CWSR
 	}
-	if r.Files != nil {
-		q.Host.MES = r.Files.MES
-	}
+	q.Host.MES = r.mes()
 	for _, s := range r.settings() {
 		q.Host.Parameters[s.Name] = s.Value
 	}
 	return q
 }
 
+// hostVerdicts are what the quirks say of the host itself, whatever is served.
+func (r *report) hostVerdicts() []quirks.Verdict {
+	return slices.DeleteFunc(r.Quirks.Lookup(r.query()), func(v quirks.Verdict) bool {
+		return v.Verdict == quirks.Allow || v.Topic != "kernel" && v.Topic != "mes" && !strings.HasPrefix(v.Topic, "parameter ")
+	})
+}
+
 // checkParameters goes by what is known of parameters that do harm, or nothing.
 func (r *report) checkParameters() {
-	for _, v := range r.Quirks.Lookup(r.query()) {
+	for _, v := range r.hostVerdicts() {
 		name, ok := strings.CutPrefix(v.Topic, "parameter ")
-		if !ok || v.Verdict == quirks.Allow || name == "amdgpu.gttsize" && r.has("gttsize-only") {
+		if !ok || name == "amdgpu.gttsize" && r.has("gttsize-only") {
 			continue
 		}
 		value, _ := r.parameter(name)

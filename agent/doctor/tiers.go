@@ -14,10 +14,12 @@ const ownSource = "tiers.toml(5)"
 
 // checkConfig tells of what is wrong in tiers.toml, apart from what keeps units from starting.
 func (r *report) checkConfig() {
+	wrong := false
 	for _, f := range r.Faults {
-		if _, _, blocks := r.blocked(f); blocks {
+		if _, _, blocks := r.blocked(f); blocks || r.ofHost(f.Msg) != "" {
 			continue
 		}
+		wrong = true
 		what, fix := cut(f.Msg)
 		found := Finding{ID: "config", Severity: Error, Source: ownSource, What: at(f) + what, Fix: fix,
 			Why: "tierd cannot use the file, and goes on with what it has read before, if anything"}
@@ -29,7 +31,7 @@ func (r *report) checkConfig() {
 		}
 		r.add(found)
 	}
-	if len(r.Faults) == 0 && r.Plan != nil {
+	if !wrong && r.Plan != nil {
 		r.fine("config", ownSource, "%s has no fault", r.Config)
 	}
 }
@@ -43,8 +45,20 @@ func at(f units.Fault) string {
 
 // cut takes a fault's sentence apart: what is wrong; what to do.
 func cut(sentence string) (what, fix string) {
-	what, fix, _ = strings.Cut(sentence, "; ")
-	return what, fix
+	if at := strings.LastIndex(sentence, "; "); at >= 0 {
+		return sentence[:at], sentence[at+2:]
+	}
+	return sentence, ""
+}
+
+// ofHost is the finding that says the same of the host itself, "" when none does.
+func (r *report) ofHost(message string) string {
+	for _, v := range r.hostVerdicts() {
+		if message == units.QuirkVerdict(v).String() {
+			return v.ID
+		}
+	}
+	return ""
 }
 
 // blocked tells whether a fault keeps a unit from starting, and why: "tier-orch.service cannot start: ...".
@@ -63,27 +77,40 @@ func (r *report) checkUnits() {
 	if r.Plan == nil {
 		return
 	}
-	blocked := map[string][]units.Unit{}
+	type block struct {
+		units []units.Unit
+		fix   string
+	}
+	blocked := map[string]*block{}
 	var order []string
 	for _, f := range r.Faults {
-		if u, reason, ok := r.blocked(f); ok {
-			if blocked[reason] == nil {
-				order = append(order, reason)
-			}
-			blocked[reason] = append(blocked[reason], u)
+		u, reason, ok := r.blocked(f)
+		if !ok {
+			continue
 		}
+		what, fix := cut(reason)
+		if blocked[what] == nil {
+			blocked[what] = &block{fix: fix}
+			order = append(order, what)
+		}
+		blocked[what].units = append(blocked[what].units, u)
 	}
 	wanted, _ := r.Plan.Mode("")
-	for _, reason := range order {
-		f := Finding{ID: "tier-blocked", Severity: Warning, Source: ownSource}
+	for _, what := range order {
+		list := blocked[what].units
+		f := Finding{ID: "tier-blocked", Severity: Warning, Source: ownSource, What: what, Fix: blocked[what].fix, Why: members(list) + " cannot start"}
 		for _, id := range []string{"engine", "model", "credential"} {
-			if strings.HasPrefix(reason, id+" ") {
+			if strings.HasPrefix(what, id+" ") {
 				f.ID = id
 			}
 		}
-		f.What, f.Fix = cut(reason)
-		f.Why = members(blocked[reason]) + " cannot start"
-		needed := slices.DeleteFunc(blocked[reason], func(u units.Unit) bool {
+		if strings.Contains(f.Fix, "allow_unsupported") { // the words end with who found it out
+			f.ID, f.Source = "unsupported", "quirks.toml"
+			if id := r.ofHost(what); id != "" {
+				f.Fix = "mend first: " + id + "; or allow_unsupported = true in each variant that is to be tried all the same"
+			}
+		}
+		needed := slices.DeleteFunc(slices.Clone(list), func(u units.Unit) bool {
 			return !slices.ContainsFunc(wanted, func(w units.Unit) bool { return w.Name == u.Name })
 		})
 		if len(needed) > 0 {

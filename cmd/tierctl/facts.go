@@ -30,12 +30,7 @@ func (a *app) facts(ctx context.Context, root, config string) (doctor.Facts, err
 	if live {
 		a.askTierd(ctx, &f)
 	}
-	quirkRoot := root
-	if host.files == nil {
-		quirkRoot = "/"
-	}
-	q, wrong := quirks.Load(quirkRoot)
-	f.Quirks = q
+	f.Quirks, _ = quirks.Load(host.quirks()) // the plan tells of faults in its files
 	f.Config = host.config(config)
 	if config == "" && !live && !exists(f.Config) {
 		f.Config = "" // a tree of a host on which tierd is not installed
@@ -47,15 +42,12 @@ func (a *app) facts(ctx context.Context, root, config string) (doctor.Facts, err
 		}
 		f.Plan, f.Faults = plan, faults
 	}
-	for _, w := range wrong {
-		f.Faults = append(f.Faults, units.Fault{File: w.File, Line: w.Line, Msg: w.Msg, Warning: true})
-	}
 	if host.files != nil {
-		card, render := "", ""
+		render := ""
 		if g, _ := f.Snapshot.TierGPU(""); g != nil {
-			card, render = g.Card, g.Render
+			render = g.Render
 		}
-		f.Files = doctor.Look(host.files, f.Plan, card, render)
+		f.Files = doctor.Look(host.files, f.Plan, render)
 	}
 	return f, nil
 }

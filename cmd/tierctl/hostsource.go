@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tierd/tierd/agent/budget"
+	"github.com/tierd/tierd/agent/known"
 	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/units"
 )
@@ -74,12 +75,8 @@ func (h hostSource) look(ctx context.Context) (rocm.Snapshot, error) {
 
 // units is the host as package units has to know it.
 func (h hostSource) units(ctx context.Context, s rocm.Snapshot) units.Host {
-	if h.root == "/" {
-		host := localHost(ctx)
-		host.GPUTotal, host.VRAM = budget.GPUTotal(s, ""), budget.Carved(s, "")
-		return host
-	}
 	host := units.Host{CPUs: s.Platform.Threads, FS: h.files, GPUTotal: budget.GPUTotal(s, ""), VRAM: budget.Carved(s, "")}
+	host.Quirks, host.Faults = known.About(h.quirks(), s)
 	if s.Memory.MemTotal != nil {
 		host.MemTotal = units.Bytes(*s.Memory.MemTotal)
 	}
@@ -88,8 +85,21 @@ func (h hostSource) units(ctx context.Context, s rocm.Snapshot) units.Host {
 			host.Groups = groupNames(f)
 			f.Close()
 		}
+		// Where it cannot be read it is taken for what no kernel so far does.
+		host.ChargesGPU, _ = rocm.ChargesGPU(h.root)
+	}
+	if h.root == "/" {
+		host.SystemdVersion = systemdVersion(ctx)
 	}
 	return host
+}
+
+// quirks is the root of the files with what is known of GPUs: a recording has none, and those of this host do.
+func (h hostSource) quirks() string {
+	if h.files == nil {
+		return "/"
+	}
+	return h.root
 }
 
 // config is the file with the host's tiers: the one that --config names, else where the host has it. "" for a recording.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -19,16 +18,11 @@ import (
 // localHost is this machine as package units has to know it, for work without the daemon. What cannot be read is left
 // unknown: the checks that need it are then not made.
 func localHost(ctx context.Context) units.Host {
-	h := units.Host{CPUs: runtime.NumCPU(), FS: os.DirFS("/"), SystemdVersion: systemdVersion(ctx)}
-	if f, err := os.Open("/proc/meminfo"); err == nil {
-		h.MemTotal = memTotal(f)
-		f.Close()
+	h, err := openHost("/")
+	if err != nil {
+		return units.Host{FS: os.DirFS("/")}
 	}
-	if f, err := os.Open("/etc/group"); err == nil {
-		h.Groups = groupNames(f)
-		f.Close()
-	}
-	return h
+	return h.units(ctx, h.reader.Snapshot(ctx))
 }
 
 // systemdVersion is the major version that systemctl names, 0 when there is none: its first line reads
@@ -45,15 +39,6 @@ func systemdVersion(ctx context.Context) int {
 		return 0
 	}
 	return version
-}
-
-// memTotal reads the first line of /proc/meminfo, "MemTotal:  131072000 kB", where kB are KiB (proc_meminfo(5)).
-func memTotal(r io.Reader) units.Bytes {
-	var kib uint64
-	if _, err := fmt.Fscanf(r, "MemTotal: %d kB", &kib); err != nil {
-		return 0
-	}
-	return units.Bytes(kib) * units.KiB
 }
 
 // groupNames reads group(5): the first of the fields that colons divide.

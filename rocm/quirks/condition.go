@@ -113,6 +113,12 @@ func (q Query) word(key string) string {
 		}
 	case "scheme":
 		return q.Format.Scheme
+	case "float":
+		if q.Format.Bits > 0 { // of weights that are not quantised it says nothing
+			return strconv.FormatBool(q.Format.Float)
+		}
+	case "activations":
+		return strconv.Itoa(q.Format.Activations)
 	case "moe":
 		return strconv.FormatBool(q.Format.MoE)
 	}

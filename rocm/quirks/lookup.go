@@ -21,10 +21,12 @@ type Query struct {
 
 // Format is a model's format as its config.json says it.
 type Format struct {
-	Quant  string // quant_method: "awq", "gptq", "compressed-tensors", "fp8", ...; "": none
-	Bits   int    // of a weight; 0: not said
-	Scheme string // what quant_method leaves open: "w4a16", "w8a8", "fp8"; "": not said
-	MoE    bool   // a mixture of experts
+	Quant       string // quant_method: "awq", "gptq", "compressed-tensors", "fp8", ...; "": none
+	Scheme      string // what Quant leaves open: "pack-quantized", "NVFP4"; "": not said
+	Bits        int    // of a quantised weight; 0: not known, or not quantised
+	Float       bool   // quantised weights are floating point numbers
+	Activations int    // bits of an activation; 0: not quantised
+	MoE         bool   // a mixture of experts
 }
 
 // Host is what the host itself is known by.
@@ -178,17 +180,28 @@ func add(list []string, text string) []string {
 	return list
 }
 
-// String is the format in words: "gptq weights of 4 bits, mixture of experts".
+// String is the format in words: "gptq weights (INT4) of a mixture of experts".
 func (f *Format) String() string {
 	text := cmp.Or(f.Quant, "unquantised") + " weights"
-	if f.Bits > 0 {
-		text += fmt.Sprintf(" of %d bits", f.Bits)
-	}
+	var more []string
 	if f.Scheme != "" {
-		text += " (" + f.Scheme + ")"
+		more = append(more, f.Scheme)
+	}
+	if f.Bits > 0 {
+		kind := "INT"
+		if f.Float {
+			kind = "FP"
+		}
+		more = append(more, fmt.Sprintf("%s%d", kind, f.Bits))
+	}
+	if f.Activations > 0 {
+		more = append(more, fmt.Sprintf("activations of %d bits", f.Activations))
+	}
+	if more != nil {
+		text += " (" + strings.Join(more, ", ") + ")"
 	}
 	if f.MoE {
-		text += ", mixture of experts"
+		text += " of a mixture of experts"
 	}
 	return text
 }

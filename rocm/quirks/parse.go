@@ -14,7 +14,7 @@ import (
 // The kinds of entry, each a list of tables of that name, with the keys of its own. Every kind takes those of everyKind
 // as well.
 var kinds = map[string][]string{
-	"format":   {"quant", "bits", "scheme", "moe", "needs"}, // of a model's weights
+	"format":   {"quant", "scheme", "bits", "float", "activations", "moe", "needs"}, // of a model's weights
 	"kv_cache": {"dtype"},
 	"setting":  {"env", "flag", "value"}, // of an engine
 	"host":     {"cwsr", "mes", "parameter", "value"},
@@ -159,7 +159,7 @@ func makeCondition(key string, list []string, raw map[string]any) (condition, er
 			return nil, fmt.Errorf("cannot be used: %w", err)
 		}
 		return spans{key, s}, nil
-	case "moe", "cwsr":
+	case "moe", "float", "cwsr":
 		if _, ok := raw[key].(bool); !ok {
 			return nil, errors.New("is neither true nor false; leave it out where both will do")
 		}

@@ -53,16 +53,38 @@ func about(q Quirks, topic string, query Query) Verdict {
 }
 
 // strix asks for a format in a vLLM of today on a Strix Halo.
-func strix(quant string, bits int, scheme string, moe bool) Query {
-	return Query{GFX: "gfx1151", Engine: "vllm", Version: "0.27.1", Format: &Format{quant, bits, scheme, moe},
+func strix(f Format) Query {
+	return Query{GFX: "gfx1151", Engine: "vllm", Version: "0.27.1", Format: &f,
 		Env: map[string]string{"VLLM_USE_TRITON_AWQ": "1"}, Flags: []string{"--enforce-eager"}, Host: Host{Kernel: "7.1.3"}}
 }
+
+// Formats as units reads them from config.json.
+var (
+	bf16     = Format{}
+	bf16MoE  = Format{MoE: true}
+	awq      = Format{Quant: "awq", Bits: 4}
+	awqMoE   = Format{Quant: "awq", Bits: 4, MoE: true}
+	gptq     = Format{Quant: "gptq", Bits: 4}
+	gptqMoE  = Format{Quant: "gptq", Bits: 4, MoE: true}
+	w4a16    = Format{Quant: "compressed-tensors", Scheme: "pack-quantized", Bits: 4}
+	w4a16MoE = Format{Quant: "compressed-tensors", Scheme: "pack-quantized", Bits: 4, MoE: true}
+	w4a8     = Format{Quant: "compressed-tensors", Scheme: "pack-quantized", Bits: 4, Activations: 8}
+	fp8      = Format{Quant: "fp8", Bits: 8, Float: true, Activations: 8}
+	fp8MoE   = Format{Quant: "fp8", Bits: 8, Float: true, Activations: 8, MoE: true}
+	ctFP8    = Format{Quant: "compressed-tensors", Scheme: "float-quantized", Bits: 8, Float: true, Activations: 8}
+	ctFP8MoE = Format{Quant: "compressed-tensors", Scheme: "float-quantized", Bits: 8, Float: true, Activations: 8, MoE: true}
+	mxfp4    = Format{Quant: "mxfp4", Bits: 4, Float: true, MoE: true}
+	w8a8     = Format{Quant: "compressed-tensors", Scheme: "int-quantized", Bits: 8, Activations: 8}
+	w8a16    = Format{Quant: "compressed-tensors", Scheme: "pack-quantized", Bits: 8}
+	bnb      = Format{Quant: "bitsandbytes", Scheme: "nf4", Bits: 4}
+	gguf     = Format{Quant: "gguf"}
+)
 
 func at(q Query, version string) Query { q.Version = version; return q }
 
 func TestFormatsInVLLMOnGFX1151(t *testing.T) {
 	q := shipped(t)
-	bare := strix("awq", 4, "", false)
+	bare := strix(awq)
 	bare.Flags = nil
 	for _, row := range []struct {
 		rule  string
@@ -70,29 +92,32 @@ func TestFormatsInVLLMOnGFX1151(t *testing.T) {
 		want  string
 		words string
 	}{
-		{"BF16 and FP16 work", strix("", 0, "", false), Allow, "BF16"},
-		{"and so do mixtures of experts in them", strix("", 0, "", true), Allow, "BF16"},
-		{"AWQ works", strix("awq", 4, "", false), Allow, "AWQ"},
-		{"AWQ of a mixture of experts works", strix("awq", 4, "", true), Allow, "AWQ"},
-		{"AWQ is doubtful below 0.20", at(strix("awq", 4, "", false), "0.19.1"), Warn, "hung the GPU"},
-		{"a release candidate of 0.20 is below it", at(strix("awq", 4, "", false), "0.20.0rc1"), Warn, "hung the GPU"},
+		{"BF16 and FP16 work", strix(bf16), Allow, "BF16"},
+		{"and so do mixtures of experts in them", strix(bf16MoE), Allow, "BF16"},
+		{"AWQ works", strix(awq), Allow, "AWQ"},
+		{"AWQ of a mixture of experts works", strix(awqMoE), Allow, "AWQ"},
+		{"AWQ is doubtful below 0.20", at(strix(awq), "0.19.1"), Warn, "hung the GPU"},
+		{"a release candidate of 0.20 is below it", at(strix(awq), "0.20.0rc1"), Warn, "hung the GPU"},
 		{"AWQ without what it wants is doubtful", bare, Warn, "it wants VLLM_USE_TRITON_AWQ=1 and --enforce-eager, and --enforce-eager is not set"},
-		{"AWQ of 8 bits is not known", strix("awq", 8, "", false), Warn, "nothing is known of awq weights of 8 bits with vllm on gfx1151"},
-		{"dense GPTQ is slow", strix("gptq", 4, "", false), Warn, "garbage"},
-		{"GPTQ of a mixture of experts deadlocks", at(strix("gptq", 4, "", true), "0.23.1.dev0+rocm7.14.0a20260624"), Refuse, "deadlocks"},
-		{"and has been served by newer ones", strix("gptq", 4, "", true), Warn, "has been served"},
-		{"compressed-tensors W4A16 works", strix("compressed-tensors", 4, "w4a16", false), Allow, "W4A16"},
-		{"and so it does as a mixture of experts", strix("compressed-tensors", 4, "w4a16", true), Allow, "W4A16"},
-		{"dense FP8 depends on the build", strix("fp8", 8, "", false), Warn, "MI300+"},
-		{"dense FP8 of compressed-tensors does so, too", strix("compressed-tensors", 8, "fp8", false), Warn, "MI300+"},
-		{"FP8 of a mixture of experts is broken", strix("fp8", 8, "", true), Refuse, "no kernel"},
-		{"under either name", strix("compressed-tensors", 8, "fp8", true), Refuse, "no kernel"},
-		{"MXFP4 works", strix("mxfp4", 4, "", true), Allow, "gpt-oss"},
-		{"INT8 W8A8 has no kernel", strix("compressed-tensors", 8, "w8a8", false), Refuse, "W8A8"},
-		{"bitsandbytes is for CUDA", strix("bitsandbytes", 4, "", false), Refuse, "CUDA"},
-		{"GGUF is for llama-server", strix("gguf", 4, "", false), Refuse, "llama-server"},
-		{"names of formats have no case", strix("AWQ", 4, "", false), Allow, "AWQ"},
-		{"what nobody has tried is not refused", strix("hqq", 2, "", true), Warn, "nothing is known of hqq weights of 2 bits, mixture of experts"},
+		{"AWQ of 8 bits is not known", strix(Format{Quant: "awq", Bits: 8}), Warn, "nothing is known of awq weights (INT8) with vllm on gfx1151"},
+		{"dense GPTQ is slow", strix(gptq), Warn, "garbage"},
+		{"GPTQ of a mixture of experts deadlocks", at(strix(gptqMoE), "0.23.1.dev0+rocm7.14.0a20260624"), Refuse, "deadlocks"},
+		{"and has been served by newer ones", strix(gptqMoE), Warn, "has been served"},
+		{"compressed-tensors W4A16 works", strix(w4a16), Allow, "W4A16"},
+		{"and so it does as a mixture of experts", strix(w4a16MoE), Allow, "W4A16"},
+		{"dense FP8 depends on the build", strix(fp8), Warn, "MI300+"},
+		{"dense FP8 of compressed-tensors does so, too", strix(ctFP8), Warn, "MI300+"},
+		{"FP8 of a mixture of experts is broken", strix(fp8MoE), Refuse, "no kernel"},
+		{"under either name", strix(ctFP8MoE), Refuse, "no kernel"},
+		{"MXFP4 works", strix(mxfp4), Allow, "gpt-oss"},
+		{"INT8 W8A8 has no kernel", strix(w8a8), Refuse, "W8A8"},
+		{"INT8 weights alone are not known", strix(w8a16), Warn, "nothing is known of compressed-tensors weights (pack-quantized, INT8) with vllm"},
+		{"nor are INT4 weights with quantised activations", strix(w4a8), Warn, "(pack-quantized, INT4, activations of 8 bits)"},
+		{"FP8 has many names", strix(Format{Quant: "modelopt", Scheme: "FP8", Bits: 8, Float: true, Activations: 8, MoE: true}), Refuse, "no kernel"},
+		{"bitsandbytes is for CUDA", strix(bnb), Refuse, "CUDA"},
+		{"GGUF is for llama-server", strix(gguf), Refuse, "llama-server"},
+		{"names of formats have no case", strix(Format{Quant: "AWQ", Bits: 4}), Allow, "AWQ"},
+		{"what nobody has tried is not refused", strix(Format{Quant: "hqq", Bits: 2, MoE: true}), Warn, "nothing is known of hqq weights (INT2) of a mixture of experts"},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			v := about(q, "format", row.query)
@@ -232,7 +257,7 @@ func TestTheInstalledFileIsTheOneInThisProgram(t *testing.T) {
 func TestAnUnknownVersionGivesEveryAnswer(t *testing.T) {
 	q := shipped(t)
 	for _, version := range []string{"", "unknown", "main"} {
-		v := about(q, "format", at(strix("gptq", 4, "", true), version))
+		v := about(q, "format", at(strix(gptqMoE), version))
 		for _, words := range []string{"it depends on the version of vllm, which is not known", "deadlocks on vLLM's generic path for mixtures of experts (<0.24)", "has been served"} {
 			if v.Verdict != Warn || !strings.Contains(v.Reason, words) {
 				t.Errorf("%q: got %+v, want a warning with %q", version, v, words)
@@ -241,14 +266,14 @@ func TestAnUnknownVersionGivesEveryAnswer(t *testing.T) {
 		if v.Source != "vllm-project/vllm#46186, vllm-project/vllm-omni#6236" || v.ID != "gfx1151-vllm-gptq-moe-old, gfx1151-vllm-gptq-moe" {
 			t.Errorf("%q: source %q, id %q", version, v.Source, v.ID)
 		}
-		if v := about(q, "format", at(strix("fp8", 8, "", true), version)); v.Verdict != Refuse {
+		if v := about(q, "format", at(strix(fp8MoE), version)); v.Verdict != Refuse {
 			t.Errorf("what no version can do is refused in any: %+v", v)
 		}
 	}
 }
 
 func TestNothingIsSaidOfAModelThatIsNotKnown(t *testing.T) {
-	query := strix("", 0, "", false)
+	query := strix(bf16)
 	query.Format = nil
 	if v := about(shipped(t), "format", query); v != (Verdict{}) {
 		t.Errorf("got %+v", v)
@@ -256,7 +281,7 @@ func TestNothingIsSaidOfAModelThatIsNotKnown(t *testing.T) {
 }
 
 func TestNoQuirksKnowNothing(t *testing.T) {
-	list := Quirks{}.Lookup(strix("awq", 4, "", false))
+	list := Quirks{}.Lookup(strix(awq))
 	if len(list) != 2 || list[0].Verdict != Warn || list[1].Verdict != Warn {
 		t.Errorf("got %+v", list)
 	}
@@ -290,7 +315,7 @@ func TestOwnVerdictsWin(t *testing.T) {
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			q, faults := own(t, row.files)
-			v := about(q, "format", at(strix("gptq", 4, "", true), "0.23"))
+			v := about(q, "format", at(strix(gptqMoE), "0.23"))
 			if len(faults) > 0 || v.Verdict != row.want {
 				t.Errorf("got %+v, %v", v, faults)
 			}
@@ -304,17 +329,17 @@ func TestABadFileIsLeftOutAndTheRestCounts(t *testing.T) {
 	if len(faults) == 0 || faults[0].Error() != "/etc/tierd/quirks.d/10-bad.toml:11: this [[format]] has no verdict; every entry has id, verdict, reason, since, source" {
 		t.Errorf("faults: %v", faults)
 	}
-	if v := about(q, "format", strix("gptq", 4, "", true)); v.ID != "mine" {
+	if v := about(q, "format", strix(gptqMoE)); v.ID != "mine" {
 		t.Errorf("the good file is lost: %+v", v)
 	}
-	if v := about(q, "format", strix("awq", 4, "", true)); v.ID != "gfx1151-vllm-awq" {
+	if v := about(q, "format", strix(awqMoE)); v.ID != "gfx1151-vllm-awq" {
 		t.Errorf("a part of the bad file counts: %+v", v)
 	}
 }
 
 func TestTheInstalledFileCountsAndIsReplacedWhenItIsBad(t *testing.T) {
 	const installed = "usr/lib/tierd/quirks.toml"
-	query := strix("fp8", 8, "", true)
+	query := strix(fp8MoE)
 	q, faults := own(t, map[string]string{installed: works})
 	if v := about(q, "format", query); len(faults) > 0 || v.ID != "" {
 		t.Errorf("the installed file does not count: %+v, %v", v, faults)
@@ -346,14 +371,14 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		"/etc/tierd/quirks.d/large.toml: cannot be read: it has 131075 bytes, and more than 131072 are not read",
 		"/etc/tierd/quirks.d/link.toml: cannot be read: no such file or directory",
 	}
-	if !slices.Equal(got, want) || about(q, "format", strix("gptq", 4, "", true)).ID != "mine" {
+	if !slices.Equal(got, want) || about(q, "format", strix(gptqMoE)).ID != "mine" {
 		t.Errorf("got %q", got)
 	}
 }
 
 func BenchmarkLookup(b *testing.B) {
 	q, _ := Load(b.TempDir())
-	query := at(strix("gptq", 4, "", true), "")
+	query := at(strix(gptqMoE), "")
 	b.ReportAllocs()
 	for b.Loop() {
 		q.Lookup(query)
