@@ -14,22 +14,24 @@ import (
 
 // Client is a process that uses a GPU of AMD's.
 type Client struct {
-	PID    int
-	Comm   string // the process's name, at most 15 bytes; "" when it has ended meanwhile
-	Cgroup string // "/tier.slice/tier-gpu.slice/tier-coder.service"
+	PID    int    `json:"pid"`
+	Comm   string `json:"comm,omitempty"`   // the process's name, at most 15 bytes; "" when it has ended meanwhile
+	Cgroup string `json:"cgroup,omitempty"` // "/tier.slice/tier-gpu.slice/tier-coder.service"
 	// Unit is the system's unit that the process is in, UserUnit the user manager's, as in "user@1000.service" and
 	// "app-firefox.scope". "" when there is none.
-	Unit, UserUnit string
-	Memory         []ClientMemory // by PCI address
+	Unit     string         `json:"unit,omitempty"`
+	UserUnit string         `json:"user_unit,omitempty"`
+	Memory   []ClientMemory `json:"memory,omitempty"` // by PCI address
 	// KFD is what ROCm has allocated, in bytes, by the KFD id of the GPU. It is part of Memory, wherever that shows it.
-	KFD map[uint32]uint64
+	KFD map[uint32]uint64 `json:"kfd_bytes,omitempty"`
 }
 
 // ClientMemory is what a client holds of one GPU, in bytes. What several processes have open counts
 // for the youngest, that is, the one with the highest pid: logind and systemd keep open what they have opened for a desktop.
 type ClientMemory struct {
-	PCI       string
-	GTT, VRAM uint64
+	PCI  string `json:"pci"`
+	GTT  uint64 `json:"gtt_bytes"`
+	VRAM uint64 `json:"vram_bytes"`
 }
 
 const kfdProc = "sys/class/kfd/kfd/proc"

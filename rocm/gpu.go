@@ -10,28 +10,34 @@ import (
 // GPU is one graphics card, of whatever make. Of one that is not AMD's, only the first fields are filled. A pointer is nil
 // where the kernel offers nothing or a read failed, which then is among the problems.
 type GPU struct {
-	Card   string // "card1"
-	PCI    string // address: "0000:c5:00.0"; "" when it is not on PCI
-	ID     string // PCI vendor and device: "1002:1586"
-	Driver string // "amdgpu"
-	AMD    bool
-	APU    bool   // shares the host's memory
-	Render string // "renderD128"; "" when not known
-	KFD    *KFD   // nil: ROCm cannot use it
-	MES    string // version of the firmware that schedules compute: "0x83"; "" when not known
+	Card   string `json:"card"`             // "card1"
+	PCI    string `json:"pci,omitempty"`    // address: "0000:c5:00.0"; "" when it is not on PCI
+	ID     string `json:"id,omitempty"`     // PCI vendor and device: "1002:1586"
+	Driver string `json:"driver,omitempty"` // "amdgpu"
+	AMD    bool   `json:"amd"`
+	APU    bool   `json:"apu"`              // shares the host's memory
+	Render string `json:"render,omitempty"` // "renderD128"; "" when not known
+	KFD    *KFD   `json:"kfd,omitempty"`    // nil: ROCm cannot use it
+	MES    string `json:"mes,omitempty"`    // version of the firmware that schedules compute: "0x83"; "" when not known
 
-	VRAMTotal, VRAMUsed               *uint64 // bytes; of an APU what the BIOS carved out of the host's memory
-	VisibleVRAMTotal, VisibleVRAMUsed *uint64 // bytes that the CPU can reach
-	GTTTotal, GTTUsed                 *uint64 // bytes of the host's memory that the GPU may map, and does
+	// VRAM is the GPU's own, of an APU what the BIOS carved out of the host's memory; of it, what the CPU can reach is visible.
+	// GTT is what the GPU may map of the host's memory, and does. All in bytes.
+	VRAMTotal        *uint64 `json:"vram_total_bytes,omitempty"`
+	VRAMUsed         *uint64 `json:"vram_used_bytes,omitempty"`
+	VisibleVRAMTotal *uint64 `json:"visible_vram_total_bytes,omitempty"`
+	VisibleVRAMUsed  *uint64 `json:"visible_vram_used_bytes,omitempty"`
+	GTTTotal         *uint64 `json:"gtt_total_bytes,omitempty"`
+	GTTUsed          *uint64 `json:"gtt_used_bytes,omitempty"`
 
 	// Pool is where the memory of ROCm and Vulkan goes, PoolSize what can really be had of it, in bytes.
-	Pool               Pool
-	PoolSize, PoolUsed *uint64
+	Pool     Pool    `json:"pool,omitempty"`
+	PoolSize *uint64 `json:"pool_size_bytes,omitempty"`
+	PoolUsed *uint64 `json:"pool_used_bytes,omitempty"`
 
-	CarveOut  *CarveOut
-	Suspended bool // powered down; it is not asked for the values below then, which would wake it up
+	CarveOut  *CarveOut `json:"carve_out,omitempty"`
+	Suspended bool      `json:"suspended,omitempty"` // powered down; it is not asked for the values below then, which would wake it up
 	Sensors
-	Metrics *Metrics
+	Metrics *Metrics `json:"metrics,omitempty"`
 }
 
 // Gfx is what code has to be compiled for, "" when KFD does not say.

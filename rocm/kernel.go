@@ -9,15 +9,15 @@ import (
 
 // Kernel is which kernel runs, and how it was set up.
 type Kernel struct {
-	Release     string // "7.1.3-100.fc43.x86_64"; "" when not known
-	CommandLine string // that it was booted with
+	Release     string `json:"release,omitempty"`      // "7.1.3-100.fc43.x86_64"; "" when not known
+	CommandLine string `json:"command_line,omitempty"` // that it was booted with
 	// Parameters are those of amdgpu and ttm that bear on memory or on hangs, as text, by "module.parameter". One of a
 	// module that is not loaded, or that this kernel does not have, is missing.
-	Parameters map[string]string
+	Parameters map[string]string `json:"parameters"`
 	// PagesLimit is ttm.pages_limit in bytes: no GPU may take more of the host's memory. nil: no ttm.
-	PagesLimit *uint64
+	PagesLimit *uint64 `json:"pages_limit_bytes,omitempty"`
 	// Controllers are what the root cgroup can count and limit: "memory", "cpu". nil: there is no unified hierarchy.
-	Controllers []string
+	Controllers []string `json:"controllers,omitzero"`
 }
 
 // pageSize is that of amd64, where alone there are such GPUs.

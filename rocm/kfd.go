@@ -10,14 +10,14 @@ import (
 
 // KFD is a GPU as the compute driver, and so ROCm, sees it.
 type KFD struct {
-	Node  int     // in sys/class/kfd/kfd/topology/nodes
-	GPUID uint32  // in sys/class/kfd/kfd/proc/PID/vram_GPUID
-	Gfx   string  // "gfx1151": what code is compiled for
-	CUs   int     // compute units: 40 in an 8060S, 32 in an 8050S, with the same PCI id
-	Bank  *uint64 // bytes of memory that HIP is told of; nil when there is no bank
+	Node  int     `json:"node"`                 // in sys/class/kfd/kfd/topology/nodes
+	GPUID uint32  `json:"gpu_id"`               // in sys/class/kfd/kfd/proc/PID/vram_GPUID
+	Gfx   string  `json:"gfx"`                  // "gfx1151": what code is compiled for
+	CUs   int     `json:"compute_units"`        // compute units: 40 in an 8060S, 32 in an 8050S, with the same PCI id
+	Bank  *uint64 `json:"bank_bytes,omitempty"` // bytes of memory that HIP is told of; nil when there is no bank
 	// CWSR tells that the node says how large a wave's saved state is, which kernels before 6.18.4 do not. Without, compute on
 	// gfx1151 hangs sooner or later.
-	CWSR bool
+	CWSR bool `json:"cwsr"`
 
 	pci    string
 	render string

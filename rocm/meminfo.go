@@ -9,17 +9,17 @@ import (
 
 // Memory is what /proc/meminfo says, in bytes. A field that the kernel does not offer is nil.
 type Memory struct {
-	MemTotal     *uint64
-	MemFree      *uint64
-	MemAvailable *uint64
-	Cached       *uint64
-	CmaFree      *uint64
-	SwapTotal    *uint64
-	SwapFree     *uint64
+	MemTotal     *uint64 `json:"mem_total_bytes,omitempty"`
+	MemFree      *uint64 `json:"mem_free_bytes,omitempty"`
+	MemAvailable *uint64 `json:"mem_available_bytes,omitempty"`
+	Cached       *uint64 `json:"cached_bytes,omitempty"`
+	CmaFree      *uint64 `json:"cma_free_bytes,omitempty"`
+	SwapTotal    *uint64 `json:"swap_total_bytes,omitempty"`
+	SwapFree     *uint64 `json:"swap_free_bytes,omitempty"`
 	// GPUActive is system memory that GPU objects hold, of all GPUs: the kernel's own check of GTT use, from 7.1 on.
 	// GPUReclaim is what the driver keeps in its pool for the next object and would give back.
-	GPUActive  *uint64
-	GPUReclaim *uint64
+	GPUActive  *uint64 `json:"gpu_active_bytes,omitempty"`
+	GPUReclaim *uint64 `json:"gpu_reclaim_bytes,omitempty"`
 }
 
 // Free is what a new process could really have: MemAvailable less CmaFree, which the kernel counts as available although

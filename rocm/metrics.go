@@ -8,16 +8,18 @@ import (
 // Metrics is what the firmware of the GPU measured, from the binary gpu_metrics. Only the layout of Strix Halo, 3.0, is
 // known here; of another only the version is filled. nil: the firmware does not measure it.
 type Metrics struct {
-	Format, Content uint8 // version of the layout
+	Format  uint8 `json:"format"` // version of the layout, and of its contents
+	Content uint8 `json:"content"`
 
-	Activity    *float64 // percent of the time that the GPU computed
-	Temperature *int     // m°C, of the GPU
-	SocketPower *uint64  // mW, of the whole chip
-	GPUPower    *uint64  // mW, of the GPU's part
-	Clock       *uint64  // MHz, of the GPU
-	MemoryClock *uint64  // MHz
+	Activity    *float64 `json:"activity_percent,omitempty"`         // percent of the time that the GPU computed
+	Temperature *int     `json:"temperature_millidegrees,omitempty"` // m°C, of the GPU
+	SocketPower *uint64  `json:"socket_power_milliwatts,omitempty"`  // mW, of the whole chip
+	GPUPower    *uint64  `json:"gpu_power_milliwatts,omitempty"`     // mW, of the GPU's part
+	Clock       *uint64  `json:"clock_mhz,omitempty"`                // MHz, of the GPU
+	MemoryClock *uint64  `json:"memory_clock_mhz,omitempty"`         // MHz
 	// DRAMReads and DRAMWrites are MB/s of the memory that CPU and GPU share: what decoding is bound by.
-	DRAMReads, DRAMWrites *uint64
+	DRAMReads  *uint64 `json:"dram_reads_mb_per_s,omitempty"`
+	DRAMWrites *uint64 `json:"dram_writes_mb_per_s,omitempty"`
 }
 
 // Offsets in struct gpu_metrics_v3_0 (kgd_pp_interface.h), little-endian with C's padding.

@@ -9,13 +9,13 @@ import (
 
 // Platform is what the host is besides its GPUs. A field that is not known is empty or 0.
 type Platform struct {
-	OS      string // as it calls itself: "Fedora Linux 43 (Workstation Edition)"
-	OSID    string // "fedora"
-	Version string // of the OS: "43"
-	CPU     string // "AMD RYZEN AI MAX+ 395 w/ Radeon 8060S"
-	Cores   int    // that compute on their own
-	Threads int    // that the kernel sees
-	Uptime  *time.Duration
+	OS      string         `json:"os,omitempty"`         // as it calls itself: "Fedora Linux 43 (Workstation Edition)"
+	OSID    string         `json:"os_id,omitempty"`      // "fedora"
+	Version string         `json:"os_version,omitempty"` // of the OS: "43"
+	CPU     string         `json:"cpu,omitempty"`        // "AMD RYZEN AI MAX+ 395 w/ Radeon 8060S"
+	Cores   int            `json:"cores,omitempty"`      // that compute on their own
+	Threads int            `json:"threads,omitempty"`    // that the kernel sees
+	Uptime  *time.Duration `json:"uptime_ns,omitempty"`
 }
 
 // platformCache keeps what cannot change while the host runs. The kernel asks every CPU before it writes cpuinfo, which takes

@@ -9,20 +9,24 @@ import (
 
 // Pressure is how much of the time tasks had to wait for a resource. A field is nil when the kernel does not say.
 type Pressure struct {
-	Memory, IO, CPU *PSI
+	Memory *PSI `json:"memory,omitempty"`
+	IO     *PSI `json:"io,omitempty"`
+	CPU    *PSI `json:"cpu,omitempty"`
 }
 
 // PSI is one file of /proc/pressure.
 type PSI struct {
-	Some *Stall // some task waited
-	Full *Stall // all tasks that had work waited; for the CPU the kernel does not know it, and writes none or zeros
+	Some *Stall `json:"some,omitempty"` // some task waited
+	Full *Stall `json:"full,omitempty"` // all tasks that had work waited; for the CPU the kernel does not know it, and writes none or zeros
 }
 
 // Stall is a share of the time, averaged over the last 10, 60 and 300 seconds, in percent from 0 to 100, and the sum since
 // the host has started.
 type Stall struct {
-	Avg10, Avg60, Avg300 float64
-	Total                time.Duration
+	Avg10  float64       `json:"avg10_percent"`
+	Avg60  float64       `json:"avg60_percent"`
+	Avg300 float64       `json:"avg300_percent"`
+	Total  time.Duration `json:"total_ns"`
 }
 
 func (r *reading) pressure() Pressure {

@@ -9,10 +9,10 @@ import (
 
 // Sensors are what a card measures of itself.
 type Sensors struct {
-	Busy        *int    // percent of the time that it computed, lately; may miss short bursts
-	Temperature *int    // m°C, at the edge of the chip
-	Power       *uint64 // µW, of the package
-	Clock       *uint64 // Hz, of the compute units
+	Busy        *int    `json:"busy_percent,omitempty"`             // percent of the time that it computed, lately; may miss short bursts
+	Temperature *int    `json:"temperature_millidegrees,omitempty"` // m°C, at the edge of the chip
+	Power       *uint64 `json:"power_microwatts,omitempty"`         // µW, of the package
+	Clock       *uint64 `json:"clock_hz,omitempty"`                 // Hz, of the compute units
 }
 
 func (g *group) sensors(device string) Sensors {
@@ -50,15 +50,15 @@ func parseMillidegrees(data []byte) (int, error) {
 
 // CarveOut is how much memory the firmware takes from the host for the GPU alone, where Linux can set it.
 type CarveOut struct {
-	Selected *int // index of the option for the next boot
-	Options  []CarveOutOption
+	Selected *int             `json:"selected,omitempty"` // index of the option for the next boot
+	Options  []CarveOutOption `json:"options"`
 }
 
 // CarveOutOption is one that the firmware offers.
 type CarveOutOption struct {
-	Index int
-	Text  string  // "High (96 GB)"
-	Size  *uint64 // bytes, nil when the text has none
+	Index int     `json:"index"`
+	Text  string  `json:"text"`                 // "High (96 GB)"
+	Size  *uint64 `json:"size_bytes,omitempty"` // bytes, nil when the text has none
 }
 
 // carveOut is nil when the firmware or the kernel (before 7.0) offers no choice.

@@ -10,17 +10,17 @@ import (
 // Snapshot is one look at a host. What could not be read is nil and among the Problems; what the kernel does not offer is nil
 // and no problem.
 type Snapshot struct {
-	Time     time.Time
-	Memory   Memory
-	Swaps    []Swap
-	Pressure Pressure
-	Kernel   Kernel
-	Platform Platform
-	GPUs     []GPU    // by number of the card
-	Clients  []Client // processes that use an AMD GPU, by pid
+	Time     time.Time `json:"time"`
+	Memory   Memory    `json:"memory"`
+	Swaps    []Swap    `json:"swaps"`
+	Pressure Pressure  `json:"pressure"`
+	Kernel   Kernel    `json:"kernel"`
+	Platform Platform  `json:"platform"`
+	GPUs     []GPU     `json:"gpus"`    // by number of the card
+	Clients  []Client  `json:"clients"` // processes that use an AMD GPU, by pid
 	// ClientsComplete tells that every process could be looked into. Without, there may be further clients.
-	ClientsComplete bool
-	Problems        []Problem
+	ClientsComplete bool      `json:"clients_complete"`
+	Problems        []Problem `json:"problems"`
 }
 
 // Host reads one host. It may be used by several goroutines at once.

@@ -19,11 +19,12 @@ const (
 
 // Swap is one area that the kernel swaps to.
 type Swap struct {
-	Name       string // "/dev/zram0", "/swapfile"
-	Kind       SwapKind
-	Size, Used uint64 // bytes
-	Priority   int    // the highest is used first
-	Rotational *bool  // whether its disk has spinning platters; nil: not known
+	Name       string   `json:"name"` // "/dev/zram0", "/swapfile"
+	Kind       SwapKind `json:"kind"`
+	Size       uint64   `json:"size_bytes"`
+	Used       uint64   `json:"used_bytes"`
+	Priority   int      `json:"priority"`             // the highest is used first
+	Rotational *bool    `json:"rotational,omitempty"` // whether its disk has spinning platters; nil: not known
 }
 
 func (r *reading) swaps() []Swap {

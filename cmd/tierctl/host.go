@@ -87,8 +87,11 @@ func (a *app) recordHost(ctx context.Context, root, file string) error {
 	if root == "" {
 		root = "/"
 	}
-	if _, err := openHost(root); err != nil {
+	switch host, err := openHost(root); {
+	case err != nil:
 		return err
+	case host.files == nil:
+		return &failure{status: exitUsage, message: root + " is a recording already"}
 	}
 	var data bytes.Buffer
 	if err := rocm.Record(ctx, root, &data); err != nil {
