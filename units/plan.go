@@ -96,6 +96,9 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 	}
 	u.Charge = Charge{Written: v.Memory}
 	if u.GPU {
+		u.Charge.Device = v.Memory // as long as its model does not say more
+	}
+	if u.GPU {
 		u.Charge.Device = v.Memory
 	}
 	u.Socket = socketPath(u.Name)
