@@ -98,9 +98,6 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 	if u.GPU {
 		u.Charge.Device = v.Memory // as long as its model does not say more
 	}
-	if u.GPU {
-		u.Charge.Device = v.Memory
-	}
 	u.Socket = socketPath(u.Name)
 	s := &spec{host: h, config: c, tier: t, variant: v, engine: e, unit: &u, keyFound: true}
 	for i, other := range t.Variants {
