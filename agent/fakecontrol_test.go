@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
 )
 
 // fakeControl is an agent with one tier and one change. Methods note what they were asked.
@@ -52,7 +53,7 @@ func fakeTier() api.Tier {
 		Reason: "asked to", Class: api.ClassTimeout, Since: epochStart, Variant: "vllm", Unit: "tier-coder.service", Engine: "vllm", Model: "m",
 		Variants: []api.Variant{{Name: "vllm", Unit: "tier-coder.service", Engine: "vllm", Model: "m", State: api.Ready, Memory: 9, Reason: "none"}},
 		Context:  49152, Memory: 9 << 30, MemoryCurrent: &used, MainPID: 812, Restarts: 1, RestartPending: true, Removed: true,
-		LeavesMachine: true, DropIns: []string{"/etc/x.conf"}, PortError: "port 8002 is held by nginx (pid 812)",
+		LeavesMachine: true, DropIns: []string{"/etc/x.conf"}, PortError: "port 8002 is held by nginx (pid 812)", Warning: "w",
 	}
 }
 
@@ -85,6 +86,19 @@ func (f *fakeControl) Modes() ([]api.Mode, error) {
 func (f *fakeControl) PlanMode(_ context.Context, mode string) (api.Plan, error) {
 	unit := api.UnitText{Unit: "tier-coder.service", Tier: "coder", Variant: "vllm", Action: "start", Text: "[Unit]\n"}
 	return api.Plan{Mode: mode, Units: []api.UnitText{unit}, Warnings: []string{"w"}, Refusal: "r"}, f.note("plan %s", mode)
+}
+
+func (f *fakeControl) Budget(_ context.Context, mode string) (api.Budget, error) {
+	size := uint64(128 << 30)
+	pool := api.Pool{Name: "ram", Size: &size, Used: &size, Promised: 1, Others: 2, Leaked: 3}
+	share := api.Share{Tier: "coder", Unit: "tier-coder.service", Variant: "vllm", Phase: "ready", RAM: 9, GPU: 9, Taken: 9,
+		Charge: api.Charge{Weights: 5, KV: 3, Overhead: 1, Host: 1, Mapped: 1, Measured: 1, Written: 9, Text: "9"}}
+	return api.Budget{Mode: mode, RAM: pool, GPU: &pool, Reserve: 1, KeepFree: 1, Free: &size, Pending: 1, Tiers: []api.Share{share},
+		Words: "w", GiveWay: []string{"coder"}}, f.note("budget %s", mode)
+}
+
+func (f *fakeControl) Host(context.Context) (rocm.Snapshot, error) {
+	return rocm.Snapshot{Time: time.Now()}, f.note("host")
 }
 
 func (f *fakeControl) Act(_ context.Context, tier string, req api.TierRequest) (string, error) {
@@ -185,7 +199,7 @@ func (f *fakeControl) Table(ctx context.Context, after uint64) (api.Table, error
 
 func (f *fakeControl) Report(report api.GatewayReport) { f.note("report %d", len(report.Listeners)) }
 
-func (f *fakeControl) Admit(ctx context.Context, unit, op string) api.AdmitAnswer {
+func (f *fakeControl) Admit(ctx context.Context, unit, op string, waits func(string)) api.AdmitAnswer {
 	f.note("admit %s %s", unit, op)
 	if op == "stop" {
 		select {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/units"
 )
 
@@ -18,25 +19,30 @@ type fakeSystemd struct {
 	hints
 	mu      sync.Mutex
 	units   map[string]*fakeUnit
-	fail    map[string]error // by operation, "define", or by operation and unit, "start tier-coder.service"
-	ends    map[string]int   // by unit: the exit status with which its process ends while loading
-	slow    map[string]bool  // units that load for ever
+	fail    map[string]error       // by operation, "define", or by operation and unit, "start tier-coder.service"
+	ends    map[string]int         // by unit: the exit status with which its process ends while loading
+	slow    map[string]bool        // units that load for ever
+	mins    map[string]units.Bytes // by cgroup that the kernel counts the memory of: what it protects
 	load    time.Duration
 	calls   []string
+	admit   func(ctx context.Context, unit string) api.AdmitAnswer // what a shim asks; nil: none does
 	wrongs  []string
 	version string
+	room    units.Bytes // for all units; 0: any
 }
 
 type fakeUnit struct {
 	UnitStatus
-	gpu  bool
-	hand bool // started by an administrator
-	life int  // grows at every start and stop, so that a job learns that another one took over
+	gpu     bool
+	hand    bool   // started by an administrator
+	hangup  func() // ends the shim's question
+	loading bool   // was let in
+	life    int    // grows at every start and stop, so that a job learns that another one took over
 }
 
 func newFakeSystemd() *fakeSystemd {
 	return &fakeSystemd{hints: newHints(), units: map[string]*fakeUnit{}, fail: map[string]error{}, ends: map[string]int{},
-		slow: map[string]bool{}, load: time.Second, version: "262"}
+		slow: map[string]bool{}, mins: map[string]units.Bytes{}, load: time.Second, version: "262"}
 }
 
 func (f *fakeSystemd) Version() string      { return f.version }
@@ -68,8 +74,11 @@ func (f *fakeSystemd) Define(_ context.Context, u units.Unit) error {
 	}
 	f.units[u.Name] = &fakeUnit{gpu: u.GPU, UnitStatus: UnitStatus{
 		Name: u.Name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Result: "success", Held: true,
-		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory,
+		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory, Slice: "tier-cpu.slice",
 	}}
+	if u.GPU {
+		f.units[u.Name].Slice = "tier-gpu.slice"
+	}
 	f.give(false)
 	return nil
 }
@@ -139,6 +148,17 @@ func (f *fakeSystemd) set(u *fakeUnit, active, sub, result string, status int) {
 	f.give(false)
 }
 
+// Set takes the protection of a slice.
+func (f *fakeSystemd) Set(_ context.Context, name string, props []units.Property) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin("set", fmt.Sprintf("%s %s=%v", name, props[0].Name, props[0].Value)); err != nil {
+		return err
+	}
+	f.mins[cgroupOfSlice(name)] = units.Bytes(props[0].Value.(uint64)) / pageSize * pageSize
+	return nil
+}
+
 func (f *fakeSystemd) Start(ctx context.Context, name string) error {
 	f.mu.Lock()
 	if err := f.begin("start", name); err != nil {
@@ -156,9 +176,6 @@ func (f *fakeSystemd) Start(ctx context.Context, name string) error {
 				f.wrongs = append(f.wrongs, "start of "+name+" while "+other+" runs")
 			}
 			f.halt(other) // Conflicts=
-		}
-		if o.gpu && u.gpu && other != name && o.ActiveState == "activating" {
-			f.wrongs = append(f.wrongs, "start of "+name+" while "+other+" loads")
 		}
 	}
 	if u.ActiveState == "active" {
@@ -180,6 +197,38 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 	life := u.life
 	u.MainPID = 1000 + life
 	f.set(u, "activating", "start", "success", 0)
+	u.loading = false
+	ctx, hangup := context.WithCancel(context.Background())
+	u.hangup = hangup
+	go f.live(ctx, u, life)
+}
+
+// live is the shim of a unit: it asks for admission, and then its engine loads.
+func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
+	for f.siblingRuns(u) { // Conflicts= with an order: the stop is completed first
+		time.Sleep(10 * time.Millisecond)
+	}
+	answer := api.AdmitAnswer{OK: true}
+	if f.admit != nil {
+		answer = f.admit(ctx, u.Name)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if u.life != life {
+		return
+	}
+	if !answer.OK {
+		u.StatusText = answer.Message
+		f.set(u, "failed", "failed", "exit-code", 75)
+		return
+	}
+	for other, o := range f.units {
+		if o.gpu && u.gpu && o.loading && o.ActiveState == "activating" && o != u {
+			f.wrongs = append(f.wrongs, u.Name+" loads while "+other+" does")
+		}
+	}
+	u.loading = true
+	f.mustFit()
 	if f.slow[u.Name] {
 		return
 	}
@@ -197,6 +246,33 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 		u.StatusText = "Serving"
 		f.set(u, "active", "running", "success", 0)
 	})
+}
+
+func (f *fakeSystemd) siblingRuns(u *fakeUnit) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.units {
+		if o != u && o.Tier == u.Tier && o.ActiveState == "deactivating" {
+			return true
+		}
+	}
+	return false
+}
+
+// mustFit notes as wrong when more is in memory, or on its way there, than there is room for.
+func (f *fakeSystemd) mustFit() {
+	var sum units.Bytes
+	var names []string
+	for name, u := range f.units {
+		if running(u.UnitStatus) && (u.loading || u.ActiveState == "active") {
+			sum += u.Memory
+			names = append(names, name)
+		}
+	}
+	if f.room > 0 && sum > f.room {
+		slices.Sort(names)
+		f.wrongs = append(f.wrongs, fmt.Sprintf("%s in %s: %v", sum, f.room, names))
+	}
 }
 
 // wait is a job: it lasts while the unit is in a state.
@@ -241,7 +317,7 @@ func (f *fakeSystemd) halt(name string) {
 	if u == nil || !running(u.UnitStatus) || u.ActiveState == "deactivating" {
 		return
 	}
-	u.life++
+	u.die()
 	life := u.life
 	f.set(u, "deactivating", "stop-sigterm", "success", 0)
 	time.AfterFunc(100*time.Millisecond, func() {
@@ -257,6 +333,14 @@ func (f *fakeSystemd) halt(name string) {
 	})
 }
 
+// die ends the unit's processes.
+func (u *fakeUnit) die() {
+	u.life++
+	if u.hangup != nil {
+		u.hangup()
+	}
+}
+
 // by is a deed of somebody else's.
 func (f *fakeSystemd) by(deed func()) {
 	f.mu.Lock()
@@ -268,7 +352,7 @@ func (f *fakeSystemd) by(deed func()) {
 // crash ends a unit's process from outside.
 func (f *fakeSystemd) crash(name string) {
 	if u := f.units[name]; u != nil && running(u.UnitStatus) {
-		u.life++
+		u.die()
 		u.StatusText = "the engine died"
 		f.set(u, "failed", "failed", "exit-code", 70)
 	}

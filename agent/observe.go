@@ -108,6 +108,7 @@ func (a *Agent) learn(number uint64, list []UnitStatus, err error) {
 	}
 	close(a.learned)
 	a.learned = make(chan struct{})
+	a.judge()
 	if a.again {
 		depth := a.depth
 		a.again, a.depth = false, ReadChanged
@@ -158,7 +159,7 @@ func (a *Agent) known() map[string]bool {
 }
 
 func (a *Agent) factsOf(name string) facts {
-	return facts{unit: a.unit(name), seen: a.seen[name], problem: a.problems[name], drain: a.drains[name]}
+	return facts{unit: a.unit(name), seen: a.seen[name], problem: a.problems[name], drain: a.drains[name], gave: a.gave[name]}
 }
 
 // unit is a unit as planned, empty when it is not in tiers.toml.
@@ -182,6 +183,9 @@ func (a *Agent) tell(name string, f facts, old, v verdict, was bool) {
 	text := name + " is " + string(v.State)
 	if v.Reason != "" {
 		text += ": " + v.Reason
+	}
+	if was && v.State == api.Failed && v.Class == api.ClassBudget {
+		a.outgrew(f.unit)
 	}
 	a.opts.Log.Info("unit is "+string(v.State), "tier", tier, "unit", name, "was", old.State, "reason", v.Reason)
 	a.events.add(api.Event{Kind: "tier", Tier: tier, Unit: name, State: v.State, Text: text})

@@ -19,6 +19,7 @@ type GPU struct {
 	APU    bool   // shares the host's memory
 	Render string // "renderD128"; "" when not known
 	KFD    *KFD   // nil: ROCm cannot use it
+	MES    string // version of the firmware that schedules compute: "0x83"; "" when not known
 
 	VRAMTotal, VRAMUsed               *uint64 // bytes; of an APU what the BIOS carved out of the host's memory
 	VisibleVRAMTotal, VisibleVRAMUsed *uint64 // bytes that the CPU can reach
@@ -106,6 +107,7 @@ func (g *group) card(name string) *GPU {
 	c.GTTTotal, c.GTTUsed = g.number(device+"mem_info_gtt_total"), g.number(device+"mem_info_gtt_used")
 	c.APU = !g.discrete(device)
 	c.CarveOut = g.carveOut(device)
+	c.MES = g.mes(c)
 	if c.Suspended = g.text(device+"power/runtime_status") == "suspended"; !c.Suspended {
 		c.Sensors = g.sensors(device)
 		c.Metrics = parsed(g, device+"gpu_metrics", parseMetrics)

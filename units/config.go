@@ -21,7 +21,8 @@ type Config struct {
 
 // HostConfig is the [host] table.
 type HostConfig struct {
-	Reserve     Bytes    `toml:"reserve"`      // never given to tiers
+	Reserve     Bytes    `toml:"reserve"`      // never promised to tiers
+	KeepFree    *Bytes   `toml:"keep_free"`    // has to stay free after a load, whatever was promised; nil: see KeepFreeOf
 	Models      []string `toml:"models"`       // folders in which models are looked for, in this order
 	DefaultMode string   `toml:"default_mode"` // what `tierctl up` without a name means
 }
@@ -56,10 +57,13 @@ type Tier struct {
 	Name     string         `toml:"-"`
 	Role     string         `toml:"role"`
 	Port     int            `toml:"port"`
-	Start    string         `toml:"start"`     // boot, demand or manual
-	Priority int            `toml:"priority"`  // 0..100, the lowest gives way first
-	IdleStop time.Duration  `toml:"idle_stop"` // 0: never
-	Drain    *time.Duration `toml:"drain"`     // nil: as the gateway's
+	Start    string         `toml:"start"`         // boot, demand or manual
+	Priority int            `toml:"priority"`      // 0..100, the lowest gives way first
+	IdleStop time.Duration  `toml:"idle_stop"`     // 0: never
+	Drain    *time.Duration `toml:"drain"`         // nil: as the gateway's
+	Pinned   bool           `toml:"pinned"`        // never gives way
+	Keeps    time.Duration  `toml:"min_residency"` // after it came up it is spared for so long
+	MaxWait  time.Duration  `toml:"max_wait"`      // how long it waits for tiers that are busy or came up just now
 	Variants []Variant      `toml:"variant"`
 }
 
@@ -76,8 +80,8 @@ type Variant struct {
 	LoadMode       string            `toml:"load_mode"`       // llama: how the model is read; "": none on a GPU, mmap on the CPU
 	FlashAttention string            `toml:"flash_attention"` // llama: on, off or auto
 	Tools          string            `toml:"tools"`           // vLLM's tool-call parser
-	Memory         Bytes             `toml:"memory"`          // the charge
-	KVMemory       Bytes             `toml:"kv_memory"`       // vLLM's KV cache; 0: what is left of gpu_utilization
+	Memory         Bytes             `toml:"memory"`          // the charge; 0: worked out from the model's files
+	KVMemory       Bytes             `toml:"kv_memory"`       // vLLM's KV cache; 0: what is left of gpu_utilization, else what one request takes
 	Utilization    float64           `toml:"gpu_utilization"`
 	BatchTokens    Tokens            `toml:"batch_tokens"`   // vLLM: tokens worked on in one step
 	PrefixCaching  bool              `toml:"prefix_caching"` // vLLM: keep what requests begin with in common
@@ -88,6 +92,7 @@ type Variant struct {
 	Paths          []string          `toml:"paths"`          // the same for one variant: adapters, draft models
 	ExtraArgs      []string          `toml:"extra_args"`
 	Env            map[string]string `toml:"env"`
+	Unsupported    bool              `toml:"allow_unsupported"` // start what is known not to work on this GPU
 }
 
 // Mode is one [mode.NAME] table: a named set of tiers, each "tier" or "tier/variant".
@@ -153,6 +158,18 @@ func (c *Config) DrainOf(t Tier) time.Duration {
 		return *t.Drain
 	}
 	return c.Gateway.Drain
+}
+
+// defaultKeepFree is enough for a desktop, a browser and the page cache of a build (8 GiB).
+const defaultKeepFree = 8 * GiB
+
+// KeepFreeOf is what has to stay free after a load: what the file says, else 8 GiB, or the reserve where that is smaller.
+// It is less than the reserve because a desktop that runs has taken its part of the reserve already.
+func (h HostConfig) KeepFreeOf() Bytes {
+	if h.KeepFree != nil {
+		return *h.KeepFree
+	}
+	return min(h.Reserve, defaultKeepFree)
 }
 
 // Variant returns the variant of that name, or the default one for "".

@@ -38,7 +38,7 @@ func TestTheShippedFilePlansWithoutAWarningWhereAllIsInstalled(t *testing.T) {
 	}
 }
 
-// The modes that come up by themselves must fit; those that need another tier to give way say so in the file.
+// The tiers of a mode that have to be there must fit together; one on demand finds room or stays on demand.
 func TestEveryShippedModeFits(t *testing.T) {
 	h := strixHalo()
 	p, _ := MakePlan(parse(t, string(shipped(t))), h)
@@ -49,7 +49,9 @@ func TestEveryShippedModeFits(t *testing.T) {
 		}
 		sum := p.Config.Host.Reserve
 		for _, u := range units {
-			sum += u.Memory
+			if u.Start != StartDemand {
+				sum += u.Memory
+			}
 		}
 		if sum > h.MemTotal {
 			t.Errorf("mode %s with the reserve takes %s of %s", m.Name, sum, h.MemTotal)
@@ -261,4 +263,17 @@ func FuzzParseConfig(f *testing.F) {
 			_ = u.Text()
 		}
 	})
+}
+
+func TestWhatHasToStayFreeIsNeverMoreThanTheReserveUnlessWritten(t *testing.T) {
+	eight, twenty := 8*GiB, 20*GiB
+	for _, c := range []struct {
+		reserve Bytes
+		written *Bytes
+		want    Bytes
+	}{{12 * GiB, nil, eight}, {2 * GiB, nil, 2 * GiB}, {12 * GiB, &twenty, twenty}, {0, nil, 0}} {
+		if got := (HostConfig{Reserve: c.reserve, KeepFree: c.written}).KeepFreeOf(); got != c.want {
+			t.Errorf("reserve %s: %s, want %s", c.reserve, got, c.want)
+		}
+	}
 }

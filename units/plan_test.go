@@ -1,6 +1,7 @@
 package units
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ func TestAUnitCarriesWhatTheAgentNeeds(t *testing.T) {
 	want := Unit{
 		Name: "tier-coder.service", Tier: "coder", Variant: "vllm", Default: true, Port: 8002,
 		Socket: "/run/tier/tier-coder/engine.sock", Engine: KindVLLM, GPU: true, Model: "org/big", Served: "coder",
-		Context: 16384, Memory: 20 * GiB, Charge: Charge{Written: 20 * GiB}, Priority: 80, Start: StartManual,
+		Context: 16384, Memory: 20 * GiB, Charge: Charge{Written: 20 * GiB, Device: 20 * GiB}, Priority: 80, Start: StartManual,
 	}
 	if !reflect.DeepEqual(u, want) {
 		t.Errorf("got %+v", u)
@@ -116,7 +117,13 @@ func TestAModelIsNamedToTheEngineByItsPath(t *testing.T) {
 			t.Errorf("%s is not in %v", want, argv(t, u))
 		}
 	}
-	if u := unit(t, text, h, "tier-coder.service"); !slices.Contains(shimFlags(t, u), "--progress-bytes=3000") {
+	shards := int64(0)
+	for name, f := range strixModels() {
+		if strings.Contains(name, "Coder-30B") && strings.HasSuffix(name, ".safetensors") {
+			shards += f.size
+		}
+	}
+	if u := unit(t, text, h, "tier-coder.service"); !slices.Contains(shimFlags(t, u), fmt.Sprintf("--progress-bytes=%d", shards)) {
 		t.Errorf("no size in %v", shimFlags(t, u))
 	}
 }

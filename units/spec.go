@@ -22,6 +22,7 @@ type spec struct {
 	siblings []string // units of the tier's other variants
 	earlier  []string // those of them that stand before this one in the file
 	model    model    // where the model is; zero for remote and when it was not found
+	sizes    sizes    // what it takes; zero when that is not known
 	keyFound bool     // the credential is there, or nobody looked
 	argv     []string
 }
@@ -151,7 +152,8 @@ func (s *spec) families() []string {
 }
 
 // hash is over all that decides how the process runs, and so over what is missing for it: a unit that is blocked is defined
-// anew once that is there. How large the model is decides nothing.
+// anew once that is there. How large the model is on disk decides nothing; what the unit takes does, since it carries the
+// figure on its command line and in its limit, and admission counts a running unit by what it was told.
 func (s *spec) hash() string {
 	plain := *s
 	unit := *s.unit
