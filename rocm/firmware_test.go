@@ -44,7 +44,7 @@ func TestVersionsOfTheSchedulersFirmware(t *testing.T) {
 	}
 }
 
-func TestBootParameters(t *testing.T) {
+func TestEveryBootParameterOfAModule(t *testing.T) {
 	k := Kernel{CommandLine: `BOOT_IMAGE=/vmlinuz quiet amdgpu.gtt-size=1 ttm.pages_limit=31457280 amdgpu.noretry=1 amdgpu.noretry=0 x.y="a b" amdgpu.dc -- z.z=1`}
 	want := map[string]string{"amdgpu.gtt_size": "1", "ttm.pages_limit": "31457280", "amdgpu.noretry": "0", "x.y": "a b", "amdgpu.dc": ""}
 	if got := k.BootParameters(); !maps.Equal(got, want) {

@@ -59,15 +59,20 @@ func (k Kernel) pagesLimit(g *group) *uint64 {
 		if !ok {
 			continue
 		}
-		pages, err := parseNumber(text, 52) // more would not fit into 64 bits as bytes
+		limit, err := parsePages(text)
 		if err != nil {
 			g.problem("sys/module/"+module+"/parameters/pages_limit", err)
 			continue
 		}
-		limit := pages * pageSize
 		return &limit
 	}
 	return nil
+}
+
+// parsePages reads a number of pages as bytes.
+func parsePages(s string) (uint64, error) {
+	pages, err := parseNumber(s, 52) // 2^52 pages are all that 64 bits can count as bytes
+	return pages * pageSize, err
 }
 
 func (g *group) controllers() []string {

@@ -105,7 +105,7 @@ func TestLlamaServersCommandLine(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, row.want)
 			}
 			for _, prefer := range []string{row.load, "--fit off|-fit off", "--sse-ping-interval 1", "--no-ui|--no-webui",
-				"--cache-ram 0", "--ctx-checkpoints 8|--swa-checkpoints 8"} {
+				"--cache-ram 0", "--ctx-checkpoints 3|--swa-checkpoints 3"} {
 				if !slices.Contains(shimFlags(t, u), "--prefer="+prefer) {
 					t.Errorf("no --prefer=%s in %v", prefer, shimFlags(t, u))
 				}

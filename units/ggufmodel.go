@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 
 	gguf "github.com/gpustack/gguf-parser-go"
@@ -120,7 +119,7 @@ func (m *ggufModel) read() error {
 		return broken("", "it holds a part of a model (%s), not one that llama-server can serve", oneLine(m.about.Type))
 	}
 	if m.about.BlockCount == 0 {
-		return unclear("", "its header names no %s.block_count, so the size of the KV cache is not known", family)
+		return unclear("", "its header names no %s.block_count, so the size of the KV cache is not known", oneLine(family))
 	}
 	m.layers = ggufLayers(m.about)
 	for i, l := range m.layers {
@@ -134,8 +133,8 @@ func (m *ggufModel) read() error {
 // checkKeys refuses numbers that no model has, before anything is made of them. The library takes each as it is.
 func checkKeys(keys gguf.GGUFMetadataKVs, family string) error {
 	most := map[string]uint64{
-		"block_count": maxLayers, "attention.head_count": maxHeads, "attention.head_count_kv": maxHeads, "context_length": maxWindow,
-		"attention.sliding_window": maxWindow, "vocab_size": 1 << 28,
+		"block_count": maxLayers, "attention.head_count": maxHeads, "attention.head_count_kv": maxHeads,
+		"embedding_length": maxSize, "expert_count": 1 << 16, "expert_used_count": 1 << 16,
 	}
 	for _, kv := range keys {
 		name, ok := strings.CutPrefix(kv.Key, family+".")
@@ -144,150 +143,25 @@ func checkKeys(keys gguf.GGUFMetadataKVs, family string) error {
 		}
 		limit, ok := most[name]
 		if !ok {
-			limit = 1 << 32
+			limit = maxWindow
 		}
 		values := []any{kv.Value}
 		if list, ok := kv.Value.(gguf.GGUFMetadataKVArrayValue); ok {
-			if values = list.Array; list.Len != uint64(len(values)) {
-				return broken("", "%s in its header has %d entries, and no model has so many layers", kv.Key, list.Len)
+			values = list.Array
+			if list.Len != uint64(len(values)) && list.Type != gguf.GGUFMetadataValueTypeString {
+				return broken("", "%s in its header has %d entries, and no model has so many layers", oneLine(kv.Key), list.Len)
 			}
 		}
 		for _, v := range values {
 			if n, ok := v.(uint64); ok && n > limit {
-				return broken("", "%s in its header is %d, which no model has", kv.Key, n)
+				return broken("", "%s in its header is %d, which no model has", oneLine(kv.Key), n)
 			}
 			if n, ok := v.(int64); ok && (n < 0 || uint64(n) > limit) {
-				return broken("", "%s in its header is %d, which no model has", kv.Key, n)
+				return broken("", "%s in its header is %d, which no model has", oneLine(kv.Key), n)
 			}
 		}
 	}
 	return nil
-}
-
-// ggufLayers is how llama.cpp keeps what the layers have read.
-func ggufLayers(a gguf.GGUFArchitecture) []layer {
-	list := make([]layer, a.BlockCount)
-	state := ggufState(a)
-	for i := range list {
-		attention, recurrent := ggufKind(a, i)
-		if recurrent {
-			list[i].state = state
-		}
-		own := a.AttentionKVFromStartLayerCount == 0 || i < int(a.AttentionKVFromStartLayerCount)
-		if !attention || !own { // layers behind those share the caches of earlier ones
-			continue
-		}
-		heads := a.AttentionHeadCountKV
-		if i < len(a.AttentionHeadCountKVs) {
-			heads = a.AttentionHeadCountKVs[i]
-		}
-		key, value := uint64(a.AttentionKeyLength), uint64(a.AttentionValueLength)
-		if i < len(a.AttentionSlidingWindowLayers) && a.AttentionSlidingWindowLayers[i] {
-			list[i].window = a.AttentionSlidingWindow
-			key, value = orElse(a.AttentionKeyLengthSWA, key), orElse(a.AttentionValueLengthSWA, value)
-		}
-		list[i].key, list[i].value = heads*key, heads*value
-		if a.AttentionKeyLengthMLA > 0 { // one latent vector for keys and values, whose beginning serves as the value
-			list[i].value = 0
-		}
-	}
-	return list
-}
-
-func orElse(n uint32, otherwise uint64) uint64 {
-	if n > 0 {
-		return uint64(n)
-	}
-	return otherwise
-}
-
-// ggufKind tells whether a layer has attention, and whether it has a constant state. Hybrid models have either, by a list of
-// heads or by an interval; where they tell neither, both is the most that they take.
-func ggufKind(a gguf.GGUFArchitecture, i int) (attention, recurrent bool) {
-	switch {
-	case a.AttentionHybrid && slices.Contains(a.AttentionHeadCountKVs, 0):
-		full := i < len(a.AttentionHeadCountKVs) && a.AttentionHeadCountKVs[i] > 0
-		return full, !full
-	case a.AttentionHybrid && a.FullAttentionInterval > 1:
-		full := (i+1)%int(a.FullAttentionInterval) == 0
-		return full, !full
-	case a.AttentionHybrid:
-		return true, true
-	}
-	return !a.AttentionRecurrent, a.AttentionRecurrent
-}
-
-// ggufState is the bytes of a recurrent layer's state for one request. llama.cpp keeps it in 32 bits.
-func ggufState(a gguf.GGUFArchitecture) uint64 {
-	var inputs, matrix Bytes // of the convolution, and what has been learnt
-	switch embedding := Bytes(a.EmbeddingLength); {
-	case a.RWKVHeadSize > 0:
-		inputs, matrix = times(embedding, uint64(a.RWKVTokenShiftCount)), times(embedding, uint64(a.RWKVHeadSize))
-	case a.ShortConvLCache > 0:
-		inputs = times(embedding, uint64(a.ShortConvLCache)-1)
-	case a.KDAHeadDim > 0:
-		inner := times(Bytes(a.AttentionHeadCount), uint64(a.KDAHeadDim))
-		inputs, matrix = times(inner, 3*uint64(max(a.SSMConvolutionKernel, 4)-1)), times(inner, uint64(a.KDAHeadDim))
-	case a.SSMInnerSize > 0:
-		width := Bytes(a.SSMInnerSize) + times(Bytes(2*a.SSMGroupCount), uint64(a.SSMStateSize))
-		inputs = times(width, uint64(max(a.SSMConvolutionKernel, 1)-1))
-		matrix = times(Bytes(a.SSMInnerSize), uint64(a.SSMStateSize))
-	}
-	return uint64(times(capped(inputs+matrix), 4))
-}
-
-// guarded runs something of the library. It panics at values of a kind that it did not expect.
-func guarded(run func()) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = unclear("", "its header is not understood: %s", oneLine(fmt.Sprint(p)))
-		}
-	}()
-	run()
-	return nil
-}
-
-// runUse is what llama-server makes of a model.
-type runUse struct {
-	context, parallel uint64 // of one request, and how many requests
-	batch, step       uint64 // -b and -ub
-	flash, whole      bool   // flash attention, windows not made use of
-	key, value        string // types of the KV cache
-}
-
-// compute is the buffer in which llama.cpp works: everything on one device, which is where it is largest.
-func (m *ggufModel) compute(use runUse) (Bytes, error) {
-	options := []gguf.GGUFRunEstimateOption{
-		gguf.WithLLaMACppContextSize(int32(use.context * use.parallel)),
-		gguf.WithParallelSize(int32(use.parallel)),
-		gguf.WithLLaMACppLogicalBatchSize(int32(use.batch)),
-		gguf.WithLLaMACppPhysicalBatchSize(int32(use.step)),
-		gguf.WithLLaMACppCacheKeyType(cacheTypes[use.key].kind),
-		gguf.WithLLaMACppCacheValueType(cacheTypes[use.value].kind),
-		gguf.WithLLaMACppOffloadLayers(m.about.BlockCount + 1),
-	}
-	if use.flash {
-		options = append(options, gguf.WithFlashAttention())
-	}
-	if use.whole {
-		options = append(options, gguf.WithLLaMACppFullSizeSWACache())
-	}
-	var size Bytes
-	err := guarded(func() {
-		run := m.file.EstimateLLaMACppRun(options...)
-		size = capped(Bytes(run.Devices[1].Computation.Compute))
-	})
-	return size, err
-}
-
-// cacheTypes are those that llama.cpp takes for a KV cache.
-var cacheTypes = map[string]struct {
-	kind gguf.GGMLType
-	size element
-}{
-	"f32": {gguf.GGMLTypeF32, element{4, 1}}, "f16": {gguf.GGMLTypeF16, element{2, 1}}, "bf16": {gguf.GGMLTypeBF16, element{2, 1}},
-	"q8_0": {gguf.GGMLTypeQ8_0, element{34, 32}}, "q5_1": {gguf.GGMLTypeQ5_1, element{24, 32}}, "q5_0": {gguf.GGMLTypeQ5_0, element{22, 32}},
-	"q4_1": {gguf.GGMLTypeQ4_1, element{20, 32}}, "q4_0": {gguf.GGMLTypeQ4_0, element{18, 32}}, "iq4_nl": {gguf.GGMLTypeIQ4_NL, element{18, 32}},
 }
 
 // keyNumber is the value of a key that holds a whole number; 0 otherwise.
@@ -313,7 +187,8 @@ func keyText(keys gguf.GGUFMetadataKVs, name string) string {
 func (m *ggufModel) format() Format {
 	f := Format{Family: m.about.Architecture, MoE: m.about.ExpertCount > 1}
 	if kv, ok := m.file.Header.MetadataKV.Get("general.file_type"); ok {
-		name := gguf.GGUFFileType(keyNumber(m.file.Header.MetadataKV, kv.Key)).String()
+		const guessed = 1 << 10 // a mark of llama.cpp beside the type
+		name := gguf.GGUFFileType(keyNumber(m.file.Header.MetadataKV, kv.Key) &^ guessed).String()
 		f.Quant = strings.TrimPrefix(name, "MOSTLY_")
 	}
 	elements := float64(0)

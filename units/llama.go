@@ -43,6 +43,7 @@ func (s *spec) llama() command {
 	case s.unit.GPU:
 		argv = append(argv, "-ngl", "999") // all
 	}
+	checkpoints := number(llamaCheckpoints(v.Context))
 	argv = append(argv, "-fa", v.FlashAttention, "--metrics", "--jinja")
 	return command{argv: argv, prefer: []string{
 		"--fit off|-fit off",
@@ -51,7 +52,7 @@ func (s *spec) llama() command {
 		"--sse-ping-interval 1", // a stop with a stream open ends at the next ping
 		loadMode(v.LoadMode),
 		"--cache-ram " + number(llamaCache),
-		"--ctx-checkpoints " + number(llamaCheckpoints) + "|--swa-checkpoints " + number(llamaCheckpoints),
+		"--ctx-checkpoints " + checkpoints + "|--swa-checkpoints " + checkpoints,
 	}}
 }
 

@@ -69,14 +69,17 @@ func jsonFault(what string, err error) error {
 	var (
 		disk *fs.PathError
 		kind *json.UnmarshalTypeError
+		text *json.SyntaxError
 	)
 	switch {
 	case errors.As(err, &disk):
 		return unread("", err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &text) && text.Error() == "unexpected end of JSON input":
 		return broken("", "%s ends in the middle; fetch it again", what)
+	case errors.As(err, &kind) && kind.Field != "":
+		return broken("", "%s holds a JSON %s as %s", what, oneLine(kind.Value), oneLine(kind.Field))
 	case errors.As(err, &kind):
-		return broken("", "%s holds a JSON %s where none can be (%s)", what, oneLine(kind.Value), oneLine(kind.Field))
+		return broken("", "%s holds a JSON %s where none can be", what, oneLine(kind.Value))
 	}
 	return broken("", "%s is not understood: %s", what, oneLine(err.Error()))
 }

@@ -1,6 +1,7 @@
 package units
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -74,7 +75,10 @@ func (h tree) modelFiles(at string, kind string) ([]ModelFile, error) {
 	files := make([]ModelFile, 0, len(names))
 	for _, name := range names {
 		f, err := h.modelFile(path.Join(dir, name))
-		if err != nil {
+		switch {
+		case kind == KindVLLM && errors.Is(err, fs.ErrNotExist):
+			continue // a link to nothing: a fetch that has not come so far
+		case err != nil:
 			return nil, unread(name, err)
 		}
 		files = append(files, f)

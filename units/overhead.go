@@ -39,9 +39,9 @@ func vllmOverhead(requests, tokens uint64, graphs bool) Bytes {
 }
 
 // llamaCheckpoints is how many copies llama-server keeps for each request of what a window or a linear layer holds: with
-// them it can go back when the next prompt differs from the last. Its own 32 can take GiB with linear layers; 8, spread
-// over 64K tokens, are what it had before.
-const llamaCheckpoints = 8
+// them it can go back when the next prompt differs from the last. It makes one every 8192 tokens and at a prompt's end, up
+// to 32, and one of a model with large windows takes hundreds of MiB; so as many as the context has use for, and 8 at most.
+func llamaCheckpoints(context Tokens) uint64 { return min(uint64(context)/8192+2, 8) }
 
 // llamaCache is the MiB that llama-server may keep of prompts whose place another request has taken. Its own 8192 are taken
 // bit by bit, hours after the start, when nobody sums up any more. A request goes on where the last one in its place ended
