@@ -16,7 +16,7 @@ const (
 	define  verb = "define"  // load it, or load it anew; it does not run
 	adopt   verb = "adopt"   // hold a reference to what is loaded already
 	release verb = "release" // let systemd forget it; it does not run
-	limit   verb = "limit"   // set what it may take at its next start; it does not run
+	limit   verb = "limit"   // set what it may take at its next start; it has failed
 )
 
 // step is one thing to do to one unit.
@@ -28,7 +28,7 @@ type step struct {
 
 // key is what makes a step the same as an earlier one.
 func (s step) key() string {
-	return fmt.Sprintf("%s %s %d", s.verb, s.def.Hash, s.def.MemoryMax())
+	return fmt.Sprintf("%s %s %d %d", s.verb, s.def.Hash, s.def.Memory, s.def.MemoryMax())
 }
 
 // steps says what makes the loaded units those of the plan. Without a plan (tiers.toml could not be used since tierd
@@ -79,14 +79,16 @@ func stepOf(u units.Unit, s UnitStatus) verb {
 		return define
 	case !s.Held:
 		return adopt // a failed unit keeps its reason that way
+	case s.Memory != u.Memory && s.ActiveState != "failed":
+		return define // with the figure that was learned
 	case outgrown(u, s):
 		return limit
 	}
 	return ""
 }
 
-// outgrown tells that a unit is loaded with another limit than it is to have: what it takes was learned since, which makes
-// it no other definition. A limit of the administrator's stays.
+// outgrown tells that a unit is loaded with another limit than it is to have: it broke the one that it had, and what it takes
+// was learned from that. To define it anew would forget that it failed, and why. A limit of the administrator's stays.
 func outgrown(u units.Unit, s UnitStatus) bool {
 	return u.MemoryMax() > 0 && s.MemoryMax != u.MemoryMax() && len(s.DropIns) == 0
 }
