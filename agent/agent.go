@@ -94,6 +94,10 @@ type Agent struct {
 	correctAfter time.Time         // and not again before then
 	stale        map[string]string // by running unit: that its model's files are others by now
 
+	protecting  bool                   // the slices are being set
+	protection  map[string]units.Bytes // by slice, what was tried last
+	unprotected string                 // why that failed
+
 	changes  []*change
 	changeID int
 
@@ -164,12 +168,16 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.hint(all)
 		case <-tick.C:
 			clear(a.tried)
+			if a.unprotected != "" {
+				a.protection = nil
+			}
 			a.observe(ReadListed)
 			a.sample()
 			a.lookAtModels()
 		}
 		a.announce()
 		a.converge()
+		a.protect()
 		a.publish()
 		a.watchGPU()
 		a.correct()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,11 +136,13 @@ func (b *bed) change(old, text string) {
 }
 
 // run starts an agent on what is there; also a second one after end.
-func (b *bed) run() {
+func (b *bed) run() { b.runWith(quiet()) }
+
+func (b *bed) runWith(log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
 	b.Agent = New(Options{
-		Systemd: b.systemd, Log: quiet(), ConfigPath: b.config, Version: "1", Root: b.t.(interface{ TempDir() string }).TempDir(),
+		Systemd: b.systemd, Log: log, ConfigPath: b.config, Version: "1", Root: b.t.(interface{ TempDir() string }).TempDir(),
 		Host: func(context.Context) (units.Host, error) {
 			if b.broken != "" {
 				return units.Host{}, errors.New(b.broken)
@@ -178,6 +181,16 @@ func (b *bed) Cgroup(path string) (rocm.CgroupMemory, error) {
 	}
 	held := of.(uint64)
 	return rocm.CgroupMemory{Anon: &held}, nil
+}
+
+func (b *bed) MemoryMin(path string) (units.Bytes, error) {
+	b.systemd.mu.Lock()
+	defer b.systemd.mu.Unlock()
+	n, counted := b.systemd.mins[path]
+	if !counted {
+		return 0, fs.ErrNotExist
+	}
+	return n, nil
 }
 
 func (b *bed) Snapshot(context.Context) rocm.Snapshot {

@@ -19,9 +19,10 @@ type fakeSystemd struct {
 	hints
 	mu      sync.Mutex
 	units   map[string]*fakeUnit
-	fail    map[string]error // by operation, "define", or by operation and unit, "start tier-coder.service"
-	ends    map[string]int   // by unit: the exit status with which its process ends while loading
-	slow    map[string]bool  // units that load for ever
+	fail    map[string]error       // by operation, "define", or by operation and unit, "start tier-coder.service"
+	ends    map[string]int         // by unit: the exit status with which its process ends while loading
+	slow    map[string]bool        // units that load for ever
+	mins    map[string]units.Bytes // by cgroup that the kernel counts the memory of: what it protects
 	load    time.Duration
 	calls   []string
 	admit   func(ctx context.Context, unit string) api.AdmitAnswer // what a shim asks; nil: none does
@@ -41,7 +42,7 @@ type fakeUnit struct {
 
 func newFakeSystemd() *fakeSystemd {
 	return &fakeSystemd{hints: newHints(), units: map[string]*fakeUnit{}, fail: map[string]error{}, ends: map[string]int{},
-		slow: map[string]bool{}, load: time.Second, version: "262"}
+		slow: map[string]bool{}, mins: map[string]units.Bytes{}, load: time.Second, version: "262"}
 }
 
 func (f *fakeSystemd) Version() string      { return f.version }
@@ -73,8 +74,12 @@ func (f *fakeSystemd) Define(_ context.Context, u units.Unit) error {
 	}
 	f.units[u.Name] = &fakeUnit{gpu: u.GPU, UnitStatus: UnitStatus{
 		Name: u.Name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Result: "success", Held: true,
-		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory,
+		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory, Slice: "tier-cpu.slice",
+		MemoryMax: u.MemoryMax(),
 	}}
+	if u.GPU {
+		f.units[u.Name].Slice = "tier-gpu.slice"
+	}
 	f.give(false)
 	return nil
 }
@@ -142,6 +147,25 @@ func (f *fakeSystemd) set(u *fakeUnit, active, sub, result string, status int) {
 	}
 	u.Since = time.Now()
 	f.give(false)
+}
+
+// Set takes the limit of a unit or the protection of a slice.
+func (f *fakeSystemd) Set(_ context.Context, name string, props []units.Property) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin("set", fmt.Sprintf("%s %s=%v", name, props[0].Name, props[0].Value)); err != nil {
+		return err
+	}
+	amount := units.Bytes(props[0].Value.(uint64))
+	if u := f.units[name]; u != nil {
+		if running(u.UnitStatus) {
+			f.mustKnow(u, "limit")
+		}
+		u.MemoryMax = amount
+		return nil
+	}
+	f.mins[cgroupOfSlice(name)] = amount / pageSize * pageSize
+	return nil
 }
 
 func (f *fakeSystemd) Start(ctx context.Context, name string) error {

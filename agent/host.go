@@ -18,13 +18,18 @@ func HostReader(root string, sd interface{ Version() string }, kernel Kernel) fu
 	models := new(units.ModelCache)
 	return func(ctx context.Context) (units.Host, error) {
 		h := units.Host{SystemdVersion: majorVersion(sd.Version()), CPUs: runtime.NumCPU(), FS: os.DirFS(root), Models: models}
-		h.GPUTotal = hipTotal(kernel.Snapshot(ctx))
+		gpus := kernel.Snapshot(ctx)
+		h.GPUTotal = hipTotal(gpus)
+		h.Quirks, h.Faults = quirksOf(root, gpus)
 		mem, err := rocm.Meminfo(root)
 		if err != nil {
 			return h, fmt.Errorf("cannot read the size of memory: %w", err)
 		}
 		if mem.MemTotal != nil {
 			h.MemTotal = units.Bytes(*mem.MemTotal)
+		}
+		if h.ChargesGPU, err = rocm.ChargesGPU(root); err != nil {
+			return h, fmt.Errorf("cannot read what the kernel charges to units: %w", err)
 		}
 		groups, err := os.Open(filepath.Join(root, "etc/group"))
 		if err != nil {

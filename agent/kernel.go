@@ -17,6 +17,8 @@ type Kernel interface {
 	Memory() (rocm.Memory, error)
 	// Cgroup is the memory.stat of a cgroup, a path below sys/fs/cgroup.
 	Cgroup(path string) (rocm.CgroupMemory, error)
+	// MemoryMin is the memory.min of a cgroup; fs.ErrNotExist where the kernel does not count its memory.
+	MemoryMin(path string) (units.Bytes, error)
 	// Snapshot is all of the host that the kernel tells of. It takes at most as long as the reader's limit.
 	Snapshot(ctx context.Context) rocm.Snapshot
 }
@@ -32,6 +34,11 @@ type kernel struct {
 func (k kernel) Memory() (rocm.Memory, error) { return rocm.Meminfo(k.root) }
 
 func (k kernel) Cgroup(path string) (rocm.CgroupMemory, error) { return rocm.MemoryStat(k.root, path) }
+
+func (k kernel) MemoryMin(path string) (units.Bytes, error) {
+	n, err := rocm.MemoryMin(k.root, path)
+	return units.Bytes(n), err
+}
 
 func (k kernel) Snapshot(ctx context.Context) rocm.Snapshot { return k.host.Snapshot(ctx) }
 

@@ -131,9 +131,20 @@ func TestATierThatBrokeItsLimitIsCountedWithMoreTheNextTime(t *testing.T) {
 		b.systemd.ends[coder] = 71
 		mustError(t, b.act("coder", "start", ""), api.KindUnit, "ended with 71")
 		b.after(2 * time.Minute)
-		if got := b.charge("coder"); got < estimate+estimate/10 || got > estimate+estimate/8 {
-			t.Errorf("%s after %s", got, estimate)
+		charge := b.charge("coder")
+		if charge < estimate+estimate/10 || charge > estimate+estimate/8 {
+			t.Errorf("%s after %s", charge, estimate)
 		}
+		// The same limit would end it the same way. It keeps its reason all the same.
+		if sets := b.systemd.did("define", "set"); len(sets) == 0 || !strings.HasPrefix(sets[len(sets)-1], "set "+coder+" MemoryMax=") {
+			t.Errorf("it was limited anew by %q", sets)
+		}
+		var limit units.Bytes
+		b.systemd.by(func() { limit = b.systemd.units[coder].MemoryMax })
+		if limit < charge+charge/20 || limit > charge+charge/10 {
+			t.Errorf("it may take %s of %s", limit, charge)
+		}
+		b.mustState("coder", api.Failed)
 	})
 }
 

@@ -104,6 +104,17 @@ func (k Kernel) BootParameter(name string) (value string, set bool) {
 	return value, set
 }
 
+// BootParameters are those of modules on the command line, by "module.parameter" with _ in place of -.
+func (k Kernel) BootParameters() map[string]string {
+	all := map[string]string{}
+	for _, word := range commandLine(k.CommandLine) {
+		if key, value, _ := strings.Cut(word, "="); strings.Contains(key, ".") {
+			all[strings.ReplaceAll(key, "-", "_")] = strings.Trim(value, `"`)
+		}
+	}
+	return all
+}
+
 // commandLine splits at blanks outside of double quotes, as the kernel does. What follows "--" is init's.
 func commandLine(s string) []string {
 	quoted := false

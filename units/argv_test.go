@@ -118,7 +118,7 @@ func TestTheShimIsToldWhatItNeeds(t *testing.T) {
 	u := unit(t, edit(t, "port = 8012", "port = 8012\ndrain = \"7s\"", `memory = "2GiB"`, "memory = \"2GiB\"\nload_timeout = \"9m\"\nstall_timeout = \"3m\""),
 		Host{}, "tier-utility.service")
 	want := []string{
-		"/usr/lib/tierd/tier-shim", "run", "--tier=utility", "--engine=llama", "--socket=/run/tier/tier-utility/engine.sock",
+		"/usr/lib/tierd/tier-shim", "run", "--tier=utility", "--variant=llama", "--engine=llama", "--socket=/run/tier/tier-utility/engine.sock",
 		"--served=utility", "--memory=2147483648", "--load-timeout=9m0s", "--stall-timeout=3m0s", "--drain=7s",
 	}
 	if got := shimFlags(t, u); !slices.Equal(got[:len(want)], want) {

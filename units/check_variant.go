@@ -100,21 +100,22 @@ func value(n *int) int {
 
 // onlyFor names the kinds of engine that a key has a meaning for; the others take every key that is not listed.
 var onlyFor = map[string][]string{
-	"parallel":        {KindVLLM, KindLlama},
-	"threads":         {KindVLLM, KindLlama},
-	"gpu_layers":      {KindLlama},
-	"load_mode":       {KindLlama},
-	"flash_attention": {KindLlama},
-	"tools":           {KindVLLM},
-	"kv_memory":       {KindVLLM},
-	"gpu_utilization": {KindVLLM},
-	"batch_tokens":    {KindVLLM},
-	"prefix_caching":  {KindVLLM},
-	"extra_args":      {KindVLLM, KindLlama},
-	"env":             {KindVLLM, KindLlama},
-	"paths":           {KindVLLM, KindLlama},
-	"url":             {KindRemote},
-	"key":             {KindRemote},
+	"allow_unsupported": {KindVLLM, KindLlama},
+	"parallel":          {KindVLLM, KindLlama},
+	"threads":           {KindVLLM, KindLlama},
+	"gpu_layers":        {KindLlama},
+	"load_mode":         {KindLlama},
+	"flash_attention":   {KindLlama},
+	"tools":             {KindVLLM},
+	"kv_memory":         {KindVLLM},
+	"gpu_utilization":   {KindVLLM},
+	"batch_tokens":      {KindVLLM},
+	"prefix_caching":    {KindVLLM},
+	"extra_args":        {KindVLLM, KindLlama},
+	"env":               {KindVLLM, KindLlama},
+	"paths":             {KindVLLM, KindLlama},
+	"url":               {KindRemote},
+	"key":               {KindRemote},
 }
 
 // foreign finds keys that would silently do nothing with this kind of engine.

@@ -92,6 +92,7 @@ type Variant struct {
 	Paths          []string          `toml:"paths"`          // the same for one variant: adapters, draft models
 	ExtraArgs      []string          `toml:"extra_args"`
 	Env            map[string]string `toml:"env"`
+	Unsupported    bool              `toml:"allow_unsupported"` // start what is known not to work on this GPU
 }
 
 // Mode is one [mode.NAME] table: a named set of tiers, each "tier" or "tier/variant".

@@ -10,12 +10,17 @@ type Host struct {
 	SystemdVersion int             // properties that are newer are left out; 0 counts as the floor, 255
 	MemTotal       Bytes           // 0: not known, nothing is checked against it
 	GPUTotal       Bytes           // the size of GPU memory as HIP reports it, of which vLLM's shares are; 0: not known
+	ChargesGPU     bool            // the kernel charges what a GPU has of the RAM to the cgroup of who asked for it
 	CPUs           int             // 0: not known
 	Groups         map[string]bool // groups that exist: a unit that names a missing one fails with 216/GROUP
 	FS             fs.FS           // rooted at "/": where models, engines and credentials are looked for; nil: do not look
 
 	// Measured is the most that earlier runs took, by Unit.MeasureKey. What is missing was not measured.
 	Measured map[string]Bytes
+	// Quirks says what is known of this host's GPU, by topic, the worst of a topic alone; nil: nothing, or there is none.
+	Quirks func(QuirkQuery) []QuirkVerdict
+	// Faults are of other files that were read for this, such as those of quirks: MakePlan passes them on.
+	Faults []Fault
 	// Models keeps what was read from models' files for the next plan; nil: every plan reads them again.
 	Models *ModelCache
 }
@@ -82,7 +87,7 @@ func MakePlan(c *Config, h Host) (*Plan, []Fault) {
 		}
 	}
 	c.checkSize(fs, h, p)
-	return p, fs.list()
+	return p, append(fs.list(), h.Faults...)
 }
 
 // makeUnit makes the unit of a tier's variant with that index.
@@ -142,16 +147,22 @@ func (s *spec) look(fs *faults) {
 	s.model = m
 	if err != nil {
 		s.block(fs, "model", "model", err.Error())
-		return
+	} else {
+		s.sumUp(fs, h)
 	}
-	s.sumUp(fs, h)
+	s.askQuirks(fs)
 }
 
+// block says why the unit cannot start, at a key of its variant.
 func (s *spec) block(fs *faults, key, class, sentence string) {
+	s.blockAt(fs, []string{"tier", s.tier.Name, "variant", s.variant.Name, key}, class, sentence)
+}
+
+func (s *spec) blockAt(fs *faults, key []string, class, sentence string) {
 	if s.unit.Blocked == "" {
 		s.unit.Blocked, s.unit.BlockClass = sentence, class
 	}
-	fs.warn(s.config.line("tier", s.tier.Name, "variant", s.variant.Name, key), s.tier.Name, "%s cannot start: %s", s.unit.Name, sentence)
+	fs.warn(s.config.line(key...), s.tier.Name, "%s cannot start: %s", s.unit.Name, sentence)
 }
 
 // line is where the deepest known part of a key path stands.

@@ -25,6 +25,7 @@ func (s *spec) shim() []string {
 	argv := []string{
 		shimPath, "run",
 		"--tier=" + s.tier.Name,
+		"--variant=" + s.variant.Name,
 		"--engine=" + s.engine.Kind,
 		"--socket=" + s.unit.Socket,
 		"--served=" + s.unit.Served,

@@ -49,6 +49,21 @@ func (a sizeArgs) last(variable string, flags ...string) (string, bool) {
 	return value, found
 }
 
+// plain are the words with every flag's name as the engine's help has it.
+func (a sizeArgs) plain() []string {
+	return each(a.words, func(word string) string {
+		name, value, inline := strings.Cut(word, "=")
+		if !a.vllm || !strings.HasPrefix(word, "-") {
+			return word
+		}
+		name = strings.ReplaceAll(name, "_", "-")
+		if inline {
+			return name + "=" + value
+		}
+		return name
+	})
+}
+
 // has tells whether one of the flags is there.
 func (a sizeArgs) has(flags ...string) bool {
 	_, found := a.last("", flags...)

@@ -383,8 +383,8 @@ func TestWhatAnEarlierRunTookCounts(t *testing.T) {
 	if after.Charge.Measured != 3*GiB || after.Memory != 3*GiB {
 		t.Errorf("got %+v", after.Charge)
 	}
-	// The unit is told, so that it counts with it from its start on, and may take it.
-	if before.Hash == after.Hash || Bytes(one[uint64](t, after, "MemoryMax")) < 3*GiB {
+	// The unit is told, so that it counts with it from its start on, and may take it. It is the same one all the same.
+	if before.Hash != after.Hash || Bytes(one[uint64](t, after, "MemoryMax")) < 3*GiB {
 		t.Errorf("the hash goes from %s to %s, and it may take %d", before.Hash, after.Hash, one[uint64](t, after, "MemoryMax"))
 	}
 	if got := shimFlags(t, after); !strings.Contains(strings.Join(got, " "), fmt.Sprintf("--memory=%d", 3*GiB)) {
