@@ -86,7 +86,7 @@ func (b *bed) charge(tier string) units.Bytes {
 	return units.Bytes(b.tierNow(tier).Memory)
 }
 
-func TestARunThatTookMoreCorrectsTheNextOne(t *testing.T) {
+func TestARunThatTakesMoreCorrectsTheEstimate(t *testing.T) {
 	inHostedBed(t, func(b *bed) {
 		estimate := b.charge("coder")
 		if estimate < 64*units.MiB || estimate > 5*gib {
@@ -100,8 +100,14 @@ func TestARunThatTookMoreCorrectsTheNextOne(t *testing.T) {
 		}
 		b.held.Store(coder, uint64(8*gib))
 		b.after(2 * time.Minute)
-		if got := b.tierNow("coder"); units.Bytes(got.Memory) != estimate || got.RestartPending {
+		if got := b.tierNow("coder"); units.Bytes(got.Memory) != 8*gib || got.RestartPending {
 			t.Errorf("while it runs: %s, restart pending: %t", units.Bytes(got.Memory), got.RestartPending)
+		}
+		b.end()
+		b.run()
+		b.after(time.Second)
+		if got := b.tierNow("coder"); units.Bytes(got.Memory) != 8*gib || got.RestartPending {
+			t.Errorf("and after a restart of tierd: %s, restart pending: %t", units.Bytes(got.Memory), got.RestartPending)
 		}
 		mustDone(t, b.act("coder", "stop", ""))
 		b.after(2 * time.Minute)
