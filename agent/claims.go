@@ -77,10 +77,10 @@ func (a *Agent) gttOf(unit, pool string) units.Bytes {
 	return budget.Held(a.gpu.snapshot, "", unit)
 }
 
-// chargeOf is a unit's charge: that of the definition that runs, else of the planned one.
+// chargeOf is a unit's charge: that of the plan, with what was learned since, unless another definition runs.
 func (a *Agent) chargeOf(name string) units.Charge {
 	u, s := a.unit(name), a.seen[name]
-	if !running(s) && u.Name != "" || u.Charge.Total() == s.Memory || s.Memory == 0 {
+	if u.Name != "" && (!running(s) || s.Hash == u.Hash) || s.Memory == 0 {
 		return u.Charge
 	}
 	old := units.Charge{Written: s.Memory, Mapped: min(u.Charge.Mapped, s.Memory)}

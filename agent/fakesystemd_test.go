@@ -75,6 +75,7 @@ func (f *fakeSystemd) Define(_ context.Context, u units.Unit) error {
 	f.units[u.Name] = &fakeUnit{gpu: u.GPU, UnitStatus: UnitStatus{
 		Name: u.Name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Result: "success", Held: true,
 		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory, Slice: "tier-cpu.slice",
+		MemoryMax: u.MemoryMax(),
 	}}
 	if u.GPU {
 		f.units[u.Name].Slice = "tier-gpu.slice"
@@ -148,14 +149,22 @@ func (f *fakeSystemd) set(u *fakeUnit, active, sub, result string, status int) {
 	f.give(false)
 }
 
-// Set takes the protection of a slice.
+// Set takes the limit of a unit or the protection of a slice.
 func (f *fakeSystemd) Set(_ context.Context, name string, props []units.Property) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.begin("set", fmt.Sprintf("%s %s=%v", name, props[0].Name, props[0].Value)); err != nil {
 		return err
 	}
-	f.mins[cgroupOfSlice(name)] = units.Bytes(props[0].Value.(uint64)) / pageSize * pageSize
+	amount := units.Bytes(props[0].Value.(uint64))
+	if u := f.units[name]; u != nil {
+		if running(u.UnitStatus) {
+			f.mustKnow(u, "limit")
+		}
+		u.MemoryMax = amount
+		return nil
+	}
+	f.mins[cgroupOfSlice(name)] = amount / pageSize * pageSize
 	return nil
 }
 

@@ -95,19 +95,11 @@ func (m *measured) forget() {
 	}
 }
 
-// forPlan is what a plan may use: a unit that runs keeps the figure that it was started with, since a run that takes more
-// than was thought is not a run from another configuration.
+// forPlan is what a plan may use.
 func (a *Agent) forPlan() map[string]units.Bytes {
 	known := make(map[string]units.Bytes, len(a.measured.peaks))
 	for k, p := range a.measured.peaks {
 		known[k] = units.Bytes(p.Bytes)
-	}
-	if a.plan != nil {
-		for _, u := range a.plan.Units {
-			if running(a.seen[u.Name]) && u.MeasureKey() != "" {
-				known[u.MeasureKey()] = u.Charge.Measured
-			}
-		}
 	}
 	return known
 }
@@ -181,7 +173,8 @@ func (a *Agent) save() {
 	})
 }
 
-// corrected tells whether a stopped unit's charge is below what an earlier run took, so that the plan has to be made anew.
+// corrected tells whether a unit's charge is below what a run took, so that the plan has to be made anew. A unit that runs
+// is no other one because of that: the hash leaves it out.
 func (a *Agent) corrected() bool {
 	if a.plan == nil {
 		return false
@@ -189,6 +182,6 @@ func (a *Agent) corrected() bool {
 	return slices.ContainsFunc(a.plan.Units, func(u units.Unit) bool {
 		p, known := a.measured.peaks[u.MeasureKey()]
 		took := units.Bytes(p.Bytes)
-		return known && !running(a.seen[u.Name]) && took != u.Charge.Measured && took > u.Charge.Estimate()
+		return known && took != u.Charge.Measured && took > u.Charge.Estimate()
 	})
 }

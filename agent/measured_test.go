@@ -86,7 +86,7 @@ func (b *bed) charge(tier string) units.Bytes {
 	return units.Bytes(b.tierNow(tier).Memory)
 }
 
-func TestARunThatTookMoreCorrectsTheNextOne(t *testing.T) {
+func TestARunThatTakesMoreCorrectsTheEstimate(t *testing.T) {
 	inHostedBed(t, func(b *bed) {
 		estimate := b.charge("coder")
 		if estimate < 64*units.MiB || estimate > 5*gib {
@@ -100,8 +100,14 @@ func TestARunThatTookMoreCorrectsTheNextOne(t *testing.T) {
 		}
 		b.held.Store(coder, uint64(8*gib))
 		b.after(2 * time.Minute)
-		if got := b.tierNow("coder"); units.Bytes(got.Memory) != estimate || got.RestartPending {
+		if got := b.tierNow("coder"); units.Bytes(got.Memory) != 8*gib || got.RestartPending {
 			t.Errorf("while it runs: %s, restart pending: %t", units.Bytes(got.Memory), got.RestartPending)
+		}
+		b.end()
+		b.run()
+		b.after(time.Second)
+		if got := b.tierNow("coder"); units.Bytes(got.Memory) != 8*gib || got.RestartPending {
+			t.Errorf("and after a restart of tierd: %s, restart pending: %t", units.Bytes(got.Memory), got.RestartPending)
 		}
 		mustDone(t, b.act("coder", "stop", ""))
 		b.after(2 * time.Minute)
@@ -131,9 +137,20 @@ func TestATierThatBrokeItsLimitIsCountedWithMoreTheNextTime(t *testing.T) {
 		b.systemd.ends[coder] = 71
 		mustError(t, b.act("coder", "start", ""), api.KindUnit, "ended with 71")
 		b.after(2 * time.Minute)
-		if got := b.charge("coder"); got < estimate+estimate/10 || got > estimate+estimate/8 {
-			t.Errorf("%s after %s", got, estimate)
+		charge := b.charge("coder")
+		if charge < estimate+estimate/10 || charge > estimate+estimate/8 {
+			t.Errorf("%s after %s", charge, estimate)
 		}
+		// The same limit would end it the same way. It keeps its reason all the same.
+		if sets := b.systemd.did("define", "set"); len(sets) == 0 || !strings.HasPrefix(sets[len(sets)-1], "set "+coder+" MemoryMax=") {
+			t.Errorf("it was limited anew by %q", sets)
+		}
+		var limit units.Bytes
+		b.systemd.by(func() { limit = b.systemd.units[coder].MemoryMax })
+		if limit < charge+charge/20 || limit > charge+charge/10 {
+			t.Errorf("it may take %s of %s", limit, charge)
+		}
+		b.mustState("coder", api.Failed)
 	})
 }
 

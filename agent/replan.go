@@ -76,7 +76,7 @@ func differ(old, plan *units.Plan) bool {
 	})
 }
 
-// correct makes the plan anew when a run has taken more than the charge of its unit, once that unit has stopped.
+// correct makes the plan anew when a run has taken more than the charge of its unit.
 func (a *Agent) correct() {
 	if a.correcting || a.reloading || time.Now().Before(a.correctAfter) || !a.corrected() {
 		return

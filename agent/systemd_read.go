@@ -187,7 +187,7 @@ func statusFrom(name string, props map[string]dbus.Variant) UnitStatus {
 		ExecCode: int(value[int32](props, "ExecMainCode")), ExecStatus: int(value[int32](props, "ExecMainStatus")),
 		MainPID: int(value[uint32](props, "MainPID")), Restarts: int(value[uint32](props, "NRestarts")),
 		FragmentPath: value[string](props, "FragmentPath"), Slice: value[string](props, "Slice"),
-		MemoryMin:  units.Bytes(value[uint64](props, "MemoryMin")),
+		MemoryMin: units.Bytes(value[uint64](props, "MemoryMin")), MemoryMax: units.Bytes(value[uint64](props, "MemoryMax")),
 		Invocation: hex.EncodeToString(value[[]byte](props, "InvocationID")),
 	}
 	if at := value[uint64](props, "StateChangeTimestamp"); at > 0 {

@@ -153,7 +153,7 @@ func (a *Agent) tierOf(unit string) string { return cmp.Or(a.unit(unit).Tier, a.
 
 // memoryOf is a unit's charge: that of the definition that runs, else of the planned one.
 func (a *Agent) memoryOf(u units.Unit, s UnitStatus) units.Bytes {
-	if running(s) && s.Memory > 0 || u.Name == "" {
+	if running(s) && s.Memory > 0 && s.Hash != u.Hash || u.Name == "" {
 		return s.Memory
 	}
 	return u.Memory

@@ -83,15 +83,16 @@ func merge(held []heldClient, compute map[int]map[uint32]uint64, named map[int]C
 
 // memory is the entry of one GPU.
 func (c *Client) memory(pci string) *ClientMemory {
-	at, found := slices.BinarySearchFunc(c.Memory, pci, func(m ClientMemory, pci string) int { return strings.Compare(m.PCI, pci) })
+	byPCI := func(m ClientMemory, pci string) int { return strings.Compare(m.PCI, pci) }
+	at, found := slices.BinarySearchFunc(c.Memory, pci, byPCI)
 	if !found {
 		c.Memory = slices.Insert(c.Memory, at, ClientMemory{PCI: pci})
 	}
 	return &c.Memory[at]
 }
 
-// names are processes that may be clients, and who they are: that is read along with what the processes hold, since that
-// may hang until there is no time for anything else.
+// names are processes that may be clients, and who they are. That is read along with what they hold, which may hang until
+// there is no time for anything else.
 type names struct {
 	mu    sync.Mutex
 	byPID map[int]Client
@@ -116,8 +117,8 @@ type heldClient struct {
 	pid int
 }
 
-// drmClients reads the fdinfo of every file that may be a GPU client's, of all processes and cards at the same time, since one
-// card may hang.
+// drmClients reads the fdinfo of every file that may be a GPU client's, of all processes and cards at the same time, since
+// one card may hang.
 func (r *reading) drmClients(n *names) (held []heldClient, complete bool) {
 	list, err := ask(r.ctx, &r.host.calls, "proc", func() ([]process, error) { return r.host.source.processes() })
 	if err != nil {
@@ -209,8 +210,8 @@ func (f *fdinfos) read() {
 	}
 }
 
-// kfdProcesses reads what ROCm has allocated, by process and GPU id. It is there for processes of which fdinfo may not be read,
-// too, but says nothing of Vulkan.
+// kfdProcesses reads what ROCm has allocated, by process and GPU id. That is told of processes, too, that may not be looked
+// into, but not of Vulkan's.
 func (r *reading) kfdProcesses(n *names) map[int]map[uint32]uint64 {
 	g := r.group()
 	held := map[int]map[uint32]uint64{}

@@ -1,6 +1,7 @@
 package rocm
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,7 +73,7 @@ func (r *reading) gpus() []GPU {
 			continue
 		}
 		c.KFD, c.Render = kfd[c.PCI], renders[c.PCI]
-		if c.KFD != nil {
+		if c.KFD != nil && c.Render == "" {
 			c.Render = c.KFD.render
 		}
 		found = append(found, *c)
@@ -126,8 +127,14 @@ func (g *group) discrete(device string) bool {
 	if vendor := g.text(device + "mem_info_vram_vendor"); vendor != "" && vendor != "unknown" {
 		return true
 	}
+	if g.hung {
+		return false
+	}
 	_, err := g.try(device+"board_info", maxFile)
-	return !g.hung && !missing(err)
+	if errors.Is(err, ErrHung) {
+		g.ok(device+"board_info", err)
+	}
+	return !missing(err) // what cannot be read is there all the same
 }
 
 // uevent is what tells a device from others.

@@ -65,7 +65,7 @@ func (r refusing) read(path string, max int) ([]byte, error) {
 // TestADevicePolicyHidesKFD: the kernel asks whether the reader might open the render node, which a unit with
 // DevicePolicy=closed may not. No file's mode can show that.
 func TestADevicePolicyHidesKFD(t *testing.T) {
-	h := newHost(refusing{dir(unpack(t, "gtt120")), topology + "/1/", unix.EPERM})
+	h := newHost(refusing{newTree(unpack(t, "gtt120")), topology + "/1/", unix.EPERM})
 	s := h.Snapshot(context.Background())
 	if len(s.Problems) != 1 || !errors.Is(s.Problems[0], unix.EPERM) || !strings.Contains(s.Problems[0].Error(), "DeviceAllow=char-drm rw") {
 		t.Errorf("problems %v", s.Problems)

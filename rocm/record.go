@@ -96,6 +96,7 @@ func (e fileError) error() error {
 func (n *notes) write(w io.Writer, taken time.Time) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	taken = taken.Truncate(time.Second) // tar has no parts of it
 	m := manifest{Version: 1, Taken: taken.UTC()}
 	for path, err := range n.errors {
 		m.Errors = append(m.Errors, newFileError(path, err))
@@ -108,7 +109,7 @@ func (n *notes) write(w io.Writer, taken time.Time) error {
 	zip := gzip.NewWriter(w)
 	out := tar.NewWriter(zip)
 	put := func(name string, data []byte) error {
-		h := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o444, Size: int64(len(data)), ModTime: taken.Truncate(time.Second)}
+		h := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o444, Size: int64(len(data)), ModTime: taken}
 		if err := out.WriteHeader(h); err != nil {
 			return err
 		}

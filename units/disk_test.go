@@ -212,7 +212,9 @@ func (f failingDisk) Lstat(name string) (fs.FileInfo, error) {
 // A unit that is not blocked has a charge, whenever the disk fails: a charge of nothing would be admitted always.
 func TestADiskThatFailsNeverMakesAUnitWithoutACharge(t *testing.T) {
 	c := parse(t, edit(t, coderMemory, "", utilityMemory, ""))
-	h := sizedWith(qwen3B.folder("BF16", 2), qwen3B.gguf(q4KM, 15))
+	few := published{family: "llama", shape: shape{layers: 1, hidden: 64, heads: 4, groups: 2, head: 16, ff: 128, vocab: 100},
+		config: `{"num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 64}`}
+	h := sizedWith(few.folder("BF16", 2), few.gguf(mxfp4, 7))
 	whole := h.FS.(disk)
 	want, faults := MakePlan(c, h)
 	if len(faults) > 0 {

@@ -18,7 +18,7 @@ import (
 
 // Bounds of a GGUF header. The longest known has 20 MiB, nearly all of it tokens, and 2,000 tensors.
 const (
-	maxGGUFHeader  = 256 << 20
+	maxGGUFHeader  = 64 << 20
 	maxGGUFTensors = 1 << 15
 	maxGGUFKeys    = 1 << 12
 	maxGGUFName    = 1 << 9  // of a tensor or key

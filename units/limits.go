@@ -71,3 +71,13 @@ func (s *spec) oomdPreference() string {
 	}
 	return "avoid"
 }
+
+// MemoryMax is the most that the unit's cgroup may hold; 0: no limit.
+func (u Unit) MemoryMax() Bytes {
+	for _, p := range u.Properties {
+		if n, ok := p.Value.(uint64); ok && p.Name == "MemoryMax" {
+			return Bytes(n)
+		}
+	}
+	return 0
+}

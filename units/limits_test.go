@@ -88,6 +88,15 @@ func TestAKernelThatChargesTheGPUsMemoryHoldsItAgainstTheWholeCharge(t *testing.
 	}
 }
 
+func TestAUnitTellsItsLimit(t *testing.T) {
+	if got := unitOf(t, Host{}, "tier-utility.service").MemoryMax(); got != 2151*MiB {
+		t.Errorf("got %s", got)
+	}
+	if got := unitOf(t, Host{}, "tier-coder.service").MemoryMax(); got != 0 {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestAPinnedTierIsLeftOutByOomd(t *testing.T) {
 	u := unit(t, edit(t, "priority = 80", "priority = 80\npinned = true"), Host{}, "tier-coder.service")
 	if got := one[string](t, u, "ManagedOOMPreference"); got != "omit" {

@@ -56,8 +56,9 @@ func (s *spec) runUse(args sizeArgs) (runUse, error) {
 		context: uint64(s.variant.Context), parallel: uint64(s.variant.Parallel), flash: s.variant.FlashAttention != "off",
 		batch: args.number(2048, maxBatch, "LLAMA_ARG_BATCH", "-b", "--batch-size"),
 		step:  args.number(512, maxBatch, "LLAMA_ARG_UBATCH", "-ub", "--ubatch-size"),
-		whole: args.has("--swa-full"), key: "f16", value: "f16",
+		key:   "f16", value: "f16",
 	}
+	_, use.whole = args.last("LLAMA_ARG_SWA_FULL", "--swa-full")
 	use.step = min(use.step, use.batch)
 	for _, t := range []struct {
 		into            *string

@@ -102,7 +102,7 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 	}
 	u.Charge = Charge{Written: v.Memory}
 	if u.GPU {
-		u.Charge.Device = v.Memory
+		u.Charge.Device = v.Memory // as long as its model does not say more
 	}
 	u.Socket = socketPath(u.Name)
 	s := &spec{host: h, config: c, tier: t, variant: v, engine: e, unit: &u, keyFound: true}

@@ -75,7 +75,7 @@ func TestVLLMsCharge(t *testing.T) {
 		{"in 8 bits, in other words", `extra_args = ["--kv_cache_dtype=fp8_e5m2", "--enforce-eager"]`, 0.7875, 3 * GiB, ""},
 		{"in 4 bits", `extra_args = ["--kv-cache-dtype", "int4_per_token_head", "--enforce-eager"]`, 0.39375, 3 * GiB, ""},
 		{"written", `kv_memory = "7GiB"`, 7, 5 * GiB, ""},
-		{"a variable that wins over all", `env = { VLLM_CPU_KVCACHE_SPACE = "9" }`, 9, 5 * GiB, ""},
+		{"a variable that only the CPU's build knows", `env = { VLLM_CPU_KVCACHE_SPACE = "9" }`, 1.575, 5 * GiB, ""},
 		{"served in 32 bits", `extra_args = ["--dtype", "float32", "--enforce-eager"]`, 3.15, 3 * GiB, "2"},
 		{"served in 16", `extra_args = ["--dtype=half", "--enforce-eager"]`, 1.575, 3 * GiB, ""},
 	} {
@@ -113,7 +113,6 @@ func TestVLLMIsToldWhatItMayTake(t *testing.T) {
 		{"nothing of either is known", "", func(*Host) {}, "1691353088", ""},
 		{"what the file says", `kv_memory = "4GiB"`, func(h *Host) { h.GPUTotal = 120 * GiB }, "4294967296", "0.53"},
 		{"a share alone sizes the cache", "gpu_utilization = 0.6", func(h *Host) { h.GPUTotal = 120 * GiB }, "", "0.6"},
-		{"a variable sizes the cache", `env = { VLLM_CPU_KVCACHE_SPACE = "9" }`, func(h *Host) { h.GPUTotal = 120 * GiB }, "", ""},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			h := sized()
@@ -152,6 +151,11 @@ func TestVLLMOnTheCPUTakesRAM(t *testing.T) {
 	}
 	if limit := one[uint64](t, u, "MemoryMax"); Bytes(limit) < u.Memory {
 		t.Errorf("MemoryMax %d", limit)
+	}
+	// A variable wins over the flag there, so it is what counts, and the flag is left out.
+	u = chargeOf(t, h, "tier-coder.service", coderMemory, `env = { VLLM_CPU_KVCACHE_SPACE = "9" }`, `command = ["/opt/vllm/bin/vllm", "serve"]`, "command = [\"/opt/vllm/bin/vllm\", \"serve\"]\ngpu = false")
+	if told := preferred(t, u, "--kv-cache-memory-bytes"); u.Charge.KV != 9*GiB || told != "" {
+		t.Errorf("a KV cache of %s, and it is told %q", u.Charge.KV, told)
 	}
 }
 
@@ -227,6 +231,7 @@ func TestWindowsAreMadeUseOf(t *testing.T) {
 	const full = 1.5 // 12 layers of 64K
 	near(t, "llama.cpp", llama("").KV, full+12*2048*768.0/(1<<30))
 	near(t, "llama.cpp with --swa-full", llama(`extra_args = ["--swa-full"]`).KV, 2*full)
+	near(t, "the same by a variable", llama(`env = { LLAMA_ARG_SWA_FULL = "1" }`).KV, 2*full)
 	if with, without := llama("").Overhead, llama(`extra_args = ["--swa-full"]`).Overhead; with <= without {
 		t.Errorf("copies of the windows are kept: %s, and without windows %s", with, without)
 	}
@@ -378,8 +383,8 @@ func TestWhatAnEarlierRunTookCounts(t *testing.T) {
 	if after.Charge.Measured != 3*GiB || after.Memory != 3*GiB {
 		t.Errorf("got %+v", after.Charge)
 	}
-	// The unit is told, so that it counts with it from its start on, and may take it.
-	if before.Hash == after.Hash || Bytes(one[uint64](t, after, "MemoryMax")) < 3*GiB {
+	// The unit is told, so that it counts with it from its start on, and may take it. It is the same one all the same.
+	if before.Hash != after.Hash || Bytes(one[uint64](t, after, "MemoryMax")) < 3*GiB {
 		t.Errorf("the hash goes from %s to %s, and it may take %d", before.Hash, after.Hash, one[uint64](t, after, "MemoryMax"))
 	}
 	if got := shimFlags(t, after); !strings.Contains(strings.Join(got, " "), fmt.Sprintf("--memory=%d", 3*GiB)) {

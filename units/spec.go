@@ -152,12 +152,14 @@ func (s *spec) families() []string {
 }
 
 // hash is over all that decides how the process runs, and so over what is missing for it: a unit that is blocked is defined
-// anew once that is there. How large the model is on disk decides nothing; what the unit takes does, since it carries the
-// figure on its command line and in its limit, and admission counts a running unit by what it was told.
+// anew once that is there. How large the model is on disk decides nothing, nor does what an earlier run took: it is the same
+// definition with another figure, and a unit that failed over it keeps its reason.
 func (s *spec) hash() string {
 	plain := *s
 	unit := *s.unit
 	unit.Hash = ""
+	unit.Charge.Measured = 0
+	unit.Memory = unit.Charge.Total()
 	plain.unit = &unit
 	plain.model.size = 0
 	plain.argv = plain.shim()

@@ -15,15 +15,17 @@ func (s *spec) vllmSizes(_ tree, f *modelFacts) (sizes, error) {
 		s.unit.Format.Quant = strings.ToLower(method)
 	}
 	number := vllmElement(args, served)
-	r := sizes{need: cache(f.layers, cacheUse{
+	use := cacheUse{
 		key: number, value: number, context: uint64(v.Context), step: uint64(v.BatchTokens), align: 16,
 		whole:  args.has("--disable-hybrid-kv-cache-manager"),
-		caches: 1, states: uint64(v.Parallel),
-	})}
+		caches: 1, states: 1,
+	}
+	r := sizes{need: cache(f.layers, use)}
+	use.states = uint64(v.Parallel)
 	c := &r.charge
 	c.Weights = f.weights(served)
 	c.Overhead = vllmOverhead(uint64(v.Parallel), uint64(v.BatchTokens), !args.has("--enforce-eager"))
-	c.KV, r.kv = s.vllmCache(args, c.Weights, r.need)
+	c.KV, r.kv = s.vllmCache(args, c.Weights, cache(f.layers, use))
 	if s.unit.GPU {
 		c.Device, c.Host = c.Estimate(), vllmHost
 	}
@@ -45,21 +47,21 @@ func vllmElement(args sizeArgs, served string) element {
 }
 
 // vllmCache is how large vLLM's KV cache will be, and what it has to be told for that.
-func (s *spec) vllmCache(args sizeArgs, weights, need Bytes) (size, told Bytes) {
+func (s *spec) vllmCache(args sizeArgs, weights, least Bytes) (size, told Bytes) {
 	switch v := s.variant; {
 	case v.KVMemory > 0:
 		return v.KVMemory, v.KVMemory
-	case args.env[vllmKVEnv] != "":
+	case !s.unit.GPU && args.env[vllmKVEnv] != "":
 		gib, err := strconv.ParseUint(args.env[vllmKVEnv], 10, 16)
 		if err == nil && gib > 0 {
 			return Bytes(gib) * GiB, 0
 		}
 	case v.Utilization > 0:
 		all := Bytes(v.Utilization * float64(s.poolTotal()))
-		return max(need, all-min(all, weights+vllmGate)), 0
+		return max(least, all-min(all, weights+vllmGate)), 0
 	}
 	// Blocks of tokens, and of hybrid models pages of one size for layers of two kinds, take a little more.
-	size = (capped(need+need/20) + MiB - 1) / MiB * MiB
+	size = (capped(least+least/20) + MiB - 1) / MiB * MiB
 	return size, size
 }
 

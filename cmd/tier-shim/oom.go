@@ -123,8 +123,9 @@ func (s *shim) outOfMemory(n oomCount) *end {
 	if s.opts.variant != "" {
 		name += "/" + s.opts.variant
 	}
-	if charge := s.opts.memory; max > 0 && (max < charge || max > charge+charge/10+128<<20) {
-		// Of a GPU tier the limit is for its processes alone; or it is an administrator's.
+	if charge := s.opts.memory; max > 0 && (max < charge || max > charge+charge/4+128<<20) {
+		// Of a GPU tier the limit is for its processes alone; or it is an administrator's. A limit from the charge may be a
+		// good tenth above the one that this unit was defined with.
 		return failed(classBudget, "The engine took more of the host's RAM than the %s that its unit allows (MemoryMax=) and the kernel ended it: lower context or parallel of %s in tiers.toml, or raise the limit by `systemctl edit`", size(max), name)
 	}
 	limit := ""
