@@ -143,7 +143,11 @@ func (r *report) checkNohang(k Killer) {
 
 func (r *report) checkOomd(k Killer) {
 	const source = "systemd, oomd-manager.c"
-	if len(k.Pressure) == 0 {
+	switch {
+	case k.Omits || r.allOmitted():
+		r.fine("oomd", source, "systemd-oomd %s and leaves tiers out", k.state())
+		return
+	case len(k.Pressure) == 0:
 		r.fine("oomd", source, "systemd-oomd %s and ends no tier: it watches no slice of theirs for pressure, and they hold no swap", k.state())
 		return
 	}
@@ -153,4 +157,14 @@ func (r *report) checkOomd(k Killer) {
 		Why:  "pressure is high where a model loads, and of a tier on the GPU it sees the least part: it takes the wrong one",
 		Fix: "sudo mkdir -p /etc/systemd/system/tier-.service.d && printf '[Service]\\nManagedOOMPreference=omit\\n' | " +
 			"sudo tee /etc/systemd/system/tier-.service.d/oomd.conf && sudo systemctl daemon-reload"})
+}
+
+// allOmitted tells whether every tier's own unit says so, as that of a pinned tier does.
+func (r *report) allOmitted() bool {
+	if r.Plan == nil || len(r.Plan.Units) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(r.Plan.Units, func(u units.Unit) bool {
+		return !slices.ContainsFunc(u.Properties, func(p units.Property) bool { return p.Name == "ManagedOOMPreference" && p.Value == "omit" })
+	})
 }

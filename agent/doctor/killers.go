@@ -20,6 +20,8 @@ type Killer struct {
 	Spared []string
 	// Of systemd-oomd: where it watches the pressure on what tiers are in.
 	Pressure []Assignment
+	// Omits tells that a drop-in for all tiers has it leave them out.
+	Omits bool
 }
 
 // Assignment is a line KEY=VALUE of a file.
@@ -52,6 +54,7 @@ func (f *Files) lookAtKillers(root fs.FS) {
 			f.lookAtEarlyoom(root, &found)
 		case "systemd-oomd":
 			found.Pressure = f.pressureKills(root)
+			found.Omits = lastOf(f.unitLines(root, "tier-.service"), "ManagedOOMPreference").Value == "omit"
 		default:
 			if text, ok := f.read(root, "etc/nohang/"+k.service+".conf"); ok {
 				found.Spared = parseNohang(text)

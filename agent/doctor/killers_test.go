@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/tierd/tierd/units"
 )
 
 const (
@@ -46,6 +48,8 @@ func TestKillers(t *testing.T) {
 			"usr/lib/systemd/system/user@.service.d/10-oomd-user-service-defaults.conf": "[Service]\nManagedOOMMemoryPressure=kill\n"}, "oomd", "ends no tier", ""},
 		{"systemd-oomd that watches everything", map[string]string{"proc/8/stat": "8 (systemd-oomd) S 1", "etc/systemd/system/-.slice.d/all.conf": "[Slice]\nManagedOOMMemoryPressure=kill\n"},
 			"oomd", "memory pressure in -.slice is high (line 2 of /etc/systemd/system/-.slice.d/all.conf)", `tee /etc/systemd/system/tier-.service.d/oomd.conf`},
+		{"tiers are left out by a drop-in, as advised", map[string]string{"proc/8/stat": "8 (systemd-oomd) S 1", "etc/systemd/system/-.slice.d/all.conf": "[Slice]\nManagedOOMMemoryPressure=kill\n",
+			"etc/systemd/system/tier-.service.d/oomd.conf": "[Service]\nManagedOOMPreference=omit\n"}, "oomd", "leaves tiers out", ""},
 		{"a later drop-in that takes it back", map[string]string{"proc/8/stat": "8 (systemd-oomd) S 1", "usr/lib/systemd/system/-.slice.d/10-all.conf": "[Slice]\nManagedOOMMemoryPressure=kill\n",
 			"etc/systemd/system/-.slice.d/20-none.conf": "[Slice]\nManagedOOMMemoryPressure=auto\n"}, "oomd", "ends no tier", ""},
 		{"a unit of the administrator's hides the package's", map[string]string{"proc/8/stat": "8 (systemd-oomd) S 1", "usr/lib/systemd/system/tier.slice": "[Slice]\nManagedOOMMemoryPressure=kill\n",
@@ -90,6 +94,15 @@ func TestTheAdviceOnEarlyoomHelps(t *testing.T) {
 				t.Errorf("%s: %q is lost in %s", args, word, line)
 			}
 		}
+	}
+}
+
+func TestSystemdOomdLeavesPinnedTiersOut(t *testing.T) {
+	f := well(t)
+	f.Plan, f.Faults = planned(t, strings.ReplaceAll(stack, "start = \"boot\"", "start = \"boot\"\npinned = true"), units.Host{})
+	f.files(t, map[string]string{"proc/8/stat": "8 (systemd-oomd) S 1", "etc/systemd/system/-.slice.d/all.conf": "[Slice]\nManagedOOMMemoryPressure=kill\n"})
+	if got := byID(Check(f), "oomd"); got == nil || got.Severity != OK {
+		t.Errorf("got %+v", got)
 	}
 }
 
