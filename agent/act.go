@@ -32,7 +32,13 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 			return "", err
 		}
 	}
+	if req.Evict && req.Action != "start" {
+		return "", &api.Error{Kind: api.KindBadRequest, Message: "only a start can have others give way", Hint: "leave `evict` out"}
+	}
 	key := strings.Join([]string{req.Action, tier, req.Variant}, " ")
+	if req.Evict {
+		key += " evict"
+	}
 	if id := a.joined(key); id != "" {
 		return id, nil
 	}
@@ -89,7 +95,11 @@ func (a *Agent) planAct(tier string, req api.TierRequest, running []runningUnit)
 	if slices.ContainsFunc(running, func(r runningUnit) bool { return r.unit == want.Name && r.state == api.Ready }) {
 		return nil, nil // done at once
 	}
-	return planSwitch(want, running), nil
+	jobs := planSwitch(want, running)
+	for i := range jobs {
+		jobs[i].evict = req.Evict && jobs[i].op == opStart
+	}
+	return jobs, nil
 }
 
 // planStop stops what runs of a tier; without anything running it clears failures away.

@@ -24,7 +24,8 @@ const (
 	tierSlice     = "/tier.slice/"   // where the cgroups of all tiers are
 )
 
-// Admission answers the shims on the admission socket: one line of JSON each way, then the connection ends. A shim that
+// Admission answers the shims on the admission socket: one line of JSON from the shim, lines that say why it waits, one
+// with the answer, then the connection ends. A shim that
 // closes its end first has given up, and the agent's answer is no longer waited for.
 type Admission struct {
 	control Control
@@ -76,16 +77,21 @@ func (a *Admission) answer(ctx context.Context, c net.Conn) {
 	if !ok {
 		return
 	}
-	text, err := json.Marshal(answer)
-	if err == nil {
-		err = c.SetWriteDeadline(time.Now().Add(writeTime))
-	}
-	if err == nil {
-		_, err = c.Write(append(text, '\n'))
-	}
-	if err != nil {
+	if err := writeLine(c, answer); err != nil {
 		a.log.Warn("cannot answer a shim", "pid", p.pid, "err", err)
 	}
+}
+
+func writeLine(c net.Conn, line api.AdmitAnswer) error {
+	text, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	if err := c.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return err
+	}
+	_, err = c.Write(append(text, '\n'))
+	return err
 }
 
 // ask reads the shim's line and puts it to the agent. It is not ok when there is nobody left to answer: the shim's own
@@ -121,7 +127,11 @@ func (a *Admission) ask(ctx context.Context, gone func(), c net.Conn, p peer) (a
 		io.Copy(io.Discard, c)
 		gone()
 	}()
-	answer = a.control.Admit(ctx, unit, req.Op)
+	answer = a.control.Admit(ctx, unit, req.Op, func(reason string) {
+		if writeLine(c, api.AdmitAnswer{Wait: reason}) != nil {
+			gone()
+		}
+	})
 	return answer, ctx.Err() == nil
 }
 

@@ -154,8 +154,8 @@ type contextControl struct {
 	ended chan struct{}
 }
 
-func (c contextControl) Admit(ctx context.Context, unit, op string) api.AdmitAnswer {
-	answer := c.fakeControl.Admit(ctx, unit, op)
+func (c contextControl) Admit(ctx context.Context, unit, op string, waits func(string)) api.AdmitAnswer {
+	answer := c.fakeControl.Admit(ctx, unit, op, waits)
 	close(c.ended)
 	return answer
 }

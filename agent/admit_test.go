@@ -2,75 +2,23 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/tierd/tierd/agent/api"
-	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/units"
 )
 
 const gib = units.Bytes(1 << 30)
 
-func TestFits(t *testing.T) {
-	host := rocm.Memory{MemTotal: bytesOf(128), MemAvailable: bytesOf(100)}
-	for _, c := range []struct {
-		rule string
-		need units.Bytes
-		held []claim
-		host rocm.Memory
-		ok   bool
-		text string
-	}{
-		{"what fits is let in", 50 * gib, nil, host, true, ""},
-		{"the sum counts what is resident, with the sum written out", 50 * gib, []claim{{unit: "coder", memory: 70 * gib}}, host, false,
-			"50GiB for x + 70GiB for coder + 12GiB reserve is 132GiB, and the host has 128GiB"},
-		{"exactly full is let in", 46 * gib, []claim{{unit: "coder", memory: 70 * gib}}, host, true, ""},
-		{"what others use counts by what is free", 101 * gib, nil, host, false, "it needs 101GiB, and 100GiB is free"},
-		{"what a loading tier will still take is not free", 60 * gib, []claim{{unit: "coder", memory: 50 * gib, starting: true}}, host, false,
-			"tiers that are loading will take 50GiB more"},
-		{"what it has taken already is no longer free", 60 * gib, []claim{{unit: "coder", memory: 50 * gib, taken: 45 * gib, starting: true}}, host, true, ""},
-		{"a tier that took more than it said is not counted below nothing", 60 * gib, []claim{{unit: "coder", memory: 50 * gib, taken: 70 * gib, starting: true}}, host, true, ""},
-		{"a remote tier takes nothing", 0, []claim{{unit: "coder", memory: 500 * gib}}, host, true, ""},
-		{"what the kernel keeps for CMA is not free", 60 * gib, nil, rocm.Memory{MemTotal: bytesOf(128), MemAvailable: bytesOf(70), CmaFree: bytesOf(20)}, false, "50GiB is free"},
-		{"a host that does not say is not guessed at", 600 * gib, nil, rocm.Memory{}, true, ""},
-	} {
-		t.Run(c.rule, func(t *testing.T) {
-			ok, text := fits("x", c.need, c.held, 12*gib, c.host)
-			if ok != c.ok || !strings.Contains(text, c.text) || ok && text != "" {
-				t.Errorf("got %v, %q", ok, text)
-			}
-		})
-	}
-}
-
-func TestWhatIsLetInNeverSumsUpBeyondTheHost(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		total := rapid.Uint64Range(1, 256).Draw(t, "total") << 30
-		reserve := units.Bytes(rapid.Uint64Range(0, 16).Draw(t, "reserve")) << 30
-		var held []claim
-		sum := reserve
-		for i := range rapid.IntRange(1, 12).Draw(t, "units") {
-			c := claim{unit: fmt.Sprint(i), memory: units.Bytes(rapid.Uint64Range(0, 100).Draw(t, "memory")) << 30, starting: rapid.Bool().Draw(t, "starting")}
-			if ok, _ := fits(c.unit, c.memory, held, reserve, rocm.Memory{MemTotal: &total, MemAvailable: &total}); ok {
-				held = append(held, c)
-				sum += c.memory
-			}
-		}
-		if sum > reserve && sum > units.Bytes(total) {
-			t.Fatalf("%s of %s were given away", sum, units.Bytes(total))
-		}
-	})
-}
-
 func TestAdmission(t *testing.T) {
-	ask := func(b *bed, unit string) api.AdmitAnswer { return b.Admit(context.Background(), unit, "start") }
+	ask := func(b *bed, unit string) api.AdmitAnswer { return b.Admit(context.Background(), unit, "start", nil) }
 	t.Run("two that start together do not refuse each other, the third does not fit", func(t *testing.T) {
 		inBed(t, func(b *bed) {
+			b.systemd.admit = nil
+			b.change(`gpu = true`, ``) // else the second waits for its turn
+			mustReload(b, false)
 			b.systemd.by(func() {
 				for _, u := range []string{orchA, coder, util} {
 					b.systemd.slow[u] = true

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
-	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/agent/budget"
 	"github.com/tierd/tierd/units"
 )
 
@@ -24,9 +24,8 @@ type Options struct {
 	ConfigPath string
 	Version    string // of tierd, for Status
 	// Host reads what units.MakePlan needs to know; it is called at every reading of the configuration.
-	Host func(context.Context) (units.Host, error)
-	// Memory reads what the kernel says of memory now; it is called at every admission.
-	Memory func() (rocm.Memory, error)
+	Host   func(context.Context) (units.Host, error)
+	Kernel Kernel
 	// Root is where proc is found: "/", or a tree in tests.
 	Root string
 }
@@ -59,7 +58,6 @@ type Agent struct {
 	problems     map[string]string // by unit: why the step that it needs failed
 	tried        map[string]string // by unit: the last step tried since everything was read again
 	locks        map[string]bool   // units that a step or a change works on
-	queued       map[string]bool   // units whose start waits until another one has loaded on the GPU
 	freed        chan struct{}     // closed and replaced whenever a lock is given back
 	stepping     bool
 	systemdErr   error
@@ -73,9 +71,18 @@ type Agent struct {
 	asked        uint64        // begun
 	learned      chan struct{} // closed and replaced after each observation
 
-	admitted map[string]admission
-	adopted  bool // what ran before tierd is in admitted
-	drains   map[string]*drain
+	admitted   map[string]admission
+	adopted    bool // what ran before tierd is in admitted
+	drains     map[string]*drain
+	line       []*asker                  // shims that wait for their answer, the first to ask first
+	judging    bool                      // the room is being looked at
+	judgeAgain bool                      // and has to be once more
+	judgeTimer bool                      // or will be after a while
+	leaves     map[string]bool           // by unit, while a change starts it: whether others may give way for it
+	giving     map[string]string         // by unit that is told to give way: for which tier
+	gave       map[string]string         // by unit that has, since it was up last: the sentence
+	refusals   map[string]budget.Verdict // by unit, the last one since it was let in
+	use        map[string]use            // by tier
 
 	changes  []*change
 	changeID int
@@ -99,11 +106,15 @@ func New(opts Options) *Agent {
 		problems: map[string]string{},
 		tried:    map[string]string{},
 		locks:    map[string]bool{},
-		queued:   map[string]bool{},
 		freed:    make(chan struct{}),
 		learned:  make(chan struct{}),
 		admitted: map[string]admission{},
 		drains:   map[string]*drain{},
+		leaves:   map[string]bool{},
+		giving:   map[string]string{},
+		gave:     map[string]string{},
+		refusals: map[string]budget.Verdict{},
+		use:      map[string]use{},
 		tableNew: make(chan struct{}),
 	}
 }

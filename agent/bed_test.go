@@ -84,8 +84,9 @@ type bed struct {
 	cancel    context.CancelFunc
 	memory    rocm.Memory
 	memoryErr error
-	files     fs.FS  // where models and engines are looked for; nil: they are not
-	broken    string // why the host cannot be read
+	held      map[string]uint64 // by unit: what its cgroup has
+	files     fs.FS             // where models and engines are looked for; nil: they are not
+	broken    string            // why the host cannot be read
 }
 
 func bytesOf(gib uint64) *uint64 { n := gib << 30; return &n }
@@ -139,18 +140,28 @@ func (b *bed) run() {
 			}
 			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262, FS: b.files}, nil
 		},
-		Memory: b.readMemory,
+		Kernel: b,
 	})
+	b.systemd.admit = func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) }
 	agent := b.Agent
 	go agent.Run(ctx)
 	synctest.Wait()
 }
 
-func (b *bed) readMemory() (rocm.Memory, error) {
+// Memory and Cgroup are a kernel's.
+func (b *bed) Memory() (rocm.Memory, error) {
 	if b.memoryErr != nil {
 		return rocm.Memory{}, b.memoryErr
 	}
 	return b.memory, nil
+}
+
+func (b *bed) Cgroup(path string) (rocm.CgroupMemory, error) {
+	held, there := b.held[filepath.Base(path)]
+	if !there {
+		return rocm.CgroupMemory{}, fs.ErrNotExist
+	}
+	return rocm.CgroupMemory{Anon: &held}, nil
 }
 
 // end ends the agent as SIGTERM ends tierd, and its connection to systemd with it.

@@ -114,12 +114,15 @@ func (a *Agent) conclude(c *change) {
 	}
 	a.events.add(api.Event{Kind: "change", Change: c.ID, Text: text})
 	close(c.ended)
+	if c.Kind == "evict" {
+		a.gaveUp(c)
+	}
 }
 
 // outcome sums the tasks up: the first error's kind, unless all are refusals of the budget, and every message.
 func outcome(c api.Change, tasks []*task, cause error) (state string, err *api.Error) {
 	var messages []string
-	kind, class := api.ErrorKind(""), ""
+	var first *api.Error // the one that decides the kind
 	for _, t := range tasks {
 		if t.rescue != nil {
 			if said := rescued(t); said != "" {
@@ -130,18 +133,18 @@ func outcome(c api.Change, tasks []*task, cause error) (state string, err *api.E
 		if t.err == nil {
 			continue
 		}
-		if kind == "" || kind == api.KindBudget && t.err.Kind != api.KindBudget {
-			kind, class = t.err.Kind, t.err.Class
+		if first == nil || first.Kind == api.KindBudget && t.err.Kind != api.KindBudget {
+			first = t.err
 		}
 		if !slices.Contains(messages, t.err.Message) {
 			messages = append(messages, t.err.Message)
 		}
 	}
 	switch {
-	case cause != nil && kind != "":
+	case cause != nil && first != nil:
 		return "aborted", &api.Error{Kind: api.KindAborted, Message: c.Summary + " was aborted" + tail(messages)}
-	case kind != "":
-		return "error", &api.Error{Kind: kind, Class: class, Message: strings.Join(messages, "; ")}
+	case first != nil:
+		return "error", &api.Error{Kind: first.Kind, Class: first.Class, Message: strings.Join(messages, "; "), Hint: first.Hint, Budget: first.Budget}
 	}
 	return "done", nil
 }
@@ -203,7 +206,7 @@ func (a *Agent) shown(c *change) api.Change {
 	copied.Tiers = slices.Clone(c.Tiers)
 	for i, t := range copied.Tasks {
 		if t.State == "doing" {
-			copied.Tasks[i].Status = cmp.Or(a.queue(t.Unit), a.seen[t.Unit].StatusText)
+			copied.Tasks[i].Status = cmp.Or(a.waits(t.Unit), a.seen[t.Unit].StatusText)
 		}
 	}
 	return copied

@@ -87,6 +87,15 @@ func (f *fakeControl) PlanMode(_ context.Context, mode string) (api.Plan, error)
 	return api.Plan{Mode: mode, Units: []api.UnitText{unit}, Warnings: []string{"w"}, Refusal: "r"}, f.note("plan %s", mode)
 }
 
+func (f *fakeControl) Budget(_ context.Context, mode string) (api.Budget, error) {
+	size := uint64(128 << 30)
+	pool := api.Pool{Name: "ram", Size: &size, Used: &size, Promised: 1, Others: 2, Leaked: 3}
+	share := api.Share{Tier: "coder", Unit: "tier-coder.service", Variant: "vllm", Phase: "ready", RAM: 9, GPU: 9, Taken: 9,
+		Charge: api.Charge{Weights: 5, KV: 3, Overhead: 1, Host: 1, Mapped: 1, Measured: 1, Written: 9, Text: "9"}}
+	return api.Budget{Mode: mode, RAM: pool, GPU: &pool, Reserve: 1, KeepFree: 1, Free: &size, Pending: 1, Tiers: []api.Share{share},
+		Words: "w", GiveWay: []string{"coder"}}, f.note("budget %s", mode)
+}
+
 func (f *fakeControl) Act(_ context.Context, tier string, req api.TierRequest) (string, error) {
 	return "7", f.note("act %s %s %s", tier, req.Action, req.Variant)
 }
@@ -185,7 +194,7 @@ func (f *fakeControl) Table(ctx context.Context, after uint64) (api.Table, error
 
 func (f *fakeControl) Report(report api.GatewayReport) { f.note("report %d", len(report.Listeners)) }
 
-func (f *fakeControl) Admit(ctx context.Context, unit, op string) api.AdmitAnswer {
+func (f *fakeControl) Admit(ctx context.Context, unit, op string, waits func(string)) api.AdmitAnswer {
 	f.note("admit %s %s", unit, op)
 	if op == "stop" {
 		select {

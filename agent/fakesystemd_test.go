@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/units"
 )
 
@@ -23,15 +24,18 @@ type fakeSystemd struct {
 	slow    map[string]bool  // units that load for ever
 	load    time.Duration
 	calls   []string
+	admit   func(ctx context.Context, unit string) api.AdmitAnswer // what a shim asks; nil: none does
 	wrongs  []string
 	version string
 }
 
 type fakeUnit struct {
 	UnitStatus
-	gpu  bool
-	hand bool // started by an administrator
-	life int  // grows at every start and stop, so that a job learns that another one took over
+	gpu     bool
+	hand    bool   // started by an administrator
+	hangup  func() // ends the shim's question
+	loading bool   // was let in
+	life    int    // grows at every start and stop, so that a job learns that another one took over
 }
 
 func newFakeSystemd() *fakeSystemd {
@@ -157,9 +161,6 @@ func (f *fakeSystemd) Start(ctx context.Context, name string) error {
 			}
 			f.halt(other) // Conflicts=
 		}
-		if o.gpu && u.gpu && other != name && o.ActiveState == "activating" {
-			f.wrongs = append(f.wrongs, "start of "+name+" while "+other+" loads")
-		}
 	}
 	if u.ActiveState == "active" {
 		f.mu.Unlock()
@@ -180,6 +181,34 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 	life := u.life
 	u.MainPID = 1000 + life
 	f.set(u, "activating", "start", "success", 0)
+	u.loading = false
+	ctx, hangup := context.WithCancel(context.Background())
+	u.hangup = hangup
+	go f.live(ctx, u, life)
+}
+
+// live is the shim of a unit: it asks for admission, and then its engine loads.
+func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
+	answer := api.AdmitAnswer{OK: true}
+	if f.admit != nil {
+		answer = f.admit(ctx, u.Name)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if u.life != life {
+		return
+	}
+	if !answer.OK {
+		u.StatusText = answer.Message
+		f.set(u, "failed", "failed", "exit-code", 75)
+		return
+	}
+	for other, o := range f.units {
+		if o.gpu && u.gpu && o.loading && o.ActiveState == "activating" && o != u {
+			f.wrongs = append(f.wrongs, u.Name+" loads while "+other+" does")
+		}
+	}
+	u.loading = true
 	if f.slow[u.Name] {
 		return
 	}
@@ -241,7 +270,7 @@ func (f *fakeSystemd) halt(name string) {
 	if u == nil || !running(u.UnitStatus) || u.ActiveState == "deactivating" {
 		return
 	}
-	u.life++
+	u.die()
 	life := u.life
 	f.set(u, "deactivating", "stop-sigterm", "success", 0)
 	time.AfterFunc(100*time.Millisecond, func() {
@@ -257,6 +286,14 @@ func (f *fakeSystemd) halt(name string) {
 	})
 }
 
+// die ends the unit's processes.
+func (u *fakeUnit) die() {
+	u.life++
+	if u.hangup != nil {
+		u.hangup()
+	}
+}
+
 // by is a deed of somebody else's.
 func (f *fakeSystemd) by(deed func()) {
 	f.mu.Lock()
@@ -268,7 +305,7 @@ func (f *fakeSystemd) by(deed func()) {
 // crash ends a unit's process from outside.
 func (f *fakeSystemd) crash(name string) {
 	if u := f.units[name]; u != nil && running(u.UnitStatus) {
-		u.life++
+		u.die()
 		u.StatusText = "the engine died"
 		f.set(u, "failed", "failed", "exit-code", 70)
 	}

@@ -17,11 +17,12 @@ const ownersAge = 30 * time.Second
 
 // gatewayState is what is known of the gateway.
 type gatewayState struct {
-	polls  int       // calls of Table that wait now
-	last   time.Time // end of the last one
-	report api.GatewayReport
-	owners map[int]string // who holds a port that the gateway could not open
-	looked time.Time      // when that was last found out
+	polls    int       // calls of Table that wait now
+	last     time.Time // end of the last one
+	reported time.Time // when it last said what is in flight
+	report   api.GatewayReport
+	owners   map[int]string // who holds a port that the gateway could not open
+	looked   time.Time      // when that was last found out
 }
 
 func (g gatewayState) connected(now time.Time) bool {
@@ -68,6 +69,7 @@ func (a *Agent) Report(report api.GatewayReport) {
 	_, _ = inLoop(context.Background(), a, func() (bool, error) {
 		a.gateway.report = report
 		a.gateway.last = time.Now()
+		a.noteUse(report)
 		a.checkDrains()
 		var failed []int
 		for _, l := range report.Listeners {

@@ -43,7 +43,7 @@ func poll(b *bed) *pollingGateway {
 
 func admitLater(b *bed, unit, op string) <-chan api.AdmitAnswer {
 	answer := make(chan api.AdmitAnswer, 1)
-	go func() { answer <- b.Admit(context.Background(), unit, op) }()
+	go func() { answer <- b.Admit(context.Background(), unit, op, nil) }()
 	synctest.Wait()
 	return answer
 }
@@ -87,7 +87,7 @@ func TestADrainEndsWithWhateverEndsTheUnit(t *testing.T) {
 			mustDone(t, b.act("coder", "start", ""))
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			if a := b.Admit(ctx, coder, "stop"); !a.OK || a.Message != "context deadline exceeded" {
+			if a := b.Admit(ctx, coder, "stop", nil); !a.OK || a.Message != "context deadline exceeded" {
 				t.Errorf("the answer: %+v", a)
 			}
 		})

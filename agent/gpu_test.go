@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,17 +28,18 @@ func TestTiersOnTheGPULoadOneAtATimeOverAllChanges(t *testing.T) {
 		b.after(30 * time.Second)
 		b.mustState("util", api.Starting) // on the CPU, it loads beside them
 		first, second := "orch", "coder"
-		if b.tierNow("coder").State == api.Starting {
+		if b.tierNow("orch").Status != "" {
 			first, second = second, first
 		}
 		b.mustState(first, api.Starting)
-		b.mustState(second, api.Stopped)
-		if got, want := b.tierNow(second).Status, "waits for "+first+" to load"; got != want {
+		b.mustState(second, api.Starting)
+		want := "waits for " + first + " to load: on the GPU one does so at a time"
+		if got := b.tierNow(second).Status; got != want {
 			t.Errorf("%s says %q, want %q", second, got, want)
 		}
 		ids := map[string]string{"orch": orch, "coder": code}
 		c, err := b.Change(ids[second])
-		if err != nil || c.Tasks[0].State != "doing" || c.Tasks[0].Status != "waits for "+first+" to load" {
+		if err != nil || c.Tasks[0].State != "doing" || c.Tasks[0].Status != want {
 			t.Errorf("the change: %+v, %v", c.Tasks, err)
 		}
 		for _, id := range []string{orch, code, small} {
@@ -57,7 +59,7 @@ func TestAStartWaitsAlsoForWhatAnAdministratorLoads(t *testing.T) {
 		b.systemd.did()
 		id := b.begin("coder")
 		b.after(time.Second)
-		if got := b.tierNow("coder").Status; got != "waits for orch to load" {
+		if got := b.tierNow("coder").Status; !strings.HasPrefix(got, "waits for orch to load") {
 			t.Errorf("coder says %q", got)
 		}
 		mustDone(t, b.wait(id))
@@ -81,7 +83,7 @@ func TestAWaitForTheGPUCanBeGivenUp(t *testing.T) {
 		if c := b.wait(second); c.State != "aborted" {
 			t.Errorf("the one that waited: %s, %v", c.State, c.Err)
 		}
-		if got := b.systemd.did("start", "stop"); len(got) > 0 {
+		if got := b.systemd.did("start", "stop"); !slices.Equal(got, []string{"stop " + coder}) {
 			t.Errorf("to give up it did %q", got)
 		}
 		if tier := b.tierNow("coder"); tier.State != api.Stopped || tier.Status != "" {
@@ -99,13 +101,13 @@ func TestAWaitForTheGPUCanBeGivenUp(t *testing.T) {
 func TestATierThatSystemdWillTryAgainHoldsNobodyUp(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.systemd.by(func() {
-			u := b.systemd.units[orchA]
-			b.systemd.set(u, "activating", "start", "success", 0)
+			b.systemd.slow[orchA] = true
+			b.systemd.boot(b.systemd.units[orchA])
 		})
 		b.after(time.Second)
 		id := b.begin("coder")
 		b.after(time.Minute)
-		b.mustState("coder", api.Stopped)
+		b.mustState("coder", api.Starting)
 		b.systemd.by(func() { b.systemd.set(b.systemd.units[orchA], "failed", "failed-before-auto-restart", "exit-code", 70) })
 		mustDone(t, b.wait(id))
 	})

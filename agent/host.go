@@ -37,11 +37,6 @@ func HostReader(root string, sd interface{ Version() string }) func(context.Cont
 	}
 }
 
-// MemoryReader returns what reads proc/meminfo under root, for Options.Memory.
-func MemoryReader(root string) func() (rocm.Memory, error) {
-	return func() (rocm.Memory, error) { return rocm.Meminfo(root) }
-}
-
 // majorVersion is the number that a version of systemd begins with ("257.9-1~deb13u1"), 0 when it is none.
 func majorVersion(version string) int {
 	end := 0

@@ -26,7 +26,7 @@ func TestHostIsReadUnderItsRoot(t *testing.T) {
 	if h.SystemdVersion != 257 || uint64(h.MemTotal) != 131072000*1024 || h.CPUs < 1 || !h.Groups["tierd"] || h.Groups["wheel"] || h.FS == nil {
 		t.Errorf("got %+v", h)
 	}
-	m, err := MemoryReader(root)()
+	m, err := NewKernel(root).Memory()
 	if err != nil || m.MemAvailable == nil || *m.MemAvailable != 100000000*1024 {
 		t.Errorf("memory: %+v, %v", m, err)
 	}

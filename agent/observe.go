@@ -108,6 +108,7 @@ func (a *Agent) learn(number uint64, list []UnitStatus, err error) {
 	}
 	close(a.learned)
 	a.learned = make(chan struct{})
+	a.judge()
 	if a.again {
 		depth := a.depth
 		a.again, a.depth = false, ReadChanged
@@ -158,7 +159,7 @@ func (a *Agent) known() map[string]bool {
 }
 
 func (a *Agent) factsOf(name string) facts {
-	return facts{unit: a.unit(name), seen: a.seen[name], problem: a.problems[name], drain: a.drains[name]}
+	return facts{unit: a.unit(name), seen: a.seen[name], problem: a.problems[name], drain: a.drains[name], gave: a.gave[name]}
 }
 
 // unit is a unit as planned, empty when it is not in tiers.toml.

@@ -9,13 +9,16 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tierd/tierd/agent/api"
-	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/agent/budget"
 	"github.com/tierd/tierd/units"
 )
 
+func sizeOf(gibs units.Bytes) *units.Bytes { n := gibs * gib; return &n }
+
 // a unit of a tier by that name, with what leaveOut looks at.
 func member(tier string, start string, priority int, memory units.Bytes) units.Unit {
-	return units.Unit{Name: "tier-" + tier + ".service", Tier: tier, Start: start, Priority: priority, Memory: memory}
+	return units.Unit{Name: "tier-" + tier + ".service", Tier: tier, Start: start, Priority: priority, Memory: memory,
+		Charge: units.Charge{Written: memory}}
 }
 
 func TestWhatAModeLeavesOut(t *testing.T) {
@@ -31,10 +34,10 @@ func TestWhatAModeLeavesOut(t *testing.T) {
 		{"what fits stays whole", []units.Unit{member("orch", boot, 90, 40*gib), member("review", demand, 20, 60*gib)}, nil, ""},
 		{"a tier on demand that finds no room stays on demand",
 			[]units.Unit{member("review", demand, 20, 50*gib), member("orch", boot, 90, 40*gib), member("coder", manual, 50, 45*gib)},
-			map[string]string{"tier-review.service": "review stays on demand: it needs 50GiB and 31GiB is free"}, ""},
+			map[string]string{"tier-review.service": "review stays on demand: it needs 50GiB and 31GiB is free; it needs the room of coder"}, ""},
 		{"of two on demand the one with the higher priority gets the room",
 			[]units.Unit{member("review", demand, 20, 60*gib), member("plan", demand, 30, 70*gib)},
-			map[string]string{"tier-review.service": "review stays on demand: it needs 60GiB and 46GiB is free"}, ""},
+			map[string]string{"tier-review.service": "review stays on demand: it needs 60GiB and 46GiB is free; it needs the room of plan"}, ""},
 		{"a small one may fit where a large one did not",
 			[]units.Unit{member("plan", demand, 30, 170*gib), member("review", demand, 20, 60*gib)},
 			map[string]string{"tier-plan.service": "plan stays on demand: it needs 170GiB and 116GiB is free"}, ""},
@@ -46,7 +49,7 @@ func TestWhatAModeLeavesOut(t *testing.T) {
 		{"exactly full is full", []units.Unit{member("orch", boot, 90, 100*gib), member("review", demand, 1, 16*gib)}, nil, ""},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			left, refused := leaveOut("full", c.want, 12*gib, rocm.Memory{MemTotal: bytesOf(128), MemAvailable: bytesOf(1)})
+			left, refused := leaveOut("full", c.want, budget.Host{RAM: sizeOf(128), Free: sizeOf(1), Reserve: 12 * gib})
 			if c.refused != "" {
 				mustKind(t, refused, api.KindBudget, c.refused)
 				return
@@ -61,7 +64,7 @@ func TestWhatAModeLeavesOut(t *testing.T) {
 			}
 		})
 	}
-	if left, refused := leaveOut("full", []units.Unit{member("orch", boot, 1, 999*gib)}, gib, rocm.Memory{}); left != nil || refused != nil {
+	if left, refused := leaveOut("full", []units.Unit{member("orch", boot, 1, 999*gib)}, budget.Host{Reserve: gib}); len(left) > 0 || refused != nil {
 		t.Errorf("a host that does not say how large it is: %v, %v", left, refused)
 	}
 }
@@ -76,8 +79,7 @@ func TestWhatAModeStartsFitsTheHost(t *testing.T) {
 			want = append(want, member(string(rune('a'+i)), rapid.SampledFrom(starts).Draw(t, "start"),
 				rapid.IntRange(0, 3).Draw(t, "priority"), units.Bytes(rapid.IntRange(0, 80).Draw(t, "memory"))*gib))
 		}
-		size := uint64(total)
-		left, refused := leaveOut("m", want, reserve, rocm.Memory{MemTotal: &size})
+		left, refused := leaveOut("m", want, budget.Host{RAM: &total, Reserve: reserve})
 		taken, must := reserve, reserve
 		for _, u := range want {
 			if u.Start != units.StartDemand {
@@ -112,7 +114,7 @@ func TestUpLeavesATierOnDemandThatDoesNotFit(t *testing.T) {
 		mustReload(b, false)
 		b.memory.MemTotal = bytesOf(91) // 20 + 60 and 10 in reserve: 1 is free, and util needs 2
 		p, err := b.PlanMode(context.Background(), "full")
-		if err != nil || p.Refusal != "" || !slices.Contains(p.Warnings, "util stays on demand: it needs 2GiB and 1GiB is free") {
+		if err != nil || p.Refusal != "" || !slices.Contains(p.Warnings, "util stays on demand: it needs 2GiB and 1GiB is free; it needs the room of coder") {
 			t.Errorf("the plan: %q, %q, %v", p.Warnings, p.Refusal, err)
 		}
 		for _, u := range p.Units {
@@ -123,7 +125,7 @@ func TestUpLeavesATierOnDemandThatDoesNotFit(t *testing.T) {
 		c := b.up("full")
 		mustDone(t, c)
 		i := slices.IndexFunc(c.Tasks, func(t api.Task) bool { return t.Tier == "util" })
-		if i < 0 || c.Tasks[i].State != "skipped" || c.Tasks[i].Err != "util stays on demand: it needs 2GiB and 1GiB is free" {
+		if i < 0 || c.Tasks[i].State != "skipped" || c.Tasks[i].Err != "util stays on demand: it needs 2GiB and 1GiB is free; it needs the room of coder" {
 			t.Errorf("the tasks: %+v", c.Tasks)
 		}
 		b.mustState("coder", api.Ready)
@@ -169,7 +171,6 @@ func TestAModeThatDoesNotFitIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 func TestABootStartsWhatItCan(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.memory.MemTotal = bytesOf(60)
-		b.systemd.ends[coder] = 75 // as its shim ends that was refused
 		id, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Boot: true})
 		if err != nil {
 			t.Fatal(err)

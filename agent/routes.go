@@ -40,6 +40,7 @@ var routes = []route{
 	{"POST /v1/tiers/{name}", operator, nil, (*Server).actOnTier},
 	{"GET /v1/modes", anyLocal, nil, (*Server).modes},
 	{"GET /v1/plan", anyLocal, []string{"mode"}, (*Server).plan},
+	{"GET /v1/budget", anyLocal, []string{"mode"}, (*Server).budget},
 	{"POST /v1/stack", operator, nil, (*Server).actOnStack},
 	{"POST /v1/config", operator, nil, (*Server).actOnConfig},
 	{"GET /v1/changes", anyLocal, nil, (*Server).changes},
@@ -175,6 +176,11 @@ func (s *Server) actOnTier(r call) (reply, error) {
 func (s *Server) modes(call) (reply, error) {
 	modes, err := s.control.Modes()
 	return reply{result: emptyNotNull(modes)}, err
+}
+
+func (s *Server) budget(r call) (reply, error) {
+	budget, err := s.control.Budget(r.Context(), r.URL.Query().Get("mode"))
+	return reply{result: budget}, err
 }
 
 func (s *Server) plan(r call) (reply, error) {

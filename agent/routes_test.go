@@ -24,6 +24,7 @@ var requests = map[string]struct{ path, body string }{
 	"POST /v1/tiers/{name}":     {"/v1/tiers/coder", `{"action":"switch","variant":"llama"}`},
 	"GET /v1/modes":             {"/v1/modes", ""},
 	"GET /v1/plan":              {"/v1/plan?mode=full", ""},
+	"GET /v1/budget":            {"/v1/budget?mode=full", ""},
 	"POST /v1/stack":            {"/v1/stack", `{"action":"up","mode":"full"}`},
 	"POST /v1/config":           {"/v1/config", `{"action":"reload","restart":true}`},
 	"GET /v1/changes":           {"/v1/changes", ""},

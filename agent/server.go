@@ -46,8 +46,10 @@ type Control interface {
 	// Table blocks until the table's Seq is greater than after or ctx ends.
 	Table(ctx context.Context, after uint64) (api.Table, error)
 	Report(report api.GatewayReport)
-	// Admit answers a shim: see api.AdmitRequest. It may block until requests have drained or ctx ends.
-	Admit(ctx context.Context, unit string, op string) api.AdmitAnswer
+	// Budget tells who holds what, or would with a mode up.
+	Budget(ctx context.Context, mode string) (api.Budget, error)
+	// Admit answers a shim: see api.AdmitRequest. It may block for long; waits is told why, again every few seconds.
+	Admit(ctx context.Context, unit, op string, waits func(reason string)) api.AdmitAnswer
 }
 
 // Server answers tierd's sockets. It keeps nothing that a restart would lose.

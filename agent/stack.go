@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tierd/tierd/agent/api"
-	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/agent/budget"
 	"github.com/tierd/tierd/units"
 )
 
@@ -27,6 +28,8 @@ type job struct {
 	after  []int  // must have ended, well or not
 	rescue *int   // runs only when that one failed
 	left   string // why there is nothing to do after all, one sentence
+	evict  bool   // a start: others may give way for it, whatever its tier's `start` says
+	spare  bool   // a start: nobody gives way for it
 }
 
 // summary is the job in words.
@@ -61,7 +64,7 @@ func planUp(want []units.Unit, left map[string]string, running []runningUnit) []
 		if slices.ContainsFunc(running, func(r runningUnit) bool { return r.unit == u.Name && r.state == api.Ready }) {
 			continue
 		}
-		j := job{op: opStart, tier: u.Tier, unit: u.Name, needs: stops[u.Tier], after: slices.Clone(all)}
+		j := job{op: opStart, tier: u.Tier, unit: u.Name, needs: stops[u.Tier], after: slices.Clone(all), spare: true}
 		if u.GPU {
 			if gpu >= 0 {
 				j.after = append(j.after, gpu)
@@ -75,13 +78,11 @@ func planUp(want []units.Unit, left map[string]string, running []runningUnit) []
 
 // leaveOut finds the units of a mode for which there is no room, before anything is stopped or started. Tiers that start
 // with the machine or by hand have to fit together, or the mode is refused as a whole. One that starts on demand stays on
-// demand when it does not fit beside them: left says why, by unit. What cannot start anyway takes no room.
-func leaveOut(mode string, want []units.Unit, reserve units.Bytes, host rocm.Memory) (left map[string]string, refused *api.Error) {
-	if host.MemTotal == nil {
-		return nil, nil
-	}
-	total := units.Bytes(*host.MemTotal)
-	var held []claim
+// demand when it does not fit beside them: left says why, by unit. What cannot start anyway takes no room. What is free
+// just now does not count, since what runs outside the mode will have stopped.
+func leaveOut(mode string, want []units.Unit, host budget.Host) (left map[string]string, refused *api.Error) {
+	host.Free = nil
+	var held []budget.Claim
 	var demand []units.Unit
 	for _, u := range byPriority(want) {
 		switch {
@@ -89,25 +90,55 @@ func leaveOut(mode string, want []units.Unit, reserve units.Bytes, host rocm.Mem
 		case u.Start == units.StartDemand:
 			demand = append(demand, u)
 		default:
-			held = append(held, claim{unit: u.Name, memory: u.Memory})
+			held = append(held, claimOf(u, host.Pool()))
 		}
 	}
-	taken, words := sum(held, reserve)
-	if taken > total && len(held) > 0 {
+	if s := budget.Add(host, held); !s.Fits() && len(held) > 0 {
 		return nil, &api.Error{Kind: api.KindBudget, Class: api.ClassRefused,
-			Message: fmt.Sprintf("mode %s does not fit: %s, and the host has %s", mode, words, total),
-			Hint:    "take a tier out of the mode, or let it start on demand"}
+			Message: fmt.Sprintf("mode %s does not fit: %s", mode, s.Words()),
+			Hint:    "take a tier out of the mode, or let it start on demand", Budget: inAPI(s)}
 	}
 	left = map[string]string{}
 	for _, u := range demand {
-		free := total - min(taken, total)
-		if u.Memory > free {
-			left[u.Name] = fmt.Sprintf("%s stays on demand: it needs %s and %s is free", u.Tier, u.Memory, free)
+		c := claimOf(u, host.Pool())
+		v := budget.Judge(host, budget.Ask{Unit: u.Name, Tier: u.Tier, Need: c.Need}, held)
+		if v.Answer != budget.Yes {
+			left[u.Name] = onDemand(c, v, budget.Add(host, held))
 			continue
 		}
-		taken += u.Memory
+		held = append(held, c)
 	}
 	return left, nil
+}
+
+// claimOf is a unit as it will be once it is ready.
+func claimOf(u units.Unit, pool string) budget.Claim {
+	need := budget.Of(u.Charge, pool)
+	return budget.Claim{Unit: u.Name, Tier: u.Tier, Need: need, Taken: need.RAM, Phase: budget.Ready, Priority: u.Priority, Reload: u.Charge.Weights}
+}
+
+// onDemand says why a tier of a mode is not started with it.
+func onDemand(c budget.Claim, v budget.Verdict, others budget.Sums) string {
+	text := fmt.Sprintf("%s stays on demand: it needs %s", c.Tier, c.Need.RAM)
+	if free := others.Room(); free != nil && v.Sums.OverRAM() > 0 {
+		text += fmt.Sprintf(" and %s is free", *free)
+	} else {
+		text += ", and " + v.Sums.Words()
+	}
+	if v.Answer == budget.IfWay {
+		text += "; it needs the room of " + strings.Join(tiersOf(v.Victims, others.Claims), " and ")
+	}
+	return text
+}
+
+func tiersOf(names []string, claims []budget.Claim) []string {
+	var tiers []string
+	for _, c := range claims {
+		if slices.Contains(names, c.Unit) {
+			tiers = append(tiers, c.Tier)
+		}
+	}
+	return tiers
 }
 
 // byPriority is the list with the highest priority first, else in the same order.

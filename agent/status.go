@@ -86,7 +86,7 @@ func (a *Agent) tier(name string) api.Tier {
 			continue
 		}
 		s, v := a.seen[u.Name], a.states[u.Name]
-		t.Status = cmp.Or(a.queue(u.Name), t.Status)
+		t.Status = cmp.Or(a.waits(u.Name), t.Status)
 		t.Variants = append(t.Variants, api.Variant{
 			Name: u.Variant, Unit: u.Name, Engine: u.Engine, Model: u.Model, State: v.State,
 			Memory: uint64(a.memoryOf(u, s)), Reason: v.Reason,
@@ -127,14 +127,17 @@ func (a *Agent) PlanMode(ctx context.Context, mode string) (api.Plan, error) {
 	if err := a.lookAgainFor(ctx, ""); err != nil {
 		return api.Plan{}, err
 	}
-	host := a.hostMemory()
+	r, err := a.look(ctx)
+	if err != nil {
+		return api.Plan{}, err
+	}
 	return inLoop(ctx, a, func() (api.Plan, error) {
 		want, name, err := a.members(api.StackRequest{Mode: mode})
 		if err != nil {
 			return api.Plan{}, err
 		}
 		p := api.Plan{Mode: name, Warnings: slices.Clone(a.warnings)}
-		left, refused := leaveOut(name, want, a.reserve(), host)
+		left, refused := leaveOut(name, want, a.host(r))
 		if refused != nil {
 			p.Refusal = refused.Message
 		}

@@ -133,17 +133,14 @@ func (a *Agent) startUnit(t *task) *api.Error {
 	if refused := startable(t, s); refused != nil {
 		return refused
 	}
-	if s.unit.GPU {
-		release, err := a.gpuTurn(t)
-		if err != nil {
-			return ending(t) // nothing was started that would have to be undone
-		}
-		defer release()
+	if t.evict || t.spare {
+		a.post(func() { a.leaves[t.unit] = t.evict })
+		defer a.post(func() { delete(a.leaves, t.unit) })
 	}
 	if err := a.launch(t.ctx, s); err != nil && t.ctx.Err() == nil && !errors.Is(err, ErrDisconnected) {
 		// The unit's own end says more than the failed job, when there was one.
 		if v, wrong := a.arrived(t); wrong == nil && v.State == api.Failed {
-			return unitError(t.unit, v)
+			return a.unitError(t.unit, v)
 		}
 		return a.taskError(t, err)
 	}
@@ -158,7 +155,7 @@ func (a *Agent) startUnit(t *task) *api.Error {
 	case v.State == api.Stopped:
 		return &api.Error{Kind: api.KindUnit, Message: t.unit + " was stopped while it was starting"}
 	}
-	return unitError(t.unit, v)
+	return a.unitError(t.unit, v)
 }
 
 // startable refuses what cannot come up, with the reason that is known already.
@@ -261,11 +258,15 @@ func (a *Agent) stopUnit(t *task) *api.Error {
 }
 
 // unitError is a unit's end as the error of what asked for its start.
-func unitError(unit string, v verdict) *api.Error {
+func (a *Agent) unitError(unit string, v verdict) *api.Error {
 	e := &api.Error{Kind: api.KindUnit, Class: v.Class, Message: fmt.Sprintf("%s did not come up: %s", unit, v.Reason),
 		Hint: "tierctl logs, or journalctl -u " + unit}
 	if v.Class == api.ClassRefused {
-		e.Kind, e.Hint = api.KindBudget, "stop another tier first; `tierctl status` shows what they take"
+		e.Kind, e.Hint = api.KindBudget, "`tierctl budget` shows who holds what"
+		e.Budget, _ = inLoop(context.WithoutCancel(a.ctx), a, func() (*api.Budget, error) { return a.refusal(unit), nil })
+		if e.Budget != nil && len(e.Budget.GiveWay) > 0 {
+			e.Hint = fmt.Sprintf("`tierctl start %s --evict` has it give way, once it is idle; `tierctl budget` shows who holds what", e.Budget.Tiers[0].Tier)
+		}
 	}
 	if v.Class == api.ClassConfiguration || v.Class == api.ClassModel {
 		e.Kind = api.KindConfig

@@ -183,14 +183,14 @@ func TestAPlanTellsARestartFromAStart(t *testing.T) {
 func TestAnAgentThatHasNothingToTellYetJudgesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
-		b.Agent = New(Options{Systemd: b.systemd, Log: quiet(), Memory: b.readMemory})
-		a := b.Admit(context.Background(), coder, "start") // nobody runs it
+		b.Agent = New(Options{Systemd: b.systemd, Log: quiet(), Kernel: b})
+		a := b.Admit(context.Background(), coder, "start", nil) // nobody runs it
 		if a.OK || a.Class != api.ClassRefused || a.Message != "tierd cannot judge now: context deadline exceeded" {
 			t.Errorf("a start: %+v", a)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if a := b.Admit(ctx, coder, "stop"); a.OK || !strings.HasPrefix(a.Message, "tierd cannot wait for the requests") {
+		if a := b.Admit(ctx, coder, "stop", nil); a.OK || !strings.HasPrefix(a.Message, "tierd cannot wait for the requests") {
 			t.Errorf("a stop: %+v", a)
 		}
 	})
@@ -216,7 +216,7 @@ func TestASummaryIsWhatTheTiersAre(t *testing.T) {
 func TestMemoryThatCannotBeReadRefusesNobody(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.memoryErr = errors.New("no meminfo here")
-		if a := b.Admit(context.Background(), coder, "start"); !a.OK {
+		if a := b.Admit(context.Background(), coder, "start", nil); !a.OK {
 			t.Errorf("a start: %+v", a)
 		}
 		mustDone(t, b.up("full"))

@@ -14,6 +14,7 @@ type facts struct {
 	seen    UnitStatus // as systemd has it; its Name is empty when it is not loaded
 	problem string     // why it could not be defined, one sentence
 	drain   *drain     // its shim was told to end and asked for its requests to finish
+	gave    string     // that it gave way, and to which tier
 }
 
 // verdict is a unit's state, and why.
@@ -65,7 +66,7 @@ func ended(f facts) verdict {
 	case f.seen.ActiveState == "failed":
 		return verdict{State: api.Starting, Reason: "systemd starts it again after: " + endReason(f.seen), Class: class(f.seen)}
 	}
-	return verdict{State: api.Stopped}
+	return verdict{State: api.Stopped, Reason: f.gave}
 }
 
 // maskedReason is the sentence for a unit that its administrator masked, with the way back.

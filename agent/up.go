@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/tierd/tierd/agent/api"
-	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/agent/budget"
 	"github.com/tierd/tierd/units"
 )
 
@@ -18,7 +18,10 @@ func (a *Agent) Stack(ctx context.Context, req api.StackRequest) (string, error)
 			return "", err
 		}
 	}
-	host := a.hostMemory()
+	r, err := a.look(ctx)
+	if err != nil {
+		return "", err
+	}
 	return inLoop(ctx, a, func() (string, error) {
 		if err := a.unavailable(); err != nil {
 			return "", err
@@ -33,11 +36,11 @@ func (a *Agent) Stack(ctx context.Context, req api.StackRequest) (string, error)
 		if req.Action != "up" {
 			return "", &api.Error{Kind: api.KindBadRequest, Message: fmt.Sprintf("no action is called %q", req.Action), Hint: "up, down"}
 		}
-		return a.up(req, host)
+		return a.up(req, a.host(r))
 	})
 }
 
-func (a *Agent) up(req api.StackRequest, host rocm.Memory) (string, error) {
+func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 	want, mode, err := a.members(req)
 	if err != nil {
 		return "", err
@@ -60,7 +63,7 @@ func (a *Agent) up(req api.StackRequest, host rocm.Memory) (string, error) {
 		running = nil
 	} else {
 		var refused *api.Error
-		if left, refused = leaveOut(mode, want, a.reserve(), host); refused != nil {
+		if left, refused = leaveOut(mode, want, host); refused != nil {
 			return "", refused
 		}
 	}

@@ -43,7 +43,7 @@ func TestMeminfoReadsUnderAnyRoot(t *testing.T) {
 }
 
 func TestWhatTheKernelDoesNotOfferIsNil(t *testing.T) {
-	m, err := parseMeminfo(strings.NewReader("MemTotal: 16 kB\n"))
+	m, err := parseMeminfo([]byte("MemTotal: 16 kB\n"))
 	if err != nil || m.MemAvailable != nil || m.CmaFree != nil || m.Free() != nil || *m.MemTotal != 16384 {
 		t.Errorf("got %+v, %v", m, err)
 	}
@@ -58,7 +58,7 @@ func TestFreeIsNeverBelowNothing(t *testing.T) {
 
 func TestMalformedValuesAreErrors(t *testing.T) {
 	for _, line := range []string{"MemTotal:", "MemTotal: kB", "MemTotal: 1 MB", "MemTotal: -1 kB", "MemAvailable: 99999999999999999999 kB", "CmaFree: 1"} {
-		if m, err := parseMeminfo(strings.NewReader(line)); err == nil {
+		if m, err := parseMeminfo([]byte(line)); err == nil {
 			t.Errorf("%q is %+v", line, m)
 		}
 	}
@@ -75,7 +75,7 @@ func FuzzParseMeminfo(f *testing.F) {
 	f.Add(meminfo)
 	f.Add("MemTotal: 1 kB\nMemTotal: 2 kB")
 	f.Fuzz(func(t *testing.T, text string) {
-		m, err := parseMeminfo(strings.NewReader(text))
+		m, err := parseMeminfo([]byte(text))
 		if err != nil && m != (Memory{}) {
 			t.Errorf("%+v beside an error", m)
 		}

@@ -21,7 +21,8 @@ type Config struct {
 
 // HostConfig is the [host] table.
 type HostConfig struct {
-	Reserve     Bytes    `toml:"reserve"`      // never given to tiers
+	Reserve     Bytes    `toml:"reserve"`      // never promised to tiers
+	KeepFree    *Bytes   `toml:"keep_free"`    // has to stay free after a load, whatever was promised; nil: see KeepFreeOf
 	Models      []string `toml:"models"`       // folders in which models are looked for, in this order
 	DefaultMode string   `toml:"default_mode"` // what `tierctl up` without a name means
 }
@@ -56,10 +57,13 @@ type Tier struct {
 	Name     string         `toml:"-"`
 	Role     string         `toml:"role"`
 	Port     int            `toml:"port"`
-	Start    string         `toml:"start"`     // boot, demand or manual
-	Priority int            `toml:"priority"`  // 0..100, the lowest gives way first
-	IdleStop time.Duration  `toml:"idle_stop"` // 0: never
-	Drain    *time.Duration `toml:"drain"`     // nil: as the gateway's
+	Start    string         `toml:"start"`         // boot, demand or manual
+	Priority int            `toml:"priority"`      // 0..100, the lowest gives way first
+	IdleStop time.Duration  `toml:"idle_stop"`     // 0: never
+	Drain    *time.Duration `toml:"drain"`         // nil: as the gateway's
+	Pinned   bool           `toml:"pinned"`        // never gives way
+	Keeps    time.Duration  `toml:"min_residency"` // after it came up it is spared for so long
+	MaxWait  time.Duration  `toml:"max_wait"`      // how long it waits for tiers that are busy or came up just now
 	Variants []Variant      `toml:"variant"`
 }
 
@@ -153,6 +157,18 @@ func (c *Config) DrainOf(t Tier) time.Duration {
 		return *t.Drain
 	}
 	return c.Gateway.Drain
+}
+
+// defaultKeepFree is enough for a desktop, a browser and the page cache of a build (8 GiB).
+const defaultKeepFree = 8 * GiB
+
+// KeepFreeOf is what has to stay free after a load: what the file says, else 8 GiB, or the reserve where that is smaller.
+// It is less than the reserve because a desktop that runs has taken its part of the reserve already.
+func (h HostConfig) KeepFreeOf() Bytes {
+	if h.KeepFree != nil {
+		return *h.KeepFree
+	}
+	return min(h.Reserve, defaultKeepFree)
 }
 
 // Variant returns the variant of that name, or the default one for "".

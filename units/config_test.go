@@ -262,3 +262,16 @@ func FuzzParseConfig(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatHasToStayFreeIsNeverMoreThanTheReserveUnlessWritten(t *testing.T) {
+	eight, twenty := 8*GiB, 20*GiB
+	for _, c := range []struct {
+		reserve Bytes
+		written *Bytes
+		want    Bytes
+	}{{12 * GiB, nil, eight}, {2 * GiB, nil, 2 * GiB}, {12 * GiB, &twenty, twenty}, {0, nil, 0}} {
+		if got := (HostConfig{Reserve: c.reserve, KeepFree: c.written}).KeepFreeOf(); got != c.want {
+			t.Errorf("reserve %s: %s, want %s", c.reserve, got, c.want)
+		}
+	}
+}

@@ -49,7 +49,7 @@ gpu_utilization = 1
 		{Name: "e", GPU: &no, Command: []string{"a", "b"}, Env: map[string]string{"A": "1", "B": "2"}},
 		{Name: "e2", Env: map[string]string{"C": "3"}},
 	}
-	want.Tiers = []Tier{{Name: "t", Priority: -5, Start: StartManual, Drain: &drain, Variants: []Variant{v, w}}}
+	want.Tiers = []Tier{{Name: "t", Priority: -5, Keeps: 2 * time.Minute, MaxWait: time.Minute, Start: StartManual, Drain: &drain, Variants: []Variant{v, w}}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", c, want)
 	}

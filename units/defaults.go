@@ -16,7 +16,9 @@ func defaults() *Config {
 	}
 }
 
-func defaultTier() Tier { return Tier{Start: StartManual, Priority: 50} }
+func defaultTier() Tier {
+	return Tier{Start: StartManual, Priority: 50, Keeps: 2 * time.Minute, MaxWait: time.Minute}
+}
 
 func defaultVariant() Variant {
 	return Variant{LoadTimeout: 20 * time.Minute, StallTimeout: 5 * time.Minute, PrefixCaching: true}

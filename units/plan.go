@@ -89,6 +89,9 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 		Context: int(v.Context), Memory: v.Memory, Priority: t.Priority, Start: t.Start,
 	}
 	u.Charge = Charge{Written: v.Memory}
+	if u.GPU {
+		u.Charge.Device = v.Memory
+	}
 	u.Socket = socketPath(u.Name)
 	s := &spec{host: h, config: c, tier: t, variant: v, engine: e, unit: &u, keyFound: true}
 	for i, other := range t.Variants {

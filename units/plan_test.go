@@ -32,7 +32,7 @@ func TestAUnitCarriesWhatTheAgentNeeds(t *testing.T) {
 	want := Unit{
 		Name: "tier-coder.service", Tier: "coder", Variant: "vllm", Default: true, Port: 8002,
 		Socket: "/run/tier/tier-coder/engine.sock", Engine: KindVLLM, GPU: true, Model: "org/big", Served: "coder",
-		Context: 16384, Memory: 20 * GiB, Charge: Charge{Written: 20 * GiB}, Priority: 80, Start: StartManual,
+		Context: 16384, Memory: 20 * GiB, Charge: Charge{Written: 20 * GiB, Device: 20 * GiB}, Priority: 80, Start: StartManual,
 	}
 	if !reflect.DeepEqual(u, want) {
 		t.Errorf("got %+v", u)

@@ -116,7 +116,7 @@ type Status struct {
 // Change is a slow operation that can be watched, waited for and aborted.
 type Change struct {
 	ID       string    `json:"id"`
-	Kind     string    `json:"kind"`    // "up", "down", "start", "stop", "restart", "switch", "reload"
+	Kind     string    `json:"kind"`    // "up", "down", "start", "stop", "restart", "switch", "reload", "evict"
 	Summary  string    `json:"summary"` // "switch orch to llama"
 	Tiers    []string  `json:"tiers"`
 	State    string    `json:"state"` // "doing", "done", "error", "aborted"
@@ -172,6 +172,7 @@ type Plan struct {
 type TierRequest struct {
 	Action  string `json:"action"` // "start", "stop", "restart", "switch"
 	Variant string `json:"variant,omitempty"`
+	Evict   bool   `json:"evict,omitempty"` // "start": other tiers may give way; one with start = "demand" has that leave anyway
 }
 
 // StackRequest asks to change the running set (POST /v1/stack).
@@ -229,9 +230,10 @@ type Route struct {
 
 // GatewayReport is what the gateway tells tierd (POST /v1/gateway/report).
 type GatewayReport struct {
-	Listeners []Listener     `json:"listeners"`
-	InFlight  map[string]int `json:"in_flight,omitempty"` // requests by tier
-	Drained   []string       `json:"drained,omitempty"`   // units without a request or a connection of the gateway's
+	Listeners []Listener         `json:"listeners"`
+	InFlight  map[string]int     `json:"in_flight,omitempty"` // requests by tier
+	Idle      map[string]float64 `json:"idle,omitempty"`      // by tier without one: seconds since its last one ended
+	Drained   []string           `json:"drained,omitempty"`   // units without a request or a connection of the gateway's
 }
 
 // Listener is one port of the gateway.
@@ -248,7 +250,10 @@ type AdmitRequest struct {
 }
 
 // AdmitAnswer is the line that tierd sends back.
+//
+// Before it, lines with Wait alone may come: the shim goes on waiting, and at least every few seconds hears why.
 type AdmitAnswer struct {
+	Wait    string `json:"wait,omitempty"`
 	OK      bool   `json:"ok"`
 	Class   string `json:"class,omitempty"`
 	Message string `json:"message,omitempty"` // the reason, one sentence

@@ -69,6 +69,11 @@ func (c *Client) Plan(ctx context.Context, mode string) (Plan, error) {
 	return get[Plan](ctx, c, "/v1/plan?mode="+url.QueryEscape(mode))
 }
 
+// Budget returns who holds what, or would with a mode up; "" means what is up now.
+func (c *Client) Budget(ctx context.Context, mode string) (Budget, error) {
+	return get[Budget](ctx, c, "/v1/budget?mode="+url.QueryEscape(mode))
+}
+
 // Act asks to start, stop, restart or switch one tier and returns the id of the change that does it.
 func (c *Client) Act(ctx context.Context, tier string, req TierRequest) (change string, err error) {
 	return c.post(ctx, "/v1/tiers/"+url.PathEscape(tier), req, nil)

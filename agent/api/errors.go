@@ -52,6 +52,7 @@ type Error struct {
 	Message string    `json:"message"`
 	Hint    string    `json:"hint,omitempty"` // what to try, a command where there is one
 	Class   string    `json:"class,omitempty"`
+	Budget  *Budget   `json:"budget,omitempty"` // the sum that does not hold, for KindBudget
 }
 
 func (e *Error) Error() string { return e.Message }

@@ -267,7 +267,7 @@ func TestAClientThatGoesEndsItsRequestAtTheEngine(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatalf("%s: the engine goes on for nobody", rule)
 		}
-		eventually(t, "nothing is in flight", func() bool { n, _ := rig.pool.report(); return len(n) == 0 })
+		eventually(t, "nothing is in flight", func() bool { n, _, _ := rig.pool.report(); return len(n) == 0 })
 	}
 }
 

@@ -75,14 +75,15 @@ type Gateway struct {
 
 	retiring atomic.Bool   // answers carry Connection: close
 	changed  chan struct{} // something that a report to tierd tells is new
+	active   chan struct{} // so are the requests in flight, which may wait a little
 }
 
 // New makes a gateway; nothing is opened before Run.
 func New(cfg Config) *Gateway {
 	cfg.setDefaults()
-	g := &Gateway{cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1)}
+	g := &Gateway{cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), active: make(chan struct{}, 1)}
 	g.access = access{names: cfg.AllowHosts}
-	g.pool = newPool(cfg.Log, g.kick)
+	g.pool = newPool(cfg.Log, g.kick, g.nudge)
 	g.source = g.pool
 	g.server = g.newServer()
 	g.ports = newListeners(cfg.Log, fdStore{cfg.Notify}, cfg.MaxConns, func(l limitedListener) {
@@ -93,9 +94,14 @@ func New(cfg Config) *Gateway {
 }
 
 // kick asks for a report to tierd. It never blocks: one waiting kick stands for all of them.
-func (g *Gateway) kick() {
+func (g *Gateway) kick() { poke(g.changed) }
+
+// nudge is a kick that may wait until activityPause after the last report.
+func (g *Gateway) nudge() { poke(g.active) }
+
+func poke(ch chan<- struct{}) {
 	select {
-	case g.changed <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
@@ -110,6 +116,6 @@ func (g *Gateway) apply(t api.Table) {
 // report is what tierd is to know now.
 func (g *Gateway) report() api.GatewayReport {
 	r := api.GatewayReport{Listeners: g.ports.report()}
-	r.InFlight, r.Drained = g.pool.report()
+	r.InFlight, r.Idle, r.Drained = g.pool.report()
 	return r
 }

@@ -69,7 +69,7 @@ type tierHealth struct {
 }
 
 func newHealth(v *view, p *pool) health {
-	inFlight, _ := p.report()
+	inFlight, _, _ := p.report()
 	h := health{Status: "ok", Tiers: make(map[string]tierHealth, len(v.table.Routes))}
 	for _, r := range v.table.Routes {
 		h.Tiers[r.Tier] = tierHealth{

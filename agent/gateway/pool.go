@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -41,16 +42,18 @@ var errTierGone = errors.New("the tier is stopping")
 type pool struct {
 	log     *slog.Logger
 	changed func() // must not block; called when a unit has become free of requests or connections
+	active  func() // must not block; called when a tier gets its first request or has answered its last
 
 	mu     sync.Mutex
 	routes map[string]api.Route // by tier
 	units  map[string]*unit
-	elder  map[string]int // requests by unit that a predecessor still serves
-	heir   bool           // a successor wants to know of every change of load
+	elder  map[string]int       // requests by unit that a predecessor still serves
+	ended  map[string]time.Time // by unit: when its last request ended
+	heir   bool                 // a successor wants to know of every change of load
 }
 
-func newPool(log *slog.Logger, changed func()) *pool {
-	return &pool{log: log, changed: changed, routes: map[string]api.Route{}, units: map[string]*unit{}}
+func newPool(log *slog.Logger, changed, active func()) *pool {
+	return &pool{log: log, changed: changed, active: active, routes: map[string]api.Route{}, units: map[string]*unit{}, ended: map[string]time.Time{}}
 }
 
 // Acquire hands out a lease when the tier is ready by the table, and never waits.
@@ -78,14 +81,20 @@ func (p *pool) Acquire(ctx context.Context, tier string) (*Lease, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	call := &call{cancel: cancel}
 	u.calls[call] = struct{}{}
-	return &Lease{Route: route, RoundTripper: u.transport, Context: ctx, release: func() { p.release(u, call) }}, nil
+	if len(u.calls) == 1 {
+		defer p.active()
+	}
+	return &Lease{Route: route, RoundTripper: u.transport, Context: ctx, release: func() { p.release(route.Unit, u, call) }}, nil
 }
 
-func (p *pool) release(u *unit, c *call) {
+func (p *pool) release(name string, u *unit, c *call) {
 	c.cancel(nil)
 	p.mu.Lock()
 	delete(u.calls, c)
 	last := len(u.calls) == 0
+	if last {
+		p.ended[name] = time.Now()
+	}
 	told := p.heir || last && u.leaving
 	if last && u.leaving {
 		u.closeConns()
@@ -93,6 +102,9 @@ func (p *pool) release(u *unit, c *call) {
 	p.mu.Unlock()
 	if told {
 		p.changed()
+	}
+	if last {
+		p.active()
 	}
 }
 
@@ -134,6 +146,7 @@ func (p *pool) apply(routes []api.Route) {
 			delete(p.units, name)
 		}
 	}
+	maps.DeleteFunc(p.ended, func(name string, _ time.Time) bool { return !named[name] })
 }
 
 // drain lets the requests of a unit finish until its bound. A second table with the same state starts no second bound.
@@ -158,11 +171,12 @@ func (p *pool) drain(u *unit, r api.Route) {
 	})
 }
 
-// report counts the requests by tier, and names the units that are to go and that nothing here uses any more.
-func (p *pool) report() (inFlight map[string]int, drained []string) {
+// report counts the requests by tier, says for how long those without one have had none, and names the units that are to
+// go and that nothing here uses any more.
+func (p *pool) report() (inFlight map[string]int, idle map[string]float64, drained []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	inFlight = make(map[string]int)
+	inFlight, idle = make(map[string]int), make(map[string]float64)
 	for tier, r := range p.routes {
 		n := p.elder[r.Unit]
 		u := p.units[r.Unit]
@@ -171,6 +185,8 @@ func (p *pool) report() (inFlight map[string]int, drained []string) {
 		}
 		if n > 0 {
 			inFlight[tier] = n
+		} else if ended, known := p.ended[r.Unit]; known {
+			idle[tier] = time.Since(ended).Seconds()
 		}
 		leaving := r.State == api.Draining || r.State == api.Stopping
 		if leaving && n == 0 && (u == nil || len(u.conns) == 0) {
@@ -178,7 +194,7 @@ func (p *pool) report() (inFlight map[string]int, drained []string) {
 		}
 	}
 	slices.Sort(drained)
-	return inFlight, drained
+	return inFlight, idle, drained
 }
 
 // load is the number of requests by unit, those of a predecessor included.

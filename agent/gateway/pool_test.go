@@ -58,7 +58,7 @@ func TestADrainingTierFinishesItsRequestsAndTakesNoNewOne(t *testing.T) {
 	if res, _ := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`); res.StatusCode != 503 {
 		t.Errorf("a new request got %d", res.StatusCode)
 	}
-	if n, gone := rig.pool.report(); n["coder"] != 1 || len(gone) != 0 {
+	if n, _, gone := rig.pool.report(); n["coder"] != 1 || len(gone) != 0 {
 		t.Errorf("in flight %v, drained %v", n, gone)
 	}
 	close(letGo)
@@ -159,7 +159,7 @@ func TestASwitchSendsNewRequestsToTheNewVariant(t *testing.T) {
 
 func testPool(t *testing.T, routes ...api.Route) (*pool, *int) {
 	changes := new(int)
-	p := newPool(slog.New(slog.NewTextHandler(t.Output(), nil)), func() { *changes++ })
+	p := newPool(slog.New(slog.NewTextHandler(t.Output(), nil)), func() { *changes++ }, func() {})
 	p.apply(routes)
 	return p, changes
 }
@@ -185,7 +185,7 @@ func TestTheDrainBoundStartsOnce(t *testing.T) {
 			t.Fatalf("after the bound: %v", context.Cause(lease.Context))
 		}
 		lease.Release()
-		if _, gone := p.report(); !slices.Equal(gone, []string{"tier-a.service"}) {
+		if _, _, gone := p.report(); !slices.Equal(gone, []string{"tier-a.service"}) {
 			t.Errorf("drained %v", gone)
 		}
 	})
@@ -195,12 +195,12 @@ func TestAUnitIsNotFreeWhileAPredecessorServesIt(t *testing.T) {
 	r := api.Route{Tier: "a", Unit: "tier-a.service", State: api.Draining}
 	p, changes := testPool(t, r)
 	p.setElder(map[string]int{"tier-a.service": 2})
-	if n, gone := p.report(); n["a"] != 2 || len(gone) != 0 {
+	if n, _, gone := p.report(); n["a"] != 2 || len(gone) != 0 {
 		t.Errorf("in flight %v, drained %v", n, gone)
 	}
 	before := *changes
 	p.setElder(nil)
-	if _, gone := p.report(); len(gone) != 1 || *changes == before {
+	if _, _, gone := p.report(); len(gone) != 1 || *changes == before {
 		t.Errorf("drained %v, %d changes", gone, *changes-before)
 	}
 }
@@ -229,4 +229,39 @@ func TestAnUnknownTierHasNoLease(t *testing.T) {
 	if _, err := p.Acquire(t.Context(), "a"); !errors.As(err, &f) || f.status != 404 {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestTheReportSaysForHowLongATierIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := testPool(t, api.Route{Tier: "a", Unit: "tier-a.service", State: api.Ready})
+		active := 0
+		p.active = func() { active++ }
+		if n, idle, _ := p.report(); len(n) != 0 || len(idle) != 0 {
+			t.Errorf("before the first request: %v, %v", n, idle)
+		}
+		first, err := p.Acquire(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := p.Acquire(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Release()
+		if n, idle, _ := p.report(); n["a"] != 1 || len(idle) != 0 {
+			t.Errorf("with one request: %v, %v", n, idle)
+		}
+		second.Release()
+		time.Sleep(5 * time.Second)
+		if n, idle, _ := p.report(); len(n) != 0 || idle["a"] != 5 {
+			t.Errorf("after it: %v, %v", n, idle)
+		}
+		if active != 2 {
+			t.Errorf("told %d times that it is busy or idle", active)
+		}
+		p.apply(nil)
+		if _, idle, _ := p.report(); len(idle) != 0 {
+			t.Errorf("of a tier that is gone: %v", idle)
+		}
+	})
 }

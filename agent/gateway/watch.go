@@ -15,6 +15,9 @@ const (
 	// pollLimit is above what tierd holds a call for: a call that takes longer has lost its peer.
 	pollLimit   = 12 * time.Minute
 	reportLimit = 10 * time.Second
+	// activityPause keeps requests that come and go by the hundred from being as many reports. tierd lets a tier give way
+	// that was idle a moment ago, and its requests may finish all the same.
+	activityPause = time.Second
 )
 
 // watch hands every new table to out, until the context ends. After an error it asks for any table, whatever its Seq:
@@ -56,12 +59,21 @@ func (g *Gateway) watch(ctx context.Context, out chan<- api.Table) {
 
 // tell reports to tierd whenever something it should know has changed, and again until it has heard it.
 func (g *Gateway) tell(ctx context.Context) {
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-g.changed:
+		case <-g.active:
+			select {
+			case <-ctx.Done():
+				return
+			case <-g.changed:
+			case <-time.After(time.Until(last.Add(activityPause))):
+			}
 		}
+		last = time.Now()
 		for pause := firstPause; ; pause = min(pause*2, lastPause) {
 			call, cancel := context.WithTimeout(ctx, reportLimit)
 			err := g.cfg.Control.Report(call, g.report())

@@ -122,3 +122,38 @@ func TestKicksAreJoined(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+func TestRequestsThatComeAndGoMakeOneReportASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reports atomic.Int32
+		g := New(Config{Log: slog.New(slog.DiscardHandler), Control: scriptedTierd{report: func(context.Context) error {
+			reports.Add(1)
+			return nil
+		}}})
+		ctx, stop := context.WithCancel(t.Context())
+		go g.tell(ctx)
+		time.Sleep(time.Minute)
+		g.nudge()
+		synctest.Wait()
+		if reports.Load() != 1 {
+			t.Errorf("the first request after a while made %d reports, at once", reports.Load())
+		}
+		for range 3000 {
+			g.nudge()
+			time.Sleep(time.Millisecond)
+		}
+		if n := reports.Load(); n < 3 || n > 5 {
+			t.Errorf("three seconds of requests made %d reports", n)
+		}
+		g.nudge()
+		g.kick() // what tierd waits for does not wait
+		before := reports.Load()
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if reports.Load() <= before {
+			t.Error("a drain's report waited for the pause")
+		}
+		stop()
+		synctest.Wait()
+	})
+}

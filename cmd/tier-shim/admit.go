@@ -23,6 +23,7 @@ type admitRequest struct {
 }
 
 type admitAnswer struct {
+	Wait    string `json:"wait,omitempty"`
 	OK      bool   `json:"ok"`
 	Class   string `json:"class,omitempty"`
 	Message string `json:"message,omitempty"`
@@ -31,15 +32,21 @@ type admitAnswer struct {
 // errNoTierd means that nobody listens on the admission socket, as opposed to a tierd that says no.
 var errNoTierd = errors.New("tierd does not answer")
 
-// admitWait bounds the wait for an answer. tierd decides at once; it takes longer only while it is being restarted,
-// when systemd holds its socket and the request waits there.
+// admitWait bounds the wait for the next word of tierd. It decides at once, or says every few seconds why the tier has to
+// wait; it is silent for longer only while it is being restarted, when systemd holds its socket and the request waits there.
 const admitWait = 30 * time.Second
 
 // admission asks tierd whether this unit may load now. Without a tierd the free memory decides, and the journal says so.
 func (s *shim) admission(ctx context.Context) *end {
-	ctx, cancel := context.WithTimeout(ctx, admitWait)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answer, err := askTierd(ctx, s.opts.admit, "start")
+	silence := time.AfterFunc(admitWait, cancel)
+	defer silence.Stop()
+	answer, err := askTierd(ctx, s.opts.admit, "start", func(why string) {
+		silence.Reset(admitWait)
+		s.status(capital(why))
+		s.note.extend(admitWait + 10*time.Second)
+	})
 	switch {
 	case err == nil && answer.OK:
 		return nil
@@ -55,10 +62,11 @@ func (s *shim) admission(ctx context.Context) *end {
 }
 
 // askTierd sends one request on the admission socket and returns the answer. A connection that breaks is tried again
-// until ctx ends, since tierd may be restarting. The error is errNoTierd, with the cause.
-func askTierd(ctx context.Context, socket, op string) (admitAnswer, error) {
+// until ctx ends, since tierd may be restarting. waits is told why there is no answer yet. The error is errNoTierd, with
+// the cause.
+func askTierd(ctx context.Context, socket, op string, waits func(why string)) (admitAnswer, error) {
 	for {
-		answer, err := askOnce(ctx, socket, op)
+		answer, err := askOnce(ctx, socket, op, waits)
 		if err == nil {
 			return answer, nil
 		}
@@ -74,7 +82,7 @@ func askTierd(ctx context.Context, socket, op string) (admitAnswer, error) {
 	}
 }
 
-func askOnce(ctx context.Context, socket, op string) (admitAnswer, error) {
+func askOnce(ctx context.Context, socket, op string, waits func(why string)) (admitAnswer, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -86,15 +94,20 @@ func askOnce(ctx context.Context, socket, op string) (admitAnswer, error) {
 	if err := json.NewEncoder(conn).Encode(admitRequest{Op: op}); err != nil {
 		return admitAnswer{}, err
 	}
-	line, err := bufio.NewReader(io.LimitReader(conn, 64<<10)).ReadBytes('\n')
-	if err != nil {
-		return admitAnswer{}, err
+	for lines := bufio.NewReaderSize(conn, 64<<10); ; {
+		line, err := lines.ReadSlice('\n')
+		if err != nil {
+			return admitAnswer{}, err
+		}
+		var answer admitAnswer
+		if err := json.Unmarshal(line, &answer); err != nil {
+			return admitAnswer{}, fmt.Errorf("cannot read its answer: %w", err)
+		}
+		if answer.Wait == "" {
+			return answer, nil
+		}
+		waits(answer.Wait)
 	}
-	var answer admitAnswer
-	if err := json.Unmarshal(line, &answer); err != nil {
-		return admitAnswer{}, fmt.Errorf("cannot read its answer: %w", err)
-	}
-	return answer, nil
 }
 
 // checkMemory is the admission of a shim without tierd: what the host has free must hold the whole tier.

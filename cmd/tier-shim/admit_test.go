@@ -62,9 +62,24 @@ func TestAskTierd(t *testing.T) {
 		return path
 	}
 	t.Run("nobody there", func(t *testing.T) {
-		_, err := askTierd(t.Context(), "/nowhere/admit.sock", "start")
+		_, err := askTierd(t.Context(), "/nowhere/admit.sock", "start", func(string) {})
 		if !errors.Is(err, errNoTierd) {
 			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("why it has to wait is passed on until the answer comes", func(t *testing.T) {
+		path := listen(t, func(conn net.Conn) {
+			defer conn.Close()
+			send := json.NewEncoder(conn)
+			for _, why := range []string{"waits for orch to load", "coder gives way"} {
+				send.Encode(admitAnswer{Wait: why})
+			}
+			send.Encode(admitAnswer{OK: true})
+		})
+		var heard []string
+		answer, err := askTierd(t.Context(), path, "start", func(why string) { heard = append(heard, why) })
+		if err != nil || !answer.OK || len(heard) != 2 || capital(heard[0]) != "Waits for orch to load" || heard[1] != "coder gives way" {
+			t.Errorf("heard %q, got %+v, %v", heard, answer, err)
 		}
 	})
 	t.Run("a restart in between is waited out", func(t *testing.T) {
@@ -77,7 +92,7 @@ func TestAskTierd(t *testing.T) {
 				json.NewEncoder(conn).Encode(admitAnswer{OK: true, Message: ask.Op})
 			}
 		})
-		answer, err := askTierd(t.Context(), path, "stop")
+		answer, err := askTierd(t.Context(), path, "stop", func(string) {})
 		if err != nil || !answer.OK || answer.Message != "stop" || calls.Load() != 3 {
 			t.Errorf("%+v, %v after %d calls", answer, err, calls.Load())
 		}
@@ -86,13 +101,13 @@ func TestAskTierd(t *testing.T) {
 		path := listen(t, func(net.Conn) {})
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if _, err := askTierd(ctx, path, "start"); !errors.Is(err, errNoTierd) {
+		if _, err := askTierd(ctx, path, "start", func(string) {}); !errors.Is(err, errNoTierd) {
 			t.Errorf("error is %v", err)
 		}
 	})
 	t.Run("an answer that is none", func(t *testing.T) {
 		path := listen(t, func(conn net.Conn) { conn.Write([]byte("hello\n")) })
-		if _, err := askTierd(t.Context(), path, "start"); !errors.Is(err, errNoTierd) {
+		if _, err := askTierd(t.Context(), path, "start", func(string) {}); !errors.Is(err, errNoTierd) {
 			t.Errorf("error is %v", err)
 		}
 	})

@@ -92,7 +92,7 @@ func (s *shim) drain(gone <-chan struct{}, inFlight func(context.Context) (int, 
 	defer cancel()
 	go func() {
 		defer cancel()
-		answer, err := askTierd(ctx, s.opts.admit, "stop")
+		answer, err := askTierd(ctx, s.opts.admit, "stop", func(string) {})
 		if err == nil {
 			if !answer.OK {
 				s.say("the requests in flight are cut off: %s", answer.Message)

@@ -17,12 +17,12 @@ func (a *app) waits(cmd *cobra.Command) *cobra.Command {
 
 // actOn asks for one action on each of the tiers, then waits for all of them. A tier that cannot be asked for does
 // not keep the others from it.
-func (a *app) actOn(ctx context.Context, action string, tiers []string) error {
+func (a *app) actOn(ctx context.Context, req api.TierRequest, tiers []string) error {
 	c := a.client()
 	var ids []string
 	var failed []error
 	for _, tier := range tiers {
-		id, err := c.Act(ctx, tier, api.TierRequest{Action: action})
+		id, err := c.Act(ctx, tier, req)
 		if err != nil {
 			failed = append(failed, suggestTier(ctx, c, tier, err))
 			continue

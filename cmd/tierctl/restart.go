@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/tierd/tierd/agent/api"
+)
 
 func (a *app) restartCommand() *cobra.Command {
 	return a.waits(&cobra.Command{
@@ -12,7 +16,7 @@ tier with "restart pending" gets its new settings.`,
 		Args:              takes(1, -1),
 		ValidArgsFunction: a.completeTiers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.actOn(cmd.Context(), "restart", args)
+			return a.actOn(cmd.Context(), api.TierRequest{Action: "restart"}, args)
 		},
 	})
 }

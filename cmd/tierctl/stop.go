@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/tierd/tierd/agent/api"
+)
 
 func (a *app) stopCommand() *cobra.Command {
 	return a.waits(&cobra.Command{
@@ -12,7 +16,7 @@ time; one that is still loading is killed at once. The same as systemctl stop.`,
 		Args:              takes(1, -1),
 		ValidArgsFunction: a.completeTiers,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.actOn(cmd.Context(), "stop", args)
+			return a.actOn(cmd.Context(), api.TierRequest{Action: "stop"}, args)
 		},
 	})
 }

@@ -105,7 +105,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			ConfigPath: s.config,
 			Version:    version,
 			Host:       agent.HostReader("/", bus),
-			Memory:     agent.MemoryReader("/"),
+			Kernel:     agent.NewKernel("/"),
 			Root:       "/",
 		}),
 		log:     log,

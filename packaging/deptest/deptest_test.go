@@ -78,15 +78,16 @@ func TestArrows(t *testing.T) {
 		foreign []string // prefixes of others' packages; anything: all
 	}{
 		"agent/api":      {"goes over the socket, so every end can use it: standard library alone", nil, nil},
-		"agent":          {"keeps the tiers as they should be", []string{"agent/api", "units", "rocm"}, []string{anything}},
+		"agent":          {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "units", "rocm"}, []string{anything}},
+		"agent/budget":   {"pure, it is handed numbers", []string{"units"}, []string{"github.com/BurntSushi/toml"}},
 		"agent/gateway":  {"has no business with systemd, configuration or GPUs", []string{"agent/api"}, []string{sys}},
 		"agent/guard":    {"pure", []string{"agent/api", "rocm"}, []string{sys}},
 		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
 		"units":          {"pure, it is handed bytes and numbers", nil, []string{"github.com/BurntSushi/toml"}},
 		"rocm":           {"reports what the kernel says", nil, []string{sys, "github.com/shirou/gopsutil/"}},
 
-		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "units", "rocm"}, []string{anything}},
-		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/opencode", "units"}, []string{anything}},
+		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "units", "rocm"}, []string{anything}},
+		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/opencode", "rocm", "units"}, []string{anything}},
 		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/api"}, []string{sys}},
 		"cmd/tier-guard":   {"small and locked in memory", []string{"agent/guard", "agent/api", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},

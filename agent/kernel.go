@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+
+	"github.com/tierd/tierd/agent/budget"
+	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/units"
+)
+
+// Kernel is all that the agent asks of the kernel. The agent calls it beside its loop only.
+type Kernel interface {
+	// Memory is proc/meminfo.
+	Memory() (rocm.Memory, error)
+	// Cgroup is the memory.stat of a cgroup, a path below sys/fs/cgroup.
+	Cgroup(path string) (rocm.CgroupMemory, error)
+}
+
+// NewKernel reads what the kernel says under root: "/", or a tree in tests.
+func NewKernel(root string) Kernel { return kernel{root} }
+
+type kernel struct{ root string }
+
+func (k kernel) Memory() (rocm.Memory, error) { return rocm.Meminfo(k.root) }
+
+func (k kernel) Cgroup(path string) (rocm.CgroupMemory, error) { return rocm.MemoryStat(k.root, path) }
+
+// cgroupOf is where systemd puts a tier's unit: tier-gpu.slice is below tier.slice by its name (systemd.slice(5)).
+func cgroupOf(unit string, gpu bool) string {
+	slice := "tier-cpu.slice"
+	if gpu {
+		slice = "tier-gpu.slice"
+	}
+	return path.Join("/tier.slice", slice, unit)
+}
+
+// room is what the kernel said at one moment of the memory that tiers share.
+type room struct {
+	ram, free *units.Bytes
+	held      map[string]units.Bytes // by unit: what of its cgroup only its end gives back; not there where nobody says
+}
+
+// look reads the room, with what the units hold that run now.
+func (a *Agent) look(ctx context.Context) (room, error) {
+	cgroups, err := inLoop(ctx, a, func() (map[string]string, error) { return a.cgroups(), nil })
+	if err != nil {
+		return room{}, err
+	}
+	return a.readRoom(cgroups), nil
+}
+
+// cgroups are those of the units that run.
+func (a *Agent) cgroups() map[string]string {
+	list := map[string]string{}
+	for name, s := range a.seen {
+		if s.Tier != "" && running(s) {
+			list[name] = cgroupOf(name, a.unit(name).GPU)
+		}
+	}
+	return list
+}
+
+// readRoom does not touch the loop's state.
+func (a *Agent) readRoom(cgroups map[string]string) room {
+	r := room{held: map[string]units.Bytes{}}
+	memory, err := a.opts.Kernel.Memory()
+	if err != nil {
+		a.opts.Log.Error("cannot read the host's memory", "err", err)
+	}
+	r.ram, r.free = inBytes(memory.MemTotal), inBytes(memory.Free())
+	for unit, cgroup := range cgroups {
+		m, err := a.opts.Kernel.Cgroup(cgroup)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.opts.Log.Error("cannot read what a tier holds", "unit", unit, "err", err)
+		}
+		if held := m.Held(); held != nil {
+			r.held[unit] = units.Bytes(*held)
+		}
+	}
+	return r
+}
+
+func inBytes(n *uint64) *units.Bytes {
+	if n == nil {
+		return nil
+	}
+	b := units.Bytes(*n)
+	return &b
+}
+
+// host is the room as admission sums it up.
+func (a *Agent) host(r room) budget.Host {
+	h := budget.Host{RAM: r.ram, Free: r.free}
+	if a.plan != nil {
+		h.Reserve, h.KeepFree = a.plan.Config.Host.Reserve, a.plan.Config.Host.KeepFreeOf()
+	}
+	return h
+}

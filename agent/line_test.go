@@ -1,0 +1,289 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// tight leaves room for coder or orch beside util, and not for both.
+func (b *bed) tight() {
+	b.memory.MemTotal = bytesOf(75)
+	b.memory.MemAvailable = bytesOf(75)
+}
+
+// aged lets every tier that is up have been so for longer than it is spared.
+func (b *bed) aged() { b.after(10 * time.Minute) }
+
+func (b *bed) startWith(tier string, evict bool) string {
+	b.t.Helper()
+	id, err := b.Act(context.Background(), tier, api.TierRequest{Action: "start", Evict: evict})
+	if err != nil {
+		b.t.Fatalf("start %s: %v", tier, err)
+	}
+	return id
+}
+
+// reports is a gateway that says what is in flight.
+func (b *bed) reports(inFlight map[string]int, idle map[string]float64) {
+	b.Report(api.GatewayReport{InFlight: inFlight, Idle: idle})
+	b.after(0)
+}
+
+func TestOthersGiveWayWhenTheyMayBeToldTo(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		b.systemd.did()
+		mustDone(t, b.wait(b.startWith("orch", true)))
+		if got := b.systemd.did("start", "stop"); !slices.Equal(got, []string{"start " + orchA, "stop " + coder}) {
+			t.Errorf("it did %q", got)
+		}
+		b.mustState("orch", api.Ready)
+		b.mustState("coder", api.Stopped)
+		if got := b.tierNow("coder").Reason; got != "gave way to orch" {
+			t.Errorf("coder says %q", got)
+		}
+		changes, err := b.Changes()
+		if err != nil || !slices.ContainsFunc(changes, func(c api.Change) bool {
+			return c.Kind == "evict" && c.State == "done" && c.Summary == "make room for orch"
+		}) {
+			t.Errorf("the changes: %+v, %v", changes, err)
+		}
+		b.aged()
+		mustDone(t, b.wait(b.startWith("coder", true))) // and back
+		if got := b.tierNow("coder").Reason; got != "" {
+			t.Errorf("coder is up and says %q", got)
+		}
+	})
+}
+
+func TestWithoutThatLeaveARefusalSaysWhoWouldHaveToGo(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		c := b.wait(b.startWith("orch", false))
+		mustKind(t, c.Err, api.KindBudget, "20GiB for tier-orch.service + 60GiB for tier-coder.service + 10GiB reserve is 90GiB, and the host has 75GiB; it fits once coder has ended")
+		if c.Err == nil || c.Err.Budget == nil || !slices.Equal(c.Err.Budget.GiveWay, []string{"coder"}) || len(c.Err.Budget.Tiers) != 2 ||
+			!strings.Contains(c.Err.Hint, "tierctl start orch --evict") {
+			t.Errorf("as data: %+v", c.Err)
+		}
+		b.mustState("coder", api.Ready)
+		b.mustState("orch", api.Failed)
+	})
+}
+
+func TestATierOnDemandMayHaveOthersGiveWayHoweverItIsStarted(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change("start = \"manual\"", "start = \"demand\"")
+		b.change(`memory = "2GiB"`, `memory = "30GiB"`)
+		b.change("reserve = \"10GiB\"", "reserve = \"10GiB\"\nkeep_free = \"0MiB\"")
+		mustReload(b, false)
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		b.systemd.by(func() { b.systemd.units[util].hand = true; b.systemd.boot(b.systemd.units[util]) }) // systemctl start
+		b.after(10 * time.Second)
+		b.mustState("util", api.Ready)
+		b.mustState("coder", api.Stopped)
+	})
+}
+
+func TestAModeThatIsAskedForEvictsNobody(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change("start = \"manual\"", "start = \"demand\"")
+		mustReload(b, false)
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		b.memory.MemAvailable = bytesOf(9) // the mode fits by its sums, and something else has taken the memory
+		if c := b.up("full"); c.State != "error" || c.Err.Kind != api.KindBudget {
+			t.Errorf("%s, %v", c.State, c.Err)
+		}
+		b.mustState("coder", api.Ready)
+		b.mustState("util", api.Failed)
+	})
+}
+
+func TestABusyTierIsSparedUntilTheAskerHasWaitedLongEnough(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		defer poll(b).cancel()
+		b.reports(map[string]int{"coder": 2}, nil)
+		id := b.startWith("orch", true)
+		b.after(30 * time.Second)
+		b.mustState("coder", api.Ready)
+		if got := b.tierNow("orch").Status; got != "waits for room: it would need that of coder, which is busy" {
+			t.Errorf("orch says %q", got)
+		}
+		b.after(40 * time.Second)
+		mustDone(t, b.wait(id))
+		b.mustState("coder", api.Stopped)
+	})
+}
+
+func TestATierThatBecomesIdleGivesWayAtOnce(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		defer poll(b).cancel()
+		b.reports(map[string]int{"coder": 1}, nil)
+		id := b.startWith("orch", true)
+		b.after(20 * time.Second)
+		b.mustState("coder", api.Ready)
+		b.reports(nil, map[string]float64{"coder": 0.1})
+		b.after(3 * time.Second)
+		b.mustState("orch", api.Ready)
+		mustDone(t, b.wait(id))
+	})
+}
+
+func TestATierThatCameUpJustNowIsSparedForAWhile(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change("role = \"coder\"", "role = \"coder\"\nmin_residency = \"40s\"")
+		mustReload(b, false)
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		began := time.Now()
+		mustDone(t, b.wait(b.startWith("orch", true)))
+		if waited := time.Since(began); waited < 39*time.Second || waited > 50*time.Second {
+			t.Errorf("it waited for %s", waited)
+		}
+	})
+}
+
+func TestAPinnedTierNeverGivesWay(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change("role = \"coder\"", "role = \"coder\"\npinned = true")
+		mustReload(b, false)
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		mustKind(t, b.wait(b.startWith("orch", true)).Err, api.KindBudget, "coder cannot give way (pinned)")
+		b.mustState("coder", api.Ready)
+	})
+}
+
+func TestAStopThatFailsEndsTheWait(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		b.systemd.fail["stop "+coder] = errors.New("no")
+		mustKind(t, b.wait(b.startWith("orch", true)).Err, api.KindBudget, "cannot make room: cannot stop tier-coder.service: no")
+		b.mustState("coder", api.Ready)
+	})
+}
+
+func TestMemoryThatComesBackLateCostsNobodyElse(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.tight()
+		mustDone(t, b.act("util", "start", ""))
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		b.memory.MemAvailable = bytesOf(2) // with coder's and util's in use, and for a while after coder has ended
+		id := b.startWith("orch", true)
+		b.after(5 * time.Second)
+		b.mustState("coder", api.Stopped)
+		if got := b.tierNow("orch").Status; !strings.HasPrefix(got, "waits for memory to come back") {
+			t.Errorf("orch says %q", got)
+		}
+		b.memory.MemAvailable = bytesOf(62)
+		mustDone(t, b.wait(id))
+		b.mustState("util", api.Ready)
+	})
+}
+
+func TestAStartThatIsGivenUpLeavesTheLine(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		id := b.startWith("orch", true) // coder came up just now
+		b.after(5 * time.Second)
+		if err := b.AbortChange(id); err != nil {
+			t.Fatal(err)
+		}
+		if c := b.wait(id); c.State != "aborted" {
+			t.Errorf("%s, %v", c.State, c.Err)
+		}
+		b.aged()
+		b.mustState("coder", api.Ready)
+		b.mustState("orch", api.Stopped)
+	})
+}
+
+func TestTheFirstInLineKeepsTheRoomThatOthersMakeForIt(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change(`memory = "2GiB"`, `memory = "50GiB"`) // util: fits once coder has gone, and so does orch, but not both
+		mustReload(b, false)
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		first := b.startWith("orch", true)
+		b.after(0)
+		second := b.startWith("util", false)
+		mustDone(t, b.wait(first))
+		if c := b.wait(second); c.State == "done" {
+			t.Error("the second got the room that was made for the first")
+		}
+	})
+}
+
+func TestTwoThatWaitDoNotWaitForEachOtherAfterARestart(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.systemd.slow[util] = true
+		b.change("[engine.llama]", "[engine.llama]\ngpu = true")
+		mustReload(b, false)
+		b.begin("util")
+		b.after(time.Second)
+		b.begin("orch")
+		b.begin("coder")
+		b.after(time.Second)
+		b.end()
+		b.run()
+		b.systemd.by(func() { // the shims ask again
+			for _, name := range []string{orchA, coder} {
+				b.systemd.units[name].hangup()
+				b.systemd.units[name].ActiveState = "inactive"
+				b.systemd.boot(b.systemd.units[name])
+			}
+		})
+		b.after(time.Minute)
+		b.mustState("orch", api.Starting)
+		b.systemd.by(func() { b.systemd.halt(util) })
+		b.after(time.Minute)
+		b.mustState("orch", api.Ready)
+		b.mustState("coder", api.Ready)
+	})
+}
+
+func TestTheBudgetTellsWhoHoldsWhat(t *testing.T) {
+	inBed(t, func(b *bed) {
+		mustDone(t, b.act("coder", "start", ""))
+		got, err := b.Budget(context.Background(), "")
+		if err != nil || !got.Fits || len(got.Tiers) != 1 || got.Tiers[0].Tier != "coder" || got.Tiers[0].RAM != 60<<30 || got.Tiers[0].Phase != "ready" ||
+			got.RAM.Promised != 60<<30 || *got.RAM.Size != 125<<30 || got.Reserve != 10<<30 || got.KeepFree != 8<<30 {
+			t.Errorf("now: %+v, %v", got, err)
+		}
+		got, err = b.Budget(context.Background(), "full")
+		if err != nil || !got.Fits || len(got.Tiers) != 3 || got.RAM.Promised != 82<<30 || got.Tiers[0].Phase != "planned" {
+			t.Errorf("what if: %+v, %v", got, err)
+		}
+		b.memory.MemTotal = bytesOf(80)
+		if got, err = b.Budget(context.Background(), "full"); err != nil || got.Fits || !strings.Contains(got.Words, "is 92GiB, and the host has 80GiB") {
+			t.Errorf("on a smaller host: %+v, %v", got, err)
+		}
+		if _, err = b.Budget(context.Background(), "none"); err == nil {
+			t.Error("of an unknown mode")
+		}
+	})
+}
