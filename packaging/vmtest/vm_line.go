@@ -11,16 +11,16 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/tierd/tierd/packaging/vmtest/line"
+	"github.com/tierd/tierd/packaging/vmtest/wire"
 )
 
 // awaitGreeting reads until the agent says that it is there.
 func awaitGreeting(r io.Reader) error {
-	got := make([]byte, len(line.Greeting))
+	got := make([]byte, len(wire.Greeting))
 	if _, err := io.ReadFull(r, got); err != nil {
 		return err
 	}
-	if string(got) != line.Greeting {
+	if string(got) != wire.Greeting {
 		return fmt.Errorf("it says %q", got)
 	}
 	return nil
@@ -71,7 +71,7 @@ func (v *VM) Execute(ctx context.Context, script string, stdout, stderr io.Write
 		if res.StatusCode != http.StatusOK {
 			return 0, fmt.Errorf("the VM's agent answers %s", res.Status)
 		}
-		exit, err = line.Copy(stdout, stderr, res.Body)
+		exit, err = wire.Copy(stdout, stderr, res.Body)
 	}
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("%q did not end in time: %w", script, ctx.Err())

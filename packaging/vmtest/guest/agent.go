@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tierd/tierd/packaging/vmtest/line"
+	"github.com/tierd/tierd/packaging/vmtest/wire"
 )
 
 // serve is the agent: HTTP/2 over a serial line, so that a VM needs no network. The protocol brings what is wanted here:
@@ -25,7 +25,7 @@ func serve(args []string, _ io.Writer) error {
 		return err
 	}
 	// The other side speaks only after this, so nothing that it sends meets a line that still echoes.
-	if _, err := io.WriteString(serial, line.Greeting); err != nil {
+	if _, err := io.WriteString(serial, wire.Greeting); err != nil {
 		return err
 	}
 	var protocols http.Protocols

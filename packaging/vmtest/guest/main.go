@@ -10,16 +10,21 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
+// commands are what the program can be told to do. Each writes its result to stdout.
+var commands = map[string]func(args []string, stdout io.Writer) error{
+	"agent":    serve,
+	"watch":    watch,
+	"requests": requests,
+	"starts":   starts,
+}
+
 func run(args []string, stdout, stderr io.Writer) int {
-	commands := map[string]func(args []string, stdout io.Writer) error{
-		"agent": serve,
-	}
 	var err error
 	switch {
 	case os.Getpid() == 1:
 		err = becomeSystemd() // returns only when it could not
 	case len(args) == 0 || commands[args[0]] == nil:
-		fmt.Fprintln(stderr, "usage: guest agent")
+		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts")
 		return 2
 	default:
 		err = commands[args[0]](args[1:], stdout)

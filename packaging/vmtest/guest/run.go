@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tierd/tierd/packaging/vmtest/line"
+	"github.com/tierd/tierd/packaging/vmtest/wire"
 )
 
 // maxScript bounds the shell command that a request brings.
@@ -30,12 +30,12 @@ func runCommand(w http.ResponseWriter, r *http.Request) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second // what the command left running may hold its output open
-	frames := line.NewWriter(w, http.NewResponseController(w).Flush)
-	cmd.Stdout, cmd.Stderr = frames.Of(line.Stdout), frames.Of(line.Stderr)
+	frames := wire.NewWriter(w, http.NewResponseController(w).Flush)
+	cmd.Stdout, cmd.Stderr = frames.Of(wire.Stdout), frames.Of(wire.Stderr)
 	err = cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
-		fmt.Fprintln(frames.Of(line.Stderr), "guest:", err)
+		fmt.Fprintln(frames.Of(wire.Stderr), "guest:", err)
 		frames.Exit(127)
 		return
 	}

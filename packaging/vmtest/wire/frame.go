@@ -1,6 +1,7 @@
-// Package line is what a VM's agent and the machine outside say to each other beside plain HTTP: a greeting when the
-// agent's end of the serial line is ready, and the frames in which a command's output comes.
-package line
+// Package wire is what the guest's program in a VM and the machine outside say to each other beside plain HTTP: a greeting
+// when the agent's end of the serial line is ready, the frames in which a command's output comes, and the summaries in JSON
+// of the watch and the hammers.
+package wire
 
 import (
 	"encoding/binary"

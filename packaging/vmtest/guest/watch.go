@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// watch looks at the host again and again, until it is told to stop by SIGTERM, and writes JSON lines to a file: each
+// change of a unit's state and each violation when it begins, and last a summary, which goes to stdout as well.
+func watch(args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
+	tiers := flags.String("tiers", "", "names of the tiers, with commas")
+	engine := flags.String("engine", "llama-server", "name of an engine's process")
+	every := flags.Duration("every", 50*time.Millisecond, "time between samples")
+	out := flags.String("out", "", "file for the JSON lines")
+	var l limits
+	flags.Int64Var(&l.Reserve, "reserve", 0, "bytes that have to stay available")
+	flags.Int64Var(&l.Budget, "budget", 0, "bytes that all tiers together may take")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	file, err := os.Create(*out)
+	if err != nil {
+		return err
+	}
+	m, err := dialManager(managerSocket)
+	if err != nil {
+		return err
+	}
+	// What watches must not be starved, nor killed, by what it watches.
+	err = errors.Join(unix.Setpriority(unix.PRIO_PROCESS, 0, -20), os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0o644))
+	if err != nil {
+		return err
+	}
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
+	s := &sampler{root: "/", tiers: strings.Split(*tiers, ","), engine: *engine, state: m.state}
+	r := newRecord(l, json.NewEncoder(file))
+	tick := time.NewTicker(*every)
+	for {
+		one, err := s.read()
+		if err != nil {
+			return errors.Join(err, file.Close())
+		}
+		if err := r.add(time.Now(), one); err != nil {
+			return fmt.Errorf("cannot write to %s: %w", *out, err)
+		}
+		select {
+		case <-tick.C:
+		case <-ended:
+			return errors.Join(r.end(), file.Close(), json.NewEncoder(stdout).Encode(r.Summary))
+		}
+	}
+}
