@@ -55,7 +55,7 @@ func hammered(t *testing.T, name, hammer string) wire.Tally {
 	checkWatch(t, name, summaryOf[wire.Watch](t, watch), budget)
 	sum := summaryOf[wire.Tally](t, []byte(out))
 	checkTally(t, name, sum)
-	if t.Failed() {
+	if t.Failed() || os.Getenv("TIERD_VM_LINES") != "" {
 		logLines(t, v, "watch.jsonl")
 		logLines(t, v, "hammer.jsonl")
 	}

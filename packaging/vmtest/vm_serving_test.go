@@ -59,7 +59,7 @@ func TestVMServes(t *testing.T) {
 	if err := v.PowerOff(ctx); err != nil {
 		t.Error(err)
 	}
-	t.Logf("powered off in %.1f s", time.Since(begin).Seconds())
+	bench("vm-poweroff", milliseconds(time.Since(begin)), "ms", 15_000)
 }
 
 // streamInVM measures how fast one engine answers, through the gateway and the VM's line.

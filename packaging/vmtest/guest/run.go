@@ -25,7 +25,7 @@ func runCommand(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// The agent is safe from the OOM killer; what it runs must not be.
-	cmd := exec.CommandContext(r.Context(), "/bin/bash", "-c", "echo 0 >/proc/self/oom_score_adj\n"+string(script))
+	cmd := exec.CommandContext(r.Context(), "/bin/bash", "-c", "echo 0 2>/dev/null >/proc/self/oom_score_adj\n"+string(script))
 	cmd.Env = []string{"HOME=/root", "LANG=C.UTF-8", "TERM=dumb", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

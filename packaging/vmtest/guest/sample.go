@@ -38,7 +38,7 @@ type sampler struct {
 	root   string
 	tiers  []string // names of tiers; a unit belongs to the longest that fits
 	engine string   // the name of an engine's process
-	state  func(unit string) (string, error)
+	state  func(unit string) string
 }
 
 const tierCgroups = "sys/fs/cgroup/tier.slice"
@@ -117,8 +117,8 @@ func (s *sampler) unit(dir string) (u unitSample, err error) {
 		return u, err
 	}
 	u.Anon, u.OOMKills = stat["anon"], events["oom_kill"]
-	u.State, err = s.state(u.Unit)
-	return u, err
+	u.State = s.state(u.Unit)
+	return u, nil
 }
 
 // engines counts a cgroup's processes that go by the engine's name. One that ends meanwhile does not count.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -37,28 +38,45 @@ func watch(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// What watches must not be starved, nor killed, by what it watches.
-	err = errors.Join(unix.Setpriority(unix.PRIO_PROCESS, 0, -20), os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0o644))
-	if err != nil {
+	if err := comeFirst(); err != nil {
 		return err
 	}
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
-	s := &sampler{root: "/", tiers: strings.Split(*tiers, ","), engine: *engine, state: m.state}
+	var known states
+	lost := make(chan error, 1)
+	go func() { lost <- known.follow(m.state, *every) }()
+	s := &sampler{root: "/", tiers: strings.Split(*tiers, ","), engine: *engine, state: known.of}
 	r := newRecord(l, json.NewEncoder(file))
 	tick := time.NewTicker(*every)
 	for {
 		one, err := s.read()
+		if err == nil {
+			err = r.add(time.Now(), one)
+		}
 		if err != nil {
 			return errors.Join(err, file.Close())
 		}
-		if err := r.add(time.Now(), one); err != nil {
-			return fmt.Errorf("cannot write to %s: %w", *out, err)
-		}
 		select {
 		case <-tick.C:
+		case err := <-lost:
+			return errors.Join(err, file.Close())
 		case <-ended:
 			return errors.Join(r.end(), file.Close(), json.NewEncoder(stdout).Encode(r.Summary))
 		}
 	}
+}
+
+// comeFirst lets nothing that is watched starve or kill the one that watches. The goroutine stays on the thread that comes
+// before all others.
+func comeFirst() error {
+	runtime.LockOSThread()
+	realTime := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 10}
+	if err := unix.SchedSetAttr(0, realTime, 0); err != nil {
+		return fmt.Errorf("cannot come before other processes: %w", err)
+	}
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, -20); err != nil { // for the runtime's other threads
+		return err
+	}
+	return os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0o644)
 }
