@@ -17,6 +17,9 @@ import (
 // measured boots a bed of its own for one measurement.
 func measured(t *testing.T) (*Bed, context.Context) {
 	t.Helper()
+	if err := prepareBeds(); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(cancel)
 	b, err := Boot(ctx, fixture.installed, fixture.base.Model, fixture.base.Root)

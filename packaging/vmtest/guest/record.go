@@ -148,7 +148,7 @@ func (r *record) changes(at entry, s sample) error {
 		}
 	}
 	for unit, state := range now {
-		if r.states[unit] == state {
+		if r.states[unit] == state || state == unasked {
 			continue
 		}
 		r.states[unit] = state
