@@ -27,7 +27,7 @@ lint: setup
 RUN ?= ^Test[^V]
 vmtest: setup
 	@$(go_path) packaging/packages.sh
-	$(go_path) go test -v -tags vmtest -timeout 60m -run '$(RUN)' ./packaging/vmtest
+	$(go_path) go test -count=1 -v -tags vmtest -timeout 60m -run '$(RUN)' ./packaging/vmtest
 
 # What to run while writing: seconds to a minute, no root.
 check-fast: setup

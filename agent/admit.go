@@ -29,6 +29,9 @@ func (a *Agent) Admit(ctx context.Context, unit, op string, waits func(reason st
 	}
 	first, cancel := context.WithTimeout(ctx, admitLimit)
 	defer cancel()
+	if reason := a.staleModel(first, unit); reason != "" {
+		return api.AdmitAnswer{Class: api.ClassModel, Message: reason}
+	}
 	x, err := inLoop(first, a, func() (*asker, error) {
 		if a.unit(unit).Name == "" && a.plan != nil && a.seen[unit].Tier == "" {
 			return nil, nil

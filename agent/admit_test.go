@@ -26,7 +26,7 @@ func TestAdmission(t *testing.T) {
 				}
 			})
 			b.after(time.Second)
-			b.memory.MemTotal = bytesOf(91)
+			b.has(91)
 			if a := ask(b, coder); !a.OK {
 				t.Errorf("the first: %+v", a)
 			}
@@ -43,7 +43,7 @@ func TestAdmission(t *testing.T) {
 	})
 	t.Run("what a unit held is free again when it has ended", func(t *testing.T) {
 		inBed(t, func(b *bed) {
-			b.memory.MemTotal = bytesOf(75)
+			b.has(75)
 			mustDone(t, b.act("coder", "start", ""))
 			if a := ask(b, coder); !a.OK {
 				t.Fatalf("coder: %+v", a)
@@ -62,7 +62,7 @@ func TestAdmission(t *testing.T) {
 			b.systemd.by(func() { b.systemd.slow[coder] = true; b.systemd.boot(b.systemd.units[coder]) })
 			b.after(time.Second)
 			b.end()
-			b.memory.MemTotal = bytesOf(75)
+			b.has(75)
 			b.run()
 			b.after(time.Second)
 			if a := ask(b, orchA); a.OK {
@@ -85,7 +85,7 @@ func TestAdmission(t *testing.T) {
 			mustDone(t, b.act("coder", "start", ""))
 			b.change(`"60GiB"`, `"70GiB"`)
 			mustReload(b, false)
-			b.memory.MemTotal = bytesOf(72)
+			b.has(72)
 			if a := ask(b, coder); !a.OK {
 				t.Errorf("the old definition: %+v", a)
 			}

@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,6 +27,10 @@ type Options struct {
 	// Host reads what units.MakePlan needs to know; it is called at every reading of the configuration.
 	Host   func(context.Context) (units.Host, error)
 	Kernel Kernel
+	// FS is rooted at "/": where models lie. nil: nobody looks whether they have changed.
+	FS fs.FS
+	// StateDir is where the figures are kept that were learned from earlier runs; "": they are forgotten at the end.
+	StateDir string
 	// Root is where proc is found: "/", or a tree in tests.
 	Root string
 }
@@ -71,18 +76,27 @@ type Agent struct {
 	asked        uint64        // begun
 	learned      chan struct{} // closed and replaced after each observation
 
-	admitted   map[string]admission
-	adopted    bool // what ran before tierd is in admitted
-	drains     map[string]*drain
-	line       []*asker                  // shims that wait for their answer, the first to ask first
-	judging    bool                      // the room is being looked at
-	judgeAgain bool                      // and has to be once more
-	judgeTimer bool                      // or will be after a while
-	leaves     map[string]bool           // by unit, while a change starts it: whether others may give way for it
-	giving     map[string]string         // by unit that is told to give way: for which tier
-	gave       map[string]string         // by unit that has, since it was up last: the sentence
-	refusals   map[string]budget.Verdict // by unit, the last one since it was let in
-	use        map[string]use            // by tier
+	admitted     map[string]admission
+	adopted      bool // what ran before tierd is in admitted
+	drains       map[string]*drain
+	line         []*asker                  // shims that wait for their answer, the first to ask first
+	judging      bool                      // the room is being looked at
+	judgeAgain   bool                      // and has to be once more
+	judgeTimer   bool                      // or will be after a while
+	leaves       map[string]bool           // by unit, while a change starts it: whether others may give way for it
+	giving       map[string]string         // by unit that is told to give way: for which tier
+	gave         map[string]string         // by unit that has, since it was up last: the sentence
+	refusals     map[string]budget.Verdict // by unit, the last one since it was let in
+	use          map[string]use            // by tier
+	gpu          gpuView
+	measured     measured
+	correcting   bool              // the plan is being made anew for what was measured
+	correctAfter time.Time         // and not again before then
+	stale        map[string]string // by running unit: that its model's files are others by now
+
+	protecting  bool                   // the slices are being set
+	protection  map[string]units.Bytes // by slice, what was tried last
+	unprotected string                 // why that failed
 
 	changes  []*change
 	changeID int
@@ -115,6 +129,8 @@ func New(opts Options) *Agent {
 		gave:     map[string]string{},
 		refusals: map[string]budget.Verdict{},
 		use:      map[string]use{},
+		measured: measured{peaks: map[string]peak{}},
+		stale:    map[string]string{},
 		tableNew: make(chan struct{}),
 	}
 }
@@ -134,6 +150,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
 
+	peaks, err := loadMeasured(a.opts.StateDir)
+	if err != nil {
+		a.opts.Log.Warn("earlier runs teach nothing", "err", err)
+	}
+	a.measured.peaks = peaks
 	a.observe(ReadAll) // the configuration is read after it: what a unit may have depends on systemd's version
 	for {
 		select {
@@ -147,11 +168,19 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.hint(all)
 		case <-tick.C:
 			clear(a.tried)
+			if a.unprotected != "" {
+				a.protection = nil
+			}
 			a.observe(ReadListed)
+			a.sample()
+			a.lookAtModels()
 		}
 		a.announce()
 		a.converge()
+		a.protect()
 		a.publish()
+		a.watchGPU()
+		a.correct()
 	}
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,11 +85,14 @@ type bed struct {
 	systemd   *fakeSystemd
 	config    string
 	cancel    context.CancelFunc
-	memory    rocm.Memory
+	memory    atomic.Pointer[rocm.Memory]
 	memoryErr error
-	held      map[string]uint64 // by unit: what its cgroup has
-	files     fs.FS             // where models and engines are looked for; nil: they are not
-	broken    string            // why the host cannot be read
+	held      sync.Map // by unit: what its cgroup has, a uint64
+	snapshot  atomic.Pointer[rocm.Snapshot]
+	snapshots atomic.Int32 // how many were taken
+	files     fs.FS        // where models and engines are looked for; nil: they are not
+	state     string       // where measured figures are kept; "": nowhere
+	broken    string       // why the host cannot be read
 }
 
 func bytesOf(gib uint64) *uint64 { n := gib << 30; return &n }
@@ -106,7 +112,8 @@ func inBed(t *testing.T, f func(b *bed)) {
 }
 
 func newBed(t testing.TB, config string) *bed {
-	b := &bed{t: t, systemd: newFakeSystemd(), config: config, memory: rocm.Memory{MemTotal: bytesOf(125), MemAvailable: bytesOf(120)}}
+	b := &bed{t: t, systemd: newFakeSystemd(), config: config}
+	b.memory.Store(&rocm.Memory{MemTotal: bytesOf(125), MemAvailable: bytesOf(120)})
 	b.write(bedConfig)
 	return b
 }
@@ -129,18 +136,20 @@ func (b *bed) change(old, text string) {
 }
 
 // run starts an agent on what is there; also a second one after end.
-func (b *bed) run() {
+func (b *bed) run() { b.runWith(quiet()) }
+
+func (b *bed) runWith(log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
 	b.Agent = New(Options{
-		Systemd: b.systemd, Log: quiet(), ConfigPath: b.config, Version: "1", Root: b.t.(interface{ TempDir() string }).TempDir(),
+		Systemd: b.systemd, Log: log, ConfigPath: b.config, Version: "1", Root: b.t.(interface{ TempDir() string }).TempDir(),
 		Host: func(context.Context) (units.Host, error) {
 			if b.broken != "" {
 				return units.Host{}, errors.New(b.broken)
 			}
 			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262, FS: b.files}, nil
 		},
-		Kernel: b,
+		Kernel: b, FS: b.files, StateDir: b.state,
 	})
 	b.systemd.admit = func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) }
 	agent := b.Agent
@@ -148,20 +157,48 @@ func (b *bed) run() {
 	synctest.Wait()
 }
 
+// has makes the host one of so many GiB, free leaves it so many.
+func (b *bed) has(gib uint64) { m := *b.memory.Load(); m.MemTotal = bytesOf(gib); b.memory.Store(&m) }
+
+func (b *bed) free(gib uint64) {
+	m := *b.memory.Load()
+	m.MemAvailable = bytesOf(gib)
+	b.memory.Store(&m)
+}
+
 // Memory and Cgroup are a kernel's.
 func (b *bed) Memory() (rocm.Memory, error) {
 	if b.memoryErr != nil {
 		return rocm.Memory{}, b.memoryErr
 	}
-	return b.memory, nil
+	return *b.memory.Load(), nil
 }
 
 func (b *bed) Cgroup(path string) (rocm.CgroupMemory, error) {
-	held, there := b.held[filepath.Base(path)]
+	of, there := b.held.Load(filepath.Base(path))
 	if !there {
 		return rocm.CgroupMemory{}, fs.ErrNotExist
 	}
+	held := of.(uint64)
 	return rocm.CgroupMemory{Anon: &held}, nil
+}
+
+func (b *bed) MemoryMin(path string) (units.Bytes, error) {
+	b.systemd.mu.Lock()
+	defer b.systemd.mu.Unlock()
+	n, counted := b.systemd.mins[path]
+	if !counted {
+		return 0, fs.ErrNotExist
+	}
+	return n, nil
+}
+
+func (b *bed) Snapshot(context.Context) rocm.Snapshot {
+	b.snapshots.Add(1)
+	if s := b.snapshot.Load(); s != nil {
+		return *s
+	}
+	return rocm.Snapshot{}
 }
 
 // end ends the agent as SIGTERM ends tierd, and its connection to systemd with it.

@@ -35,6 +35,9 @@ func (a *Agent) claim(name string, r room, pool string) budget.Claim {
 		Priority: u.Priority, Reload: charge.Weights,
 	}
 	c.Taken = taken(c, charge, r.held)
+	if c.Phase == budget.Loading && c.Need.GPU > 0 { // what is in no cgroup; an old look shows less, which is safe
+		c.Taken = min(c.Need.RAM, c.Taken+a.gttOf(name, pool))
+	}
 	use := a.use[c.Tier]
 	c.Busy = use.busy(a.gateway, a.started)
 	if s.ActiveState == "active" {
@@ -66,10 +69,19 @@ func taken(c budget.Claim, charge units.Charge, held map[string]units.Bytes) uni
 	return c.Need.RAM - min(charge.Mapped, c.Need.RAM)
 }
 
-// chargeOf is a unit's charge: that of the definition that runs, else of the planned one.
+// gttOf is what a unit was last seen to hold of the RAM by way of the GPU.
+func (a *Agent) gttOf(unit, pool string) units.Bytes {
+	if pool != budget.GTT {
+		return 0
+	}
+	return budget.Held(a.gpu.snapshot, "", unit)
+}
+
+// chargeOf is a unit's charge: that of the definition that runs, else of the planned one. They are the same, with another
+// figure, where a unit was started again that had failed over the first.
 func (a *Agent) chargeOf(name string) units.Charge {
 	u, s := a.unit(name), a.seen[name]
-	if !running(s) && u.Name != "" || u.Charge.Total() == s.Memory || s.Memory == 0 {
+	if !running(s) && u.Name != "" || s.Hash == u.Hash && u.Charge.Total() > s.Memory || u.Charge.Total() == s.Memory || s.Memory == 0 {
 		return u.Charge
 	}
 	old := units.Charge{Written: s.Memory, Mapped: min(u.Charge.Mapped, s.Memory)}

@@ -27,6 +27,7 @@ type fakeBus struct {
 	conn     net.Conn
 	units    map[string]*busUnit
 	calls    []string              // member and first argument
+	bodies   map[string][]any      // by member: the arguments of the last call
 	fail     map[string]dbus.Error // by "member argument" or by member
 	results  map[string]string     // of jobs, by "start UNIT"; done unless it is here
 	pinned   map[string]bool       // units that stay loaded although nobody holds them, until a reload
@@ -50,7 +51,7 @@ func ourFields(tier string) [][]byte {
 
 func newFakeBus(t *testing.T) *fakeBus {
 	t.Helper()
-	f := &fakeBus{t: t, path: filepath.Join(t.TempDir(), "bus"), units: map[string]*busUnit{}, fail: map[string]dbus.Error{},
+	f := &fakeBus{t: t, path: filepath.Join(t.TempDir(), "bus"), units: map[string]*busUnit{}, fail: map[string]dbus.Error{}, bodies: map[string][]any{},
 		results: map[string]string{}, pinned: map[string]bool{}, silent: map[string]bool{}}
 	var err error
 	if f.listener, err = net.Listen("unix", f.path); err != nil {
@@ -149,6 +150,7 @@ func (f *fakeBus) answer(m *dbus.Message) {
 		first, _ = m.Body[0].(string)
 	}
 	f.calls = append(f.calls, strings.TrimSpace(member+" "+first))
+	f.bodies[member] = m.Body
 	if f.silent[member] {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
 )
 
 // fakeControl is an agent with one tier and one change. Methods note what they were asked.
@@ -52,7 +53,7 @@ func fakeTier() api.Tier {
 		Reason: "asked to", Class: api.ClassTimeout, Since: epochStart, Variant: "vllm", Unit: "tier-coder.service", Engine: "vllm", Model: "m",
 		Variants: []api.Variant{{Name: "vllm", Unit: "tier-coder.service", Engine: "vllm", Model: "m", State: api.Ready, Memory: 9, Reason: "none"}},
 		Context:  49152, Memory: 9 << 30, MemoryCurrent: &used, MainPID: 812, Restarts: 1, RestartPending: true, Removed: true,
-		LeavesMachine: true, DropIns: []string{"/etc/x.conf"}, PortError: "port 8002 is held by nginx (pid 812)",
+		LeavesMachine: true, DropIns: []string{"/etc/x.conf"}, PortError: "port 8002 is held by nginx (pid 812)", Warning: "w",
 	}
 }
 
@@ -94,6 +95,10 @@ func (f *fakeControl) Budget(_ context.Context, mode string) (api.Budget, error)
 		Charge: api.Charge{Weights: 5, KV: 3, Overhead: 1, Host: 1, Mapped: 1, Measured: 1, Written: 9, Text: "9"}}
 	return api.Budget{Mode: mode, RAM: pool, GPU: &pool, Reserve: 1, KeepFree: 1, Free: &size, Pending: 1, Tiers: []api.Share{share},
 		Words: "w", GiveWay: []string{"coder"}}, f.note("budget %s", mode)
+}
+
+func (f *fakeControl) Host(context.Context) (rocm.Snapshot, error) {
+	return rocm.Snapshot{Time: time.Now()}, f.note("host")
 }
 
 func (f *fakeControl) Act(_ context.Context, tier string, req api.TierRequest) (string, error) {

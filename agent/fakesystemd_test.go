@@ -19,14 +19,16 @@ type fakeSystemd struct {
 	hints
 	mu      sync.Mutex
 	units   map[string]*fakeUnit
-	fail    map[string]error // by operation, "define", or by operation and unit, "start tier-coder.service"
-	ends    map[string]int   // by unit: the exit status with which its process ends while loading
-	slow    map[string]bool  // units that load for ever
+	fail    map[string]error       // by operation, "define", or by operation and unit, "start tier-coder.service"
+	ends    map[string]int         // by unit: the exit status with which its process ends while loading
+	slow    map[string]bool        // units that load for ever
+	mins    map[string]units.Bytes // by cgroup that the kernel counts the memory of: what it protects
 	load    time.Duration
 	calls   []string
 	admit   func(ctx context.Context, unit string) api.AdmitAnswer // what a shim asks; nil: none does
 	wrongs  []string
 	version string
+	room    units.Bytes // for all units; 0: any
 }
 
 type fakeUnit struct {
@@ -40,7 +42,7 @@ type fakeUnit struct {
 
 func newFakeSystemd() *fakeSystemd {
 	return &fakeSystemd{hints: newHints(), units: map[string]*fakeUnit{}, fail: map[string]error{}, ends: map[string]int{},
-		slow: map[string]bool{}, load: time.Second, version: "262"}
+		slow: map[string]bool{}, mins: map[string]units.Bytes{}, load: time.Second, version: "262"}
 }
 
 func (f *fakeSystemd) Version() string      { return f.version }
@@ -72,8 +74,12 @@ func (f *fakeSystemd) Define(_ context.Context, u units.Unit) error {
 	}
 	f.units[u.Name] = &fakeUnit{gpu: u.GPU, UnitStatus: UnitStatus{
 		Name: u.Name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Result: "success", Held: true,
-		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory,
+		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory, Slice: "tier-cpu.slice",
+		MemoryMax: u.MemoryMax(),
 	}}
+	if u.GPU {
+		f.units[u.Name].Slice = "tier-gpu.slice"
+	}
 	f.give(false)
 	return nil
 }
@@ -143,6 +149,25 @@ func (f *fakeSystemd) set(u *fakeUnit, active, sub, result string, status int) {
 	f.give(false)
 }
 
+// Set takes the limit of a unit or the protection of a slice.
+func (f *fakeSystemd) Set(_ context.Context, name string, props []units.Property) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.begin("set", fmt.Sprintf("%s %s=%v", name, props[0].Name, props[0].Value)); err != nil {
+		return err
+	}
+	amount := units.Bytes(props[0].Value.(uint64))
+	if u := f.units[name]; u != nil {
+		if running(u.UnitStatus) {
+			f.mustKnow(u, "limit")
+		}
+		u.MemoryMax = amount
+		return nil
+	}
+	f.mins[cgroupOfSlice(name)] = amount / pageSize * pageSize
+	return nil
+}
+
 func (f *fakeSystemd) Start(ctx context.Context, name string) error {
 	f.mu.Lock()
 	if err := f.begin("start", name); err != nil {
@@ -189,6 +214,9 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 
 // live is the shim of a unit: it asks for admission, and then its engine loads.
 func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
+	for f.siblingRuns(u) { // Conflicts= with an order: the stop is completed first
+		time.Sleep(10 * time.Millisecond)
+	}
 	answer := api.AdmitAnswer{OK: true}
 	if f.admit != nil {
 		answer = f.admit(ctx, u.Name)
@@ -209,6 +237,7 @@ func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 		}
 	}
 	u.loading = true
+	f.mustFit()
 	if f.slow[u.Name] {
 		return
 	}
@@ -226,6 +255,33 @@ func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 		u.StatusText = "Serving"
 		f.set(u, "active", "running", "success", 0)
 	})
+}
+
+func (f *fakeSystemd) siblingRuns(u *fakeUnit) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.units {
+		if o != u && o.Tier == u.Tier && o.ActiveState == "deactivating" {
+			return true
+		}
+	}
+	return false
+}
+
+// mustFit notes as wrong when more is in memory, or on its way there, than there is room for.
+func (f *fakeSystemd) mustFit() {
+	var sum units.Bytes
+	var names []string
+	for name, u := range f.units {
+		if running(u.UnitStatus) && (u.loading || u.ActiveState == "active") {
+			sum += u.Memory
+			names = append(names, name)
+		}
+	}
+	if f.room > 0 && sum > f.room {
+		slices.Sort(names)
+		f.wrongs = append(f.wrongs, fmt.Sprintf("%s in %s: %v", sum, f.room, names))
+	}
 }
 
 // wait is a job: it lasts while the unit is in a state.

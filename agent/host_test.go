@@ -19,7 +19,7 @@ func TestHostIsReadUnderItsRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(root, "proc/meminfo"), "MemTotal:       131072000 kB\nMemAvailable:   100000000 kB\n")
-	h, err := HostReader(root, systemdVersion("257.9-1~deb13u1"))(context.Background())
+	h, err := HostReader(root, systemdVersion("257.9-1~deb13u1"), NewKernel(root))(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestHostIsReadUnderItsRoot(t *testing.T) {
 
 func TestHostNamesWhatItCannotRead(t *testing.T) {
 	root := t.TempDir()
-	read := HostReader(root, systemdVersion(""))
+	read := HostReader(root, systemdVersion(""), NewKernel(root))
 	if _, err := read(context.Background()); err == nil || !strings.Contains(err.Error(), "proc/meminfo") {
 		t.Errorf("without meminfo: %v", err)
 	}

@@ -17,16 +17,30 @@ type Kernel interface {
 	Memory() (rocm.Memory, error)
 	// Cgroup is the memory.stat of a cgroup, a path below sys/fs/cgroup.
 	Cgroup(path string) (rocm.CgroupMemory, error)
+	// MemoryMin is the memory.min of a cgroup; fs.ErrNotExist where the kernel does not count its memory.
+	MemoryMin(path string) (units.Bytes, error)
+	// Snapshot is all of the host that the kernel tells of. It takes at most as long as the reader's limit.
+	Snapshot(ctx context.Context) rocm.Snapshot
 }
 
 // NewKernel reads what the kernel says under root: "/", or a tree in tests.
-func NewKernel(root string) Kernel { return kernel{root} }
+func NewKernel(root string) Kernel { return kernel{root, rocm.Open(root)} }
 
-type kernel struct{ root string }
+type kernel struct {
+	root string
+	host *rocm.Host
+}
 
 func (k kernel) Memory() (rocm.Memory, error) { return rocm.Meminfo(k.root) }
 
 func (k kernel) Cgroup(path string) (rocm.CgroupMemory, error) { return rocm.MemoryStat(k.root, path) }
+
+func (k kernel) MemoryMin(path string) (units.Bytes, error) {
+	n, err := rocm.MemoryMin(k.root, path)
+	return units.Bytes(n), err
+}
+
+func (k kernel) Snapshot(ctx context.Context) rocm.Snapshot { return k.host.Snapshot(ctx) }
 
 // cgroupOf is where systemd puts a tier's unit: tier-gpu.slice is below tier.slice by its name (systemd.slice(5)).
 func cgroupOf(unit string, gpu bool) string {
@@ -93,7 +107,7 @@ func inBytes(n *uint64) *units.Bytes {
 
 // host is the room as admission sums it up.
 func (a *Agent) host(r room) budget.Host {
-	h := budget.Host{RAM: r.ram, Free: r.free}
+	h := budget.Host{RAM: r.ram, Free: r.free, GPU: a.poolNow()}
 	if a.plan != nil {
 		h.Reserve, h.KeepFree = a.plan.Config.Host.Reserve, a.plan.Config.Host.KeepFreeOf()
 	}

@@ -85,6 +85,7 @@ func (a *Agent) judge() {
 // judgeLine answers whom it can, in the order in which they came. Who waits for a turn, or for others to go, keeps the
 // room that it was promised: a later one does not get in between.
 func (a *Agent) judgeLine(r room) {
+	a.measure(r)
 	h, held := a.host(r), a.claims(r)
 	soon := lineLook
 	line := a.line

@@ -13,8 +13,8 @@ import (
 
 // tight leaves room for coder or orch beside util, and not for both.
 func (b *bed) tight() {
-	b.memory.MemTotal = bytesOf(75)
-	b.memory.MemAvailable = bytesOf(75)
+	b.has(75)
+	b.free(75)
 }
 
 // aged lets every tier that is up have been so for longer than it is spared.
@@ -102,7 +102,7 @@ func TestAModeThatIsAskedForEvictsNobody(t *testing.T) {
 		mustReload(b, false)
 		mustDone(t, b.act("coder", "start", ""))
 		b.aged()
-		b.memory.MemAvailable = bytesOf(9) // the mode fits by its sums, and something else has taken the memory
+		b.free(9) // the mode fits by its sums, and something else has taken the memory
 		if c := b.up("full"); c.State != "error" || c.Err.Kind != api.KindBudget {
 			t.Errorf("%s, %v", c.State, c.Err)
 		}
@@ -190,14 +190,14 @@ func TestMemoryThatComesBackLateCostsNobodyElse(t *testing.T) {
 		mustDone(t, b.act("util", "start", ""))
 		mustDone(t, b.act("coder", "start", ""))
 		b.aged()
-		b.memory.MemAvailable = bytesOf(2) // with coder's and util's in use, and for a while after coder has ended
+		b.free(2) // with coder's and util's in use, and for a while after coder has ended
 		id := b.startWith("orch", true)
 		b.after(5 * time.Second)
 		b.mustState("coder", api.Stopped)
 		if got := b.tierNow("orch").Status; !strings.HasPrefix(got, "waits for memory to come back") {
 			t.Errorf("orch says %q", got)
 		}
-		b.memory.MemAvailable = bytesOf(62)
+		b.free(62)
 		mustDone(t, b.wait(id))
 		b.mustState("util", api.Ready)
 	})
@@ -278,7 +278,7 @@ func TestTheBudgetTellsWhoHoldsWhat(t *testing.T) {
 		if err != nil || !got.Fits || len(got.Tiers) != 3 || got.RAM.Promised != 82<<30 || got.Tiers[0].Phase != "planned" {
 			t.Errorf("what if: %+v, %v", got, err)
 		}
-		b.memory.MemTotal = bytesOf(80)
+		b.has(80)
 		if got, err = b.Budget(context.Background(), "full"); err != nil || got.Fits || !strings.Contains(got.Words, "is 92GiB, and the host has 80GiB") {
 			t.Errorf("on a smaller host: %+v, %v", got, err)
 		}

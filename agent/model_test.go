@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/units"
 )
 
 // deed is one thing that somebody does, drawn before the bubble of time begins.
@@ -35,7 +36,7 @@ var (
 		return deed{
 			what: rapid.SampledFrom([]string{
 				"start", "stop", "restart", "switch", "up", "down", "abort", "crash", "systemctl start", "systemctl stop",
-				"tierd restarts", "edit", "garbage", "reload", "fails", "works", "slow", "quick", "bus lost", "boot",
+				"start evict", "start evict", "busy", "idle", "tierd restarts", "edit", "garbage", "reload", "fails", "works", "slow", "quick", "bus lost", "boot",
 			}).Draw(t, "what"),
 			tier: anyTier.Draw(t, "tier"), unit: anyUnit.Draw(t, "unit"), wait: anyWait.Draw(t, "wait"), other: rapid.Bool().Draw(t, "other"),
 		}
@@ -52,6 +53,12 @@ func (b *bed) do(d deed) {
 	switch d.what {
 	case "start", "stop", "restart":
 		_, _ = b.Act(ctx, d.tier, api.TierRequest{Action: d.what})
+	case "start evict":
+		_, _ = b.Act(ctx, d.tier, api.TierRequest{Action: "start", Evict: true})
+	case "busy":
+		b.Report(api.GatewayReport{InFlight: map[string]int{d.tier: 1}})
+	case "idle":
+		b.Report(api.GatewayReport{Idle: map[string]float64{d.tier: 90}})
 	case "switch":
 		_, _ = b.Act(ctx, d.tier, api.TierRequest{Action: "switch", Variant: variant})
 	case "up", "down":
@@ -172,14 +179,17 @@ func (b *bed) check() (wrongs []string) {
 }
 
 // TestWhateverHappens lets users, administrators, crashes, restarts and a failing bus do anything in any order. Never are
-// two variants started at the same time or a running unit defined; every change ends; and afterwards every unit is loaded
-// as planned and shown as it is.
+// two variants started at the same time or a running unit defined, nor do units that load or run pass the budget; every
+// change ends; and afterwards every unit is loaded as planned and shown as it is.
 func TestWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		deeds := rapid.SliceOfN(anyDeed, 1, 25).Draw(r, "deeds")
+		size := rapid.SampledFrom([]uint64{125, 75, 35}).Draw(r, "GiB")
 		var wrongs []string
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
+			b.has(size)
+			b.systemd.room = units.Bytes(size)*gib - 10*gib
 			b.run()
 			for _, d := range deeds {
 				b.do(d)

@@ -184,6 +184,9 @@ func (a *Agent) tell(name string, f facts, old, v verdict, was bool) {
 	if v.Reason != "" {
 		text += ": " + v.Reason
 	}
+	if was && v.State == api.Failed && v.Class == api.ClassBudget {
+		a.outgrew(f.unit)
+	}
 	a.opts.Log.Info("unit is "+string(v.State), "tier", tier, "unit", name, "was", old.State, "reason", v.Reason)
 	a.events.add(api.Event{Kind: "tier", Tier: tier, Unit: name, State: v.State, Text: text})
 }

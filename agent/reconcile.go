@@ -16,17 +16,20 @@ const (
 	define  verb = "define"  // load it, or load it anew; it does not run
 	adopt   verb = "adopt"   // hold a reference to what is loaded already
 	release verb = "release" // let systemd forget it; it does not run
+	limit   verb = "limit"   // set what it may take at its next start; it has failed
 )
 
 // step is one thing to do to one unit.
 type step struct {
 	verb verb
 	unit string
-	def  units.Unit // for define
+	def  units.Unit // for define and limit
 }
 
 // key is what makes a step the same as an earlier one.
-func (s step) key() string { return string(s.verb) + " " + s.def.Hash }
+func (s step) key() string {
+	return fmt.Sprintf("%s %s %d %d", s.verb, s.def.Hash, s.def.Memory, s.def.MemoryMax())
+}
 
 // steps says what makes the loaded units those of the plan. Without a plan (tiers.toml could not be used since tierd
 // began) everything that is there is kept.
@@ -76,8 +79,18 @@ func stepOf(u units.Unit, s UnitStatus) verb {
 		return define
 	case !s.Held:
 		return adopt // a failed unit keeps its reason that way
+	case s.Memory != u.Memory && s.ActiveState != "failed":
+		return define // with the figure that was learned
+	case outgrown(u, s):
+		return limit
 	}
 	return ""
+}
+
+// outgrown tells that a unit is loaded with another limit than it is to have: it broke the one that it had, and what it takes
+// was learned from that. To define it anew would forget that it failed, and why. A limit of the administrator's stays.
+func outgrown(u units.Unit, s UnitStatus) bool {
+	return u.MemoryMax() > 0 && s.MemoryMax != u.MemoryMax() && len(s.DropIns) == 0
 }
 
 // running tells whether a unit has processes, or waits to be started again by systemd. Such a unit is never defined.
@@ -126,6 +139,8 @@ func (a *Agent) take(ctx context.Context, s step) error {
 		return a.opts.Systemd.Define(ctx, s.def)
 	case adopt:
 		return a.opts.Systemd.Adopt(ctx, s.unit)
+	case limit:
+		return a.opts.Systemd.Set(ctx, s.unit, []units.Property{{Name: "MemoryMax", Value: uint64(s.def.MemoryMax())}})
 	}
 	return a.opts.Systemd.Release(ctx, s.unit)
 }

@@ -18,6 +18,14 @@ func planOf(names ...string) *units.Plan {
 	return p
 }
 
+// limited gives each unit of a plan a limit.
+func limited(p *units.Plan, most uint64) *units.Plan {
+	for i := range p.Units {
+		p.Units[i].Properties = []units.Property{{Name: "MemoryMax", Value: most}}
+	}
+	return p
+}
+
 func TestSteps(t *testing.T) {
 	const unit = "tier-t.service"
 	ours := func(active string, held bool, hash string) UnitStatus {
@@ -53,6 +61,18 @@ func TestSteps(t *testing.T) {
 		{"and is held until it stops", planOf(), []UnitStatus{ours("active", false, "1")}, []string{"adopt " + unit}},
 		{"a stopped one that is no longer planned goes", planOf(), []UnitStatus{ours("inactive", true, "1")}, []string{"release " + unit}},
 		{"a stranger's stopped unit stays", planOf(), []UnitStatus{{Name: unit, LoadState: "loaded", ActiveState: "inactive"}}, nil},
+		{"a stopped unit is defined with a figure that was learned", planOf(unit),
+			[]UnitStatus{with(ours("inactive", true, "1"), func(s *UnitStatus) { s.Memory = 5 })}, []string{"define " + unit}},
+		{"a failed one is not, and keeps its reason", planOf(unit),
+			[]UnitStatus{with(ours("failed", true, "1"), func(s *UnitStatus) { s.Memory = 5 })}, nil},
+		{"a running one waits for its end", planOf(unit), []UnitStatus{with(ours("active", true, "1"), func(s *UnitStatus) { s.Memory = 5 })}, nil},
+		{"a failed unit that has outgrown its limit gets another one", limited(planOf(unit), 7), []UnitStatus{ours("failed", true, "1")}, []string{"limit " + unit}},
+		{"a running one keeps its limit", limited(planOf(unit), 7), []UnitStatus{ours("active", true, "1")}, nil},
+		{"one with the planned limit is left alone", limited(planOf(unit), 7),
+			[]UnitStatus{with(ours("failed", true, "1"), func(s *UnitStatus) { s.MemoryMax = 7 })}, nil},
+		{"the administrator's limit stays", limited(planOf(unit), 7),
+			[]UnitStatus{with(ours("failed", true, "1"), func(s *UnitStatus) { s.DropIns = []string{"/etc/systemd/system/x.d/y.conf"} })}, nil},
+		{"a unit without a limit needs none", planOf(unit), []UnitStatus{with(ours("failed", true, "1"), func(s *UnitStatus) { s.MemoryMax = 7 })}, nil},
 		{"without a plan what is there is kept", nil, []UnitStatus{ours("inactive", false, "1")}, []string{"adopt " + unit}},
 		{"without a plan nothing goes", nil, []UnitStatus{ours("failed", true, "1")}, nil},
 	} {
@@ -82,7 +102,8 @@ func TestStepsNeverTouchWhatRunsAndComeToAnEnd(t *testing.T) {
 		for i := range rapid.IntRange(0, 5).Draw(t, "units") {
 			name := fmt.Sprintf("tier-%d.service", i)
 			if plan != nil && rapid.Bool().Draw(t, "planned") {
-				plan.Units = append(plan.Units, units.Unit{Name: name, Tier: "t", Hash: "1"})
+				plan.Units = append(plan.Units, units.Unit{Name: name, Tier: "t", Hash: "1", Memory: units.Bytes(rapid.IntRange(0, 1).Draw(t, "memory")),
+					Properties: []units.Property{{Name: "MemoryMax", Value: rapid.Uint64Range(0, 2).Draw(t, "limit")}}})
 			}
 			if rapid.Bool().Draw(t, "loaded") {
 				seen[name] = anyStatus(t, name)
@@ -95,7 +116,11 @@ func TestStepsNeverTouchWhatRunsAndComeToAnEnd(t *testing.T) {
 			}
 			switch s.verb { // as systemd would show it afterwards
 			case define:
-				seen[s.unit] = UnitStatus{Name: s.unit, Tier: "t", LoadState: "loaded", ActiveState: "inactive", Held: true, Hash: s.def.Hash}
+				seen[s.unit] = UnitStatus{Name: s.unit, Tier: "t", LoadState: "loaded", ActiveState: "inactive", Held: true, Hash: s.def.Hash,
+					Memory: s.def.Memory, MemoryMax: s.def.MemoryMax()}
+			case limit:
+				old.MemoryMax = s.def.MemoryMax()
+				seen[s.unit] = old
 			case adopt:
 				old.Held = true
 				seen[s.unit] = old

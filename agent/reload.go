@@ -23,7 +23,7 @@ type reading struct {
 }
 
 // readPlan reads the file and the host and makes a plan. It changes nothing.
-func readPlan(ctx context.Context, path string, host func(context.Context) (units.Host, error)) reading {
+func readPlan(ctx context.Context, path string, host func(context.Context) (units.Host, error), measured map[string]units.Bytes) reading {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return reading{err: &api.Error{Kind: api.KindConfig, Message: "cannot read the configuration: " + err.Error()}}
@@ -35,6 +35,7 @@ func readPlan(ctx context.Context, path string, host func(context.Context) (unit
 		r.err = &api.Error{Kind: api.KindInternal, Message: "cannot read what this host has: " + err.Error()}
 		return r
 	}
+	h.Measured = measured
 	config, faults := units.ParseConfig(path, src)
 	if config == nil {
 		r.err = faultError(faults)
@@ -54,39 +55,6 @@ func (r *reading) makePlan(c *units.Config, h units.Host) {
 	}
 }
 
-// lookAgainFor makes the plan anew when a unit of the tier ("" is any) lacked something on this host when it was made: a
-// model that was fetched since is found without a reload. What is written in tiers.toml by now is not read.
-func (a *Agent) lookAgainFor(ctx context.Context, tier string) error {
-	old, err := inLoop(ctx, a, func() (reading, error) {
-		r := reading{hash: a.configHash, parsed: a.parsed}
-		if a.plan != nil && slices.ContainsFunc(a.plan.Units, func(u units.Unit) bool {
-			return u.Blocked != "" && (tier == "" || u.Tier == tier)
-		}) {
-			r.plan = a.plan
-		}
-		return r, nil
-	})
-	if err != nil || old.plan == nil {
-		return err
-	}
-	host, err := a.opts.Host(ctx)
-	if err != nil {
-		return &api.Error{Kind: api.KindInternal, Message: "cannot read what this host has: " + err.Error()}
-	}
-	found := old
-	found.makePlan(old.plan.Config, host)
-	_, err = inLoop(ctx, a, func() (bool, error) {
-		changed, _ := compare(old.plan, found.plan)
-		if a.plan == old.plan && len(changed) > 0 {
-			broken := a.configErr // of a file that was not taken
-			a.swap(found)
-			a.configErr = broken
-		}
-		return true, nil
-	})
-	return err
-}
-
 // faultError is every fault of the file as one error, a line each.
 func faultError(faults []units.Fault) *api.Error {
 	lines := make([]string, len(faults))
@@ -100,8 +68,9 @@ func faultError(faults []units.Fault) *api.Error {
 func (a *Agent) readConfig(done func(reading, api.ConfigResult)) {
 	a.reloading = true
 	a.planned = a.opts.Systemd.Version()
+	measured := a.forPlan()
 	a.spawn(func(ctx context.Context) {
-		r := readPlan(ctx, a.opts.ConfigPath, a.opts.Host)
+		r := readPlan(ctx, a.opts.ConfigPath, a.opts.Host, measured)
 		a.post(func() {
 			a.reloading = false
 			result := a.swap(r)

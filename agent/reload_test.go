@@ -210,7 +210,7 @@ func TestPlanTellsWhatUpWouldDo(t *testing.T) {
 		if actions[orchA] != "stop" || actions[coder] != "stop" || actions[orchB] != "start" || actions[util] != "start" || p.Refusal != "" {
 			t.Errorf("the plan: %v, %q", actions, p.Refusal)
 		}
-		b.memory.MemTotal = bytesOf(25)
+		b.has(25)
 		if p, err = b.PlanMode(context.Background(), "small"); err != nil || !strings.HasPrefix(p.Refusal, "mode small does not fit: 20GiB for "+orchB) {
 			t.Errorf("the refusal: %q, %v", p.Refusal, err)
 		}

@@ -41,6 +41,7 @@ var routes = []route{
 	{"GET /v1/modes", anyLocal, nil, (*Server).modes},
 	{"GET /v1/plan", anyLocal, []string{"mode"}, (*Server).plan},
 	{"GET /v1/budget", anyLocal, []string{"mode"}, (*Server).budget},
+	{"GET /v1/host", anyLocal, nil, (*Server).host},
 	{"POST /v1/stack", operator, nil, (*Server).actOnStack},
 	{"POST /v1/config", operator, nil, (*Server).actOnConfig},
 	{"GET /v1/changes", anyLocal, nil, (*Server).changes},
@@ -176,6 +177,11 @@ func (s *Server) actOnTier(r call) (reply, error) {
 func (s *Server) modes(call) (reply, error) {
 	modes, err := s.control.Modes()
 	return reply{result: emptyNotNull(modes)}, err
+}
+
+func (s *Server) host(r call) (reply, error) {
+	host, err := s.control.Host(r.Context())
+	return reply{result: host}, err
 }
 
 func (s *Server) budget(r call) (reply, error) {

@@ -25,6 +25,7 @@ var requests = map[string]struct{ path, body string }{
 	"GET /v1/modes":             {"/v1/modes", ""},
 	"GET /v1/plan":              {"/v1/plan?mode=full", ""},
 	"GET /v1/budget":            {"/v1/budget?mode=full", ""},
+	"GET /v1/host":              {"/v1/host", ""},
 	"POST /v1/stack":            {"/v1/stack", `{"action":"up","mode":"full"}`},
 	"POST /v1/config":           {"/v1/config", `{"action":"reload","restart":true}`},
 	"GET /v1/changes":           {"/v1/changes", ""},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
 )
 
 // Limits of the control socket. Whoever may connect is a local user, but not one to be trusted with tierd's memory.
@@ -48,6 +49,8 @@ type Control interface {
 	Report(report api.GatewayReport)
 	// Budget tells who holds what, or would with a mode up.
 	Budget(ctx context.Context, mode string) (api.Budget, error)
+	// Host is what the kernel says of this host now.
+	Host(ctx context.Context) (rocm.Snapshot, error)
 	// Admit answers a shim: see api.AdmitRequest. It may block for long; waits is told why, again every few seconds.
 	Admit(ctx context.Context, unit, op string, waits func(reason string)) api.AdmitAnswer
 }

@@ -23,6 +23,8 @@ type Systemd interface {
 	// Start waits for systemd's job. With RestartMode=direct that job spans every retry.
 	Start(ctx context.Context, name string) error
 	Stop(ctx context.Context, name string) error
+	// Set changes properties of a loaded unit, such as a slice, until the next boot or its next definition.
+	Set(ctx context.Context, name string, props []units.Property) error
 	// List tells of the units that are named or that carry our fields, after it has read again what depth says.
 	List(ctx context.Context, names []string, depth Depth) ([]UnitStatus, error)
 	// Version is the manager's own ("262"), empty until the bus was reached.
@@ -71,4 +73,7 @@ type UnitStatus struct {
 	Port         int
 	FragmentPath string
 	Memory       units.Bytes // the charge that its command line names
+	MemoryMin    units.Bytes // what of its memory is kept from reclaim
+	MemoryMax    units.Bytes // the most that it may take; units.Infinity for no limit
+	Slice        string
 }

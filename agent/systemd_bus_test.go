@@ -5,10 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godbus/dbus/v5"
 
 	"github.com/tierd/tierd/units"
 )
@@ -371,5 +374,26 @@ func TestABusWithoutAManagerIsNoSession(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("without %s: %v, want %q", member, err, want)
 		}
+	}
+}
+
+func TestPropertiesOfASliceAreSetUntilTheNextBoot(t *testing.T) {
+	b, f := onBus(t)
+	if err := b.Set(t.Context(), "tier.slice", []units.Property{{Name: "MemoryMin", Value: uint64(4096)}}); err != nil {
+		t.Fatal(err)
+	}
+	var body []any
+	f.set(func() { body = f.bodies["SetUnitProperties"] })
+	want := []any{"tier.slice", true, [][]any{{"MemoryMin", dbus.MakeVariant(uint64(4096))}}}
+	if !reflect.DeepEqual(body, want) || dbus.SignatureOf("", true, wrapped(nil)).String() != "sba(sv)" {
+		t.Errorf("it was sent %#v", body)
+	}
+	f.set(func() { f.fail["SetUnitProperties tier.slice"] = busError(errNoSuchUnit) })
+	if err := b.Set(t.Context(), "tier.slice", nil); err == nil || !strings.Contains(err.Error(), "the bus said boo") {
+		t.Errorf("a refusal is %v", err)
+	}
+	f.set(func() { f.fail["SetUnitProperties tier.slice"] = busError(errNoReply) })
+	if err := b.Set(t.Context(), "tier.slice", nil); !errors.Is(err, ErrDisconnected) {
+		t.Errorf("a manager that went away is %v", err)
 	}
 }

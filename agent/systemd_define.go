@@ -52,13 +52,18 @@ type condition struct {
 // transient is what is sent for a unit: its own properties, the reference that keeps it loaded, and the condition that
 // keeps it from running while it is defined.
 func transient(u units.Unit) []property {
-	list := make([]property, 0, len(u.Properties)+2)
-	for _, p := range u.Properties {
-		list = append(list, property{p.Name, dbus.MakeVariant(p.Value)})
-	}
-	return append(list,
+	return append(wrapped(u.Properties),
 		property{"AddRef", dbus.MakeVariant(true)},
 		property{"Conditions", dbus.MakeVariant([]condition{{"ConditionPathExists", false, true, "/" + filepath.Join(definingDir, u.Name)}})})
+}
+
+// wrapped are properties as D-Bus sends them.
+func wrapped(props []units.Property) []property {
+	list := make([]property, 0, len(props)+2)
+	for _, p := range props {
+		list = append(list, property{p.Name, dbus.MakeVariant(p.Value)})
+	}
+	return list
 }
 
 // Define loads a unit without starting it. StartTransientUnit knows no other way than to start it, so a condition is unmet

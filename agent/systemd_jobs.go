@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/tierd/tierd/units"
 )
 
 // Adopt takes a reference to a unit that is loaded.
@@ -86,4 +88,13 @@ func (b *Bus) runJob(ctx context.Context, method, what, name string) error {
 		return fmt.Errorf("systemd's job to %s %s ended: %s", what, name, result)
 	}
 	return nil
+}
+
+// Set changes properties of a unit, as `systemctl set-property --runtime` does.
+func (b *Bus) Set(ctx context.Context, name string, props []units.Property) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	return s.call(ctx, "SetUnitProperties", []any{name, true, wrapped(props)})
 }

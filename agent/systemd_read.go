@@ -186,7 +186,9 @@ func statusFrom(name string, props map[string]dbus.Variant) UnitStatus {
 		SubState: value[string](props, "SubState"), Result: value[string](props, "Result"), StatusText: value[string](props, "StatusText"),
 		ExecCode: int(value[int32](props, "ExecMainCode")), ExecStatus: int(value[int32](props, "ExecMainStatus")),
 		MainPID: int(value[uint32](props, "MainPID")), Restarts: int(value[uint32](props, "NRestarts")),
-		FragmentPath: value[string](props, "FragmentPath"), Invocation: hex.EncodeToString(value[[]byte](props, "InvocationID")),
+		FragmentPath: value[string](props, "FragmentPath"), Slice: value[string](props, "Slice"),
+		MemoryMin: units.Bytes(value[uint64](props, "MemoryMin")), MemoryMax: units.Bytes(value[uint64](props, "MemoryMax")),
+		Invocation: hex.EncodeToString(value[[]byte](props, "InvocationID")),
 	}
 	if at := value[uint64](props, "StateChangeTimestamp"); at > 0 {
 		u.Since = time.UnixMicro(int64(at))

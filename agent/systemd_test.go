@@ -51,7 +51,7 @@ func properties() map[string]dbus.Variant {
 		"LoadState": "loaded", "ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "StatusText": "boo",
 		"ExecMainCode": int32(1), "ExecMainStatus": int32(66), "MainPID": uint32(12), "NRestarts": uint32(3),
 		"StateChangeTimestamp": uint64(1_700_000_000_000_000), "MemoryCurrent": uint64(42), "InvocationID": []byte{0xab, 1},
-		"FragmentPath":   "/run/systemd/transient/tier-coder.service",
+		"FragmentPath": "/run/systemd/transient/tier-coder.service", "Slice": "tier-gpu.slice", "MemoryMin": uint64(7), "MemoryMax": uint64(9),
 		"LogExtraFields": [][]byte{[]byte("TIERD_TIER=coder"), []byte("TIERD_VARIANT=vllm"), []byte("TIERD_HASH=h"), []byte("TIERD_PORT=8002"), []byte("OTHER=x")},
 		"DropInPaths": []string{
 			"/usr/lib/systemd/system/service.d/10-timeout-abort.conf", "/run/systemd/transient/tier-coder.service.d/50-x.conf",
@@ -67,14 +67,14 @@ func properties() map[string]dbus.Variant {
 func TestStatusFrom(t *testing.T) {
 	u := statusFrom("tier-coder.service", properties())
 	if u.LoadState != "loaded" || u.ActiveState != "failed" || u.Result != "exit-code" || u.StatusText != "boo" || u.ExecCode != 1 ||
-		u.ExecStatus != 66 || u.MainPID != 12 || u.Restarts != 3 || u.Invocation != "ab01" {
+		u.ExecStatus != 66 || u.MainPID != 12 || u.Restarts != 3 || u.Invocation != "ab01" || u.Slice != "tier-gpu.slice" {
 		t.Errorf("the unit: %+v", u)
 	}
 	if u.Tier != "coder" || u.Variant != "vllm" || u.Hash != "h" || u.Port != 8002 {
 		t.Errorf("our fields: %+v", u)
 	}
-	if !u.Since.Equal(time.Unix(1_700_000_000, 0)) || u.MemoryNow == nil || *u.MemoryNow != 42 || u.Memory != 1024 {
-		t.Errorf("times and sizes: %v %v %v", u.Since, u.MemoryNow, u.Memory)
+	if !u.Since.Equal(time.Unix(1_700_000_000, 0)) || u.MemoryNow == nil || *u.MemoryNow != 42 || u.Memory != 1024 || u.MemoryMin != 7 || u.MemoryMax != 9 {
+		t.Errorf("times and sizes: %v %v %v %v", u.Since, u.MemoryNow, u.Memory, u.MemoryMin)
 	}
 	want := []string{"/etc/systemd/system/tier-coder.service.d/override.conf", "/run/systemd/system/tier-coder.service.d/now.conf"}
 	if !slices.Equal(u.DropIns, want) {

@@ -47,12 +47,14 @@ tests() {
 		--rerun-fails-report "$logs/flaky-$name.txt" --packages "$1" -- "${@:2}"
 }
 go_test() { tests go ./... "$@"; }
-scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -timeout 20m -skip '^TestVM'; }
+# -count=1: a result of another package that was installed is no result.
+scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -count=1 -timeout 20m -skip '^TestVM'; }
 package_alone() { rm -rf dist && packaging/build.sh; }
 # None is run again: what must never happen must not happen once.
 vm_scenarios() {
 	packaging/tools.sh gotestsum || return
-	build/bin/gotestsum --format standard-verbose --packages ./packaging/vmtest -- -tags vmtest -timeout 60m -run '^TestVM'
+	build/bin/gotestsum --format standard-verbose --hide-summary=output --packages ./packaging/vmtest -- \
+		-tags vmtest -count=1 -timeout 60m -run '^TestVM'
 }
 count() { cat "$logs"/*.log | grep -cE "^ *--- $1"; }
 

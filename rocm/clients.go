@@ -2,7 +2,10 @@ package rocm
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +25,8 @@ type Client struct {
 	KFD map[uint32]uint64
 }
 
-// ClientMemory is what a client holds of one GPU, in bytes. What several processes share counts for the one with the lowest pid.
+// ClientMemory is what a client holds of one GPU, in bytes. What several processes have open counts
+// for the youngest, that is, the one with the highest pid: logind and systemd keep open what they have opened for a desktop.
 type ClientMemory struct {
 	PCI       string
 	GTT, VRAM uint64
@@ -32,30 +36,36 @@ const kfdProc = "sys/class/kfd/kfd/proc"
 
 // clients finds the processes that use a GPU. It is complete when every process could be looked into.
 func (r *reading) clients() (clients []Client, complete bool) {
+	n := &names{byPID: map[int]Client{}}
 	var compute map[int]map[uint32]uint64
 	var all sync.WaitGroup
-	all.Go(func() { compute = r.kfdProcesses() })
-	held, complete := r.drmClients()
+	all.Go(func() { compute = r.kfdProcesses(n) })
+	held, complete := r.drmClients(n)
 	all.Wait()
+	return merge(held, compute, n.byPID), complete
+}
 
+// merge makes one client of all that a process holds.
+func merge(held []heldClient, compute map[int]map[uint32]uint64, named map[int]Client) (clients []Client) {
 	byPID := map[int]*Client{}
 	get := func(pid int) *Client {
 		if byPID[pid] == nil {
-			byPID[pid] = &Client{PID: pid}
+			c := named[pid]
+			c.PID = pid
+			byPID[pid] = &c
 		}
 		return byPID[pid]
 	}
-	type name struct {
+	type key struct {
 		pci string
 		id  uint64
 	}
-	seen := map[name]bool{}
-	slices.SortFunc(held, func(a, b heldClient) int { return cmp.Compare(a.pid, b.pid) })
+	seen := map[key]bool{}
+	slices.SortStableFunc(held, func(a, b heldClient) int { return cmp.Compare(b.pid, a.pid) })
 	for _, h := range held {
-		c := get(h.pid)
-		m := c.memory(h.pci)
-		if n := (name{h.pci, h.id}); !seen[n] {
-			seen[n] = true
+		m := get(h.pid).memory(h.pci)
+		if client := (key{h.pci, h.id}); !seen[client] {
+			seen[client] = true
 			m.GTT += h.gtt
 			m.VRAM += h.vram
 		}
@@ -63,33 +73,40 @@ func (r *reading) clients() (clients []Client, complete bool) {
 	for pid, bytes := range compute {
 		get(pid).KFD = bytes
 	}
-	for _, c := range byPID {
-		clients = append(clients, *c)
+	for _, pid := range slices.Sorted(maps.Keys(byPID)) {
+		clients = append(clients, *byPID[pid])
 	}
-	slices.SortFunc(clients, func(a, b Client) int { return cmp.Compare(a.PID, b.PID) })
-	for i := range clients {
-		r.name(&clients[i])
-	}
-	return clients, complete
+	return clients
 }
 
 // memory is the entry of one GPU.
 func (c *Client) memory(pci string) *ClientMemory {
-	at, found := slices.BinarySearchFunc(c.Memory, pci, func(m ClientMemory, pci string) int { return strings.Compare(m.PCI, pci) })
+	byPCI := func(m ClientMemory, pci string) int { return strings.Compare(m.PCI, pci) }
+	at, found := slices.BinarySearchFunc(c.Memory, pci, byPCI)
 	if !found {
 		c.Memory = slices.Insert(c.Memory, at, ClientMemory{PCI: pci})
 	}
 	return &c.Memory[at]
 }
 
-// name fills in who a client is.
-func (r *reading) name(c *Client) {
+// names are processes that may be clients, and who they are. That is read along with what they hold, which may hang until
+// there is no time for anything else.
+type names struct {
+	mu    sync.Mutex
+	byPID map[int]Client
+}
+
+// name reads who a process is.
+func (n *names) name(r *reading, pid int) {
 	g := r.group()
-	base := "proc/" + strconv.Itoa(c.PID) + "/"
-	c.Comm = g.text(base + "comm")
+	base := "proc/" + strconv.Itoa(pid) + "/"
+	c := Client{PID: pid, Comm: g.text(base + "comm")}
 	if data, ok := g.file(base + "cgroup"); ok {
 		c.Cgroup, c.Unit, c.UserUnit = parseCgroup(data)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.byPID[pid] = c
 }
 
 // heldClient is a DRM client and the process that has it open.
@@ -98,66 +115,82 @@ type heldClient struct {
 	pid int
 }
 
-// drmClients reads the fdinfo of every file that may be a GPU client's, of all processes and cards at the same time, since one
-// card may hang.
-func (r *reading) drmClients() (held []heldClient, complete bool) {
+// drmClients reads the fdinfo of every file that may be a GPU client's, of all processes and cards at the same time, since
+// one card may hang.
+func (r *reading) drmClients(n *names) (held []heldClient, complete bool) {
 	list, err := ask(r.ctx, &r.host.calls, "proc", func() ([]process, error) { return r.host.source.processes() })
 	if err != nil {
+		r.host.note("proc", nil, err)
 		r.group().ok("proc", err)
 		return nil, false
 	}
-	type key struct{ pid, node string }
-	groups := map[key]*fdinfos{}
-	var order []*fdinfos
-	hidden := 0
+	var all sync.WaitGroup
+	var files []*fdinfos
+	var hidden int
+	var why error
 	for _, p := range list {
-		if p.hidden != nil {
+		pid, err := strconv.Atoi(p.pid)
+		switch {
+		case err != nil: // no process has such a number
+		case p.hidden != nil:
 			r.host.note("proc/"+p.pid+"/fd", nil, p.hidden)
-			hidden++
-			continue
-		}
-		for _, f := range p.files {
-			k := key{p.pid, f.node}
-			if groups[k] == nil {
-				groups[k] = &fdinfos{group: r.group(), pid: p.pid}
-				order = append(order, groups[k])
-			}
-			groups[k].fds = append(groups[k].fds, f.fd)
+			hidden, why = hidden+1, p.hidden
+		default:
+			all.Go(func() { n.name(r, pid) })
+			files = append(files, r.fdinfos(pid, p.files)...)
 		}
 	}
-	var all sync.WaitGroup
-	for _, f := range order {
+	for _, f := range files {
 		all.Go(f.read)
 	}
 	all.Wait()
 	complete = hidden == 0
 	if hidden > 0 {
-		r.problem("proc", fmt.Errorf("%d processes may not be looked into, so what they hold of the GPUs is not known: "+
-			"that takes root, or CAP_SYS_PTRACE and CAP_DAC_OVERRIDE", hidden))
+		r.problem("proc", hiddenError(hidden, why))
 	}
-	for _, f := range order {
+	for _, f := range files {
 		held = append(held, f.held...)
 		complete = complete && !f.failed
 	}
 	return held, complete
 }
 
+// hiddenError is one for all processes that may not be looked into.
+func hiddenError(n int, why error) error {
+	err := fmt.Errorf("%d processes cannot be looked into (%w), so what they hold of the GPUs is not known", n, why)
+	if errors.Is(why, os.ErrPermission) {
+		err = fmt.Errorf("%w; that takes root, or CAP_SYS_PTRACE and CAP_DAC_OVERRIDE", err)
+	}
+	return err
+}
+
+// fdinfos sorts the files of a process by card.
+func (r *reading) fdinfos(pid int, files []gpuFile) (groups []*fdinfos) {
+	byNode := map[string]*fdinfos{}
+	for _, file := range files {
+		f := byNode[file.node]
+		if f == nil {
+			f = &fdinfos{group: r.group(), pid: pid}
+			byNode[file.node] = f
+			groups = append(groups, f)
+		}
+		f.fds = append(f.fds, file.fd)
+	}
+	return groups
+}
+
 // fdinfos are the files of one process on one card.
 type fdinfos struct {
 	*group
-	pid    string
+	pid    int
 	fds    []string
 	held   []heldClient
 	failed bool
 }
 
 func (f *fdinfos) read() {
-	pid, err := strconv.Atoi(f.pid)
-	if err != nil {
-		return
-	}
 	for _, fd := range f.fds {
-		path := "proc/" + f.pid + "/fdinfo/" + fd
+		path := "proc/" + strconv.Itoa(f.pid) + "/fdinfo/" + fd
 		data, err := f.try(path, maxFile)
 		if !f.ok(path, err) {
 			f.failed = f.failed || !missing(err)
@@ -170,16 +203,16 @@ func (f *fdinfos) read() {
 			continue
 		}
 		if c != nil && c.driver == "amdgpu" {
-			f.held = append(f.held, heldClient{drmClient: *c, pid: pid})
+			f.held = append(f.held, heldClient{drmClient: *c, pid: f.pid})
 		}
 	}
 }
 
-// kfdProcesses reads what ROCm has allocated, by process and GPU id. It is there for processes of which fdinfo may not be read,
-// too, but says nothing of Vulkan.
-func (r *reading) kfdProcesses() map[int]map[uint32]uint64 {
+// kfdProcesses reads what ROCm has allocated, by process and GPU id. That is told of processes, too, that may not be looked
+// into, but not of Vulkan's.
+func (r *reading) kfdProcesses(n *names) map[int]map[uint32]uint64 {
 	g := r.group()
-	found := map[int]map[uint32]uint64{}
+	held := map[int]map[uint32]uint64{}
 	for _, name := range g.list(kfdProc) {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
@@ -192,12 +225,13 @@ func (r *reading) kfdProcesses() map[int]map[uint32]uint64 {
 				continue
 			}
 			if bytes := g.number(kfdProc + "/" + name + "/" + file); bytes != nil {
-				if found[pid] == nil {
-					found[pid] = map[uint32]uint64{}
+				if held[pid] == nil {
+					held[pid] = map[uint32]uint64{}
+					n.name(r, pid)
 				}
-				found[pid][uint32(gpu)] = *bytes
+				held[pid][uint32(gpu)] = *bytes
 			}
 		}
 	}
-	return found
+	return held
 }

@@ -1,6 +1,7 @@
 package rocm
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ type GPU struct {
 	APU    bool   // shares the host's memory
 	Render string // "renderD128"; "" when not known
 	KFD    *KFD   // nil: ROCm cannot use it
+	MES    string // version of the firmware that schedules compute: "0x83"; "" when not known
 
 	VRAMTotal, VRAMUsed               *uint64 // bytes; of an APU what the BIOS carved out of the host's memory
 	VisibleVRAMTotal, VisibleVRAMUsed *uint64 // bytes that the CPU can reach
@@ -65,7 +67,7 @@ func (r *reading) gpus() []GPU {
 			continue
 		}
 		c.KFD, c.Render = kfd[c.PCI], renders[c.PCI]
-		if c.KFD != nil {
+		if c.KFD != nil && c.Render == "" {
 			c.Render = c.KFD.render
 		}
 		found = append(found, *c)
@@ -105,6 +107,7 @@ func (g *group) card(name string) *GPU {
 	c.GTTTotal, c.GTTUsed = g.number(device+"mem_info_gtt_total"), g.number(device+"mem_info_gtt_used")
 	c.APU = !g.discrete(device)
 	c.CarveOut = g.carveOut(device)
+	c.MES = g.mes(c)
 	if c.Suspended = g.text(device+"power/runtime_status") == "suspended"; !c.Suspended {
 		c.Sensors = g.sensors(device)
 		c.Metrics = parsed(g, device+"gpu_metrics", parseMetrics)
@@ -118,8 +121,14 @@ func (g *group) discrete(device string) bool {
 	if vendor := g.text(device + "mem_info_vram_vendor"); vendor != "" && vendor != "unknown" {
 		return true
 	}
+	if g.hung {
+		return false
+	}
 	_, err := g.try(device+"board_info", maxFile)
-	return !g.hung && !missing(err)
+	if errors.Is(err, ErrHung) {
+		g.ok(device+"board_info", err)
+	}
+	return !missing(err) // what cannot be read is there all the same
 }
 
 // uevent is what tells a device from others.

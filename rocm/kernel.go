@@ -59,15 +59,20 @@ func (k Kernel) pagesLimit(g *group) *uint64 {
 		if !ok {
 			continue
 		}
-		pages, err := parseNumber(text, 52) // more would not fit into 64 bits as bytes
+		limit, err := parsePages(text)
 		if err != nil {
 			g.problem("sys/module/"+module+"/parameters/pages_limit", err)
 			continue
 		}
-		limit := pages * pageSize
 		return &limit
 	}
 	return nil
+}
+
+// parsePages reads a number of pages as bytes.
+func parsePages(s string) (uint64, error) {
+	pages, err := parseNumber(s, 52) // 2^52 pages are all that 64 bits can count as bytes
+	return pages * pageSize, err
 }
 
 func (g *group) controllers() []string {
@@ -97,6 +102,17 @@ func (k Kernel) BootParameter(name string) (value string, set bool) {
 		}
 	}
 	return value, set
+}
+
+// BootParameters are those of modules on the command line, by "module.parameter" with _ in place of -.
+func (k Kernel) BootParameters() map[string]string {
+	all := map[string]string{}
+	for _, word := range commandLine(k.CommandLine) {
+		if key, value, _ := strings.Cut(word, "="); strings.Contains(key, ".") {
+			all[strings.ReplaceAll(key, "-", "_")] = strings.Trim(value, `"`)
+		}
+	}
+	return all
 }
 
 // commandLine splits at blanks outside of double quotes, as the kernel does. What follows "--" is init's.

@@ -51,7 +51,8 @@ func (g *group) kfdNode(number int) *KFD {
 		g.problem(base+"properties", err)
 		return nil
 	}
-	if id := g.number(base + "gpu_id"); id != nil {
+	id := parsed(g, base+"gpu_id", func(data []byte) (uint64, error) { return parseNumber(string(data), 32) })
+	if id != nil {
 		node.GPUID = uint32(*id)
 	}
 	for _, bank := range g.list(base + "mem_banks") {
@@ -109,6 +110,10 @@ func newKFD(number int, props map[string]uint64) (*KFD, error) {
 		return nil, fmt.Errorf("gfx_target_version %d is no version", version)
 	}
 	_, cwsr := props["cwsr_size"]
+	render := ""
+	if minor := props["drm_render_minor"]; minor != 0 {
+		render = fmt.Sprintf("renderD%d", minor)
+	}
 	where := props["location_id"]
 	return &KFD{
 		Node: number,
@@ -117,6 +122,6 @@ func newKFD(number int, props map[string]uint64) (*KFD, error) {
 		CUs:    int(simds / perCU),
 		CWSR:   cwsr,
 		pci:    fmt.Sprintf("%04x:%02x:%02x.%x", props["domain"], where>>8&0xff, where>>3&0x1f, where&7),
-		render: fmt.Sprintf("renderD%d", props["drm_render_minor"]),
+		render: render,
 	}, nil
 }

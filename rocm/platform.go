@@ -111,7 +111,7 @@ func parseCPUInfo(data []byte) cpuInfo {
 func parseUptime(data []byte) (time.Duration, error) {
 	first, _, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
 	up, err := time.ParseDuration(first + "s")
-	if err != nil || up < 0 {
+	if err != nil || strings.Trim(first, "0123456789.") != "" {
 		return 0, fmt.Errorf("%s is not a number of seconds", quote(first))
 	}
 	return up, nil

@@ -81,8 +81,8 @@ func (s Snapshot) GPU(pci string) *GPU {
 	return nil
 }
 
-// TierGPU is the GPU that the tiers use, and why it is that one. choice is a PCI address, or "" for the best. It is nil when there
-// is none, which is no error: the host then has CPU tiers only. why is a sentence's rest without a full stop.
+// TierGPU is the GPU that the tiers use, and why it is that one. choice is a PCI address, or "" for the best. It is nil
+// when there is none, which is no error: the host then has CPU tiers only. why is a clause without a full stop.
 func (s Snapshot) TierGPU(choice string) (gpu *GPU, why string) {
 	if choice != "" {
 		switch g := s.GPU(choice); {

@@ -75,18 +75,27 @@ func ask[T any](ctx context.Context, c *calls, path string, fn func() (T, error)
 	c.mu.Unlock()
 	select {
 	case <-k.done:
-		if k.err != nil {
-			return none, k.err
-		}
-		return k.value.(T), nil
 	case <-ctx.Done():
+		if !k.over() { // both may have come to pass while this process did not run
+			c.mu.Lock()
+			k.late = k.late || context.Cause(ctx) == errLimit
+			c.mu.Unlock()
+			return none, overdue(ctx, "the read did not return in time")
+		}
 	}
-	if context.Cause(ctx) == errLimit {
-		c.mu.Lock()
-		k.late = true
-		c.mu.Unlock()
+	if k.err != nil {
+		return none, k.err
 	}
-	return none, overdue(ctx, "the read did not return in time")
+	return k.value.(T), nil
+}
+
+func (k *call) over() bool {
+	select {
+	case <-k.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // overdue is the error of a read that ctx has cut short.

@@ -37,7 +37,7 @@ type Host struct {
 }
 
 // Open reads the host whose files are under root: "/" for this one, or a recorded tree.
-func Open(root string) *Host { return newHost(dir(root)) }
+func Open(root string) *Host { return newHost(newTree(root)) }
 
 func newHost(s source) *Host {
 	return &Host{Limit: time.Second, source: s, calls: calls{open: map[string]*call{}}}

@@ -46,7 +46,7 @@ func TestSnapshotOfEveryTree(t *testing.T) {
 		t.Fatalf("%d trees are expected and there are %d", len(all), len(trees))
 	}
 	for _, tree := range trees {
-		t.Run(tree, func(t *testing.T) { compare(t, Open(unpack(t, tree)).Snapshot(context.Background()), all[tree]) })
+		t.Run(tree, func(t *testing.T) { compare(t, host(unpack(t, tree)).Snapshot(context.Background()), all[tree]) })
 	}
 }
 

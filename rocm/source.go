@@ -5,7 +5,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -73,10 +72,12 @@ func (d dir) read(name string, max int) ([]byte, error) {
 			n += more
 		}
 		if n > max {
-			return nil, errors.New("is larger than " + strconv.Itoa(max>>10) + " KiB")
+			return nil, tooLarge(max)
 		}
 	}
 }
+
+func tooLarge(max int) error { return errors.New("is larger than " + strconv.Itoa(max>>10) + " KiB") }
 
 func (d dir) list(name string) ([]string, error) {
 	fd, err := open(d.at(name), unix.O_DIRECTORY)
@@ -117,94 +118,6 @@ func entries(fd int, names []string) ([]string, error) {
 			return nil, errors.New("has more than " + strconv.Itoa(maxEntries) + " entries")
 		}
 	}
-}
-
-// processes looks at the links in proc/PID/fd and keeps those to a node in /dev/dri: opening every fdinfo of a host takes
-// several times as long as reading every link.
-func (d dir) processes() ([]process, error) {
-	names, err := d.list("proc")
-	if err != nil {
-		return nil, err
-	}
-	var found []process
-	var fds []string
-	for _, pid := range names {
-		if !isNumber(pid) {
-			continue
-		}
-		var p process
-		p, fds = d.process(pid, fds[:0])
-		if len(p.files) > 0 || p.hidden != nil {
-			found = append(found, p)
-		}
-	}
-	return found, nil
-}
-
-// process uses room for the names of the process's descriptors and returns it.
-func (d dir) process(pid string, room []string) (process, []string) {
-	p := process{pid: pid}
-	fd, err := open(d.at("proc/"+pid+"/fd"), unix.O_DIRECTORY)
-	if err != nil {
-		// A recorded tree has no links. Nor are they shown to one with CAP_SYS_PTRACE alone, which fdinfo is.
-		return d.allFiles(p, room)
-	}
-	defer unix.Close(fd)
-	if room, err = entries(fd, room); err != nil {
-		return p.hide(err), room
-	}
-	var link [256]byte
-	for _, name := range room {
-		n, err := unix.Readlinkat(fd, name, link[:])
-		if err != nil {
-			if p = p.hide(err); p.hidden != nil {
-				return p, room
-			}
-			continue
-		}
-		if node, ok := driNode(link[:n]); ok {
-			p.files = append(p.files, gpuFile{node: node, fd: name})
-		}
-	}
-	return p, room
-}
-
-// allFiles is for a process whose descriptors are not shown: each may be a GPU client's.
-func (d dir) allFiles(p process, room []string) (process, []string) {
-	fd, err := open(d.at("proc/"+p.pid+"/fdinfo"), unix.O_DIRECTORY)
-	if err != nil {
-		return p.hide(err), room
-	}
-	defer unix.Close(fd)
-	if room, err = entries(fd, room); err != nil {
-		return p.hide(err), room
-	}
-	for _, name := range room {
-		p.files = append(p.files, gpuFile{fd: name})
-	}
-	return p, room
-}
-
-// hide notes why the process may not be looked into, unless it is just gone.
-func (p process) hide(err error) process {
-	if !missing(err) {
-		p.files, p.hidden = nil, err
-	}
-	return p
-}
-
-// driNode finds the node in what a descriptor leads to: "/dev/dri/renderD128", wherever a container has its /dev.
-func driNode(link []byte) (string, bool) {
-	// Most links are short names of sockets and pipes: they cost one look.
-	if len(link) == 0 || link[0] != '/' {
-		return "", false
-	}
-	_, node, ok := strings.Cut(string(link), "/dri/")
-	return node, ok && (strings.HasPrefix(node, "renderD") || strings.HasPrefix(node, "card"))
-}
-
-func isNumber(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 // missing tells that the kernel does not offer a file, or no longer: it is not there, its process has ended, or the

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // trees are the recorded hosts in testdata. They are archives, since a Go module holds no file with a colon in its name,
@@ -27,6 +28,13 @@ func unpack(t testing.TB, name string) (root string) {
 		write(t, root, name, strings.ReplaceAll(text, `\0`, "\x00"))
 	}
 	return root
+}
+
+// host reads a tree with all the time in the world, for tests in which nothing hangs.
+func host(root string) *Host {
+	h := Open(root)
+	h.Limit = time.Minute
+	return h
 }
 
 // txtar splits an archive at its lines of "-- NAME --".

@@ -35,30 +35,48 @@ func TestVLLMsCommandLine(t *testing.T) {
 		edits []string
 		host  Host
 		want  string
+		kv    string // what it is told of its KV cache, if it knows the flag
 	}{
 		{"an exact KV cache", nil, Host{},
-			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --kv-cache-memory-bytes 4294967296 --enable-prefix-caching"},
+			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --enable-prefix-caching", "4294967296"},
 		{"the part of memory that is asked for comes from the charge", nil, Host{MemTotal: 100 * GiB},
-			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --kv-cache-memory-bytes 4294967296 --gpu-memory-utilization 0.2 --enable-prefix-caching"},
+			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --gpu-memory-utilization 0.2 --enable-prefix-caching", "4294967296"},
+		{"on the GPU it is one of what HIP calls all", nil, Host{MemTotal: 100 * GiB, GPUTotal: 80 * GiB},
+			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --gpu-memory-utilization 0.25 --enable-prefix-caching", "4294967296"},
 		{"or from the file", []string{`kv_memory = "4GiB"`, "gpu_utilization = 0.35"}, Host{MemTotal: 100 * GiB},
-			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --gpu-memory-utilization 0.35 --enable-prefix-caching"},
+			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --gpu-memory-utilization 0.35 --enable-prefix-caching", ""},
 		{"without either it is vLLM's own", []string{`kv_memory = "4GiB"`, ""}, Host{MemTotal: 100 * GiB},
-			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --enable-prefix-caching"},
+			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --enable-prefix-caching", ""},
 		{"tool calls", []string{`kv_memory = "4GiB"`, "tools = \"hermes\"\nparallel = 2\nprefix_caching = false\nbatch_tokens = 512"}, Host{},
-			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 2 --max-num-batched-tokens 512 --enable-auto-tool-choice --tool-call-parser hermes --no-enable-prefix-caching"},
+			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 2 --max-num-batched-tokens 512 --enable-auto-tool-choice --tool-call-parser hermes --no-enable-prefix-caching", ""},
 		{"further flags come last", []string{`kv_memory = "4GiB"`, `extra_args = ["--enforce-eager", "--seed", "7"]`}, Host{},
-			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --enable-prefix-caching --enforce-eager --seed 7"},
+			"/opt/vllm/bin/vllm serve org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --enable-prefix-caching --enforce-eager --seed 7", ""},
 		{"a program without the word serve gets --model", []string{`command = ["/opt/vllm/bin/vllm", "serve"]`, `command = ["/opt/l/bin/vllm-server"]`}, Host{},
-			"/opt/l/bin/vllm-server --model org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --kv-cache-memory-bytes 4294967296 --enable-prefix-caching"},
+			"/opt/l/bin/vllm-server --model org/big" + rest + " --max-num-seqs 4 --max-num-batched-tokens 2048 --enable-prefix-caching", "4294967296"},
 		{"names that are told apart once", []string{`kv_memory = "4GiB"`, `served_name = "big"`}, Host{},
-			"/opt/vllm/bin/vllm serve org/big --uds /run/tier/tier-coder/engine.sock --served-model-name big coder org/big --max-model-len 16384 --max-num-seqs 4 --max-num-batched-tokens 2048 --enable-prefix-caching"},
+			"/opt/vllm/bin/vllm serve org/big --uds /run/tier/tier-coder/engine.sock --served-model-name big coder org/big --max-model-len 16384 --max-num-seqs 4 --max-num-batched-tokens 2048 --enable-prefix-caching", ""},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
-			if got := engineArgv(t, unit(t, edit(t, row.edits...), row.host, "tier-coder.service")); got != row.want {
+			u := unit(t, edit(t, row.edits...), row.host, "tier-coder.service")
+			if got := engineArgv(t, u); got != row.want {
 				t.Errorf("got\n%s\nwant\n%s", got, row.want)
+			}
+			if got := preferred(t, u, "--kv-cache-memory-bytes"); got != row.kv {
+				t.Errorf("its KV cache is %q, want %q", got, row.kv)
 			}
 		})
 	}
+}
+
+// preferred is the value of a flag that the engine gets if its version knows it.
+func preferred(t *testing.T, u Unit, flag string) string {
+	t.Helper()
+	for _, word := range shimFlags(t, u) {
+		if value, ok := strings.CutPrefix(word, "--prefer="+flag+" "); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 func TestLlamaServersCommandLine(t *testing.T) {
@@ -86,7 +104,8 @@ func TestLlamaServersCommandLine(t *testing.T) {
 			if got := engineArgv(t, u); got != row.want {
 				t.Errorf("got\n%s\nwant\n%s", got, row.want)
 			}
-			for _, prefer := range []string{row.load, "--fit off|-fit off", "--sse-ping-interval 1", "--no-ui|--no-webui"} {
+			for _, prefer := range []string{row.load, "--fit off|-fit off", "--sse-ping-interval 1", "--no-ui|--no-webui",
+				"--cache-ram 0", "--ctx-checkpoints 3|--swa-checkpoints 3"} {
 				if !slices.Contains(shimFlags(t, u), "--prefer="+prefer) {
 					t.Errorf("no --prefer=%s in %v", prefer, shimFlags(t, u))
 				}
@@ -99,7 +118,7 @@ func TestTheShimIsToldWhatItNeeds(t *testing.T) {
 	u := unit(t, edit(t, "port = 8012", "port = 8012\ndrain = \"7s\"", `memory = "2GiB"`, "memory = \"2GiB\"\nload_timeout = \"9m\"\nstall_timeout = \"3m\""),
 		Host{}, "tier-utility.service")
 	want := []string{
-		"/usr/lib/tierd/tier-shim", "run", "--tier=utility", "--engine=llama", "--socket=/run/tier/tier-utility/engine.sock",
+		"/usr/lib/tierd/tier-shim", "run", "--tier=utility", "--variant=llama", "--engine=llama", "--socket=/run/tier/tier-utility/engine.sock",
 		"--served=utility", "--memory=2147483648", "--load-timeout=9m0s", "--stall-timeout=3m0s", "--drain=7s",
 	}
 	if got := shimFlags(t, u); !slices.Equal(got[:len(want)], want) {

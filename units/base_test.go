@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 )
@@ -179,28 +180,47 @@ func shipped(t testing.TB) []byte {
 	return src
 }
 
+// strixModels are the models of the shipped file: folders and files of the size that the published ones have.
+var strixModels = sync.OnceValue(func() map[string]hugeFile {
+	const models = "var/lib/tierd/models/"
+	coder := qwenCoder.folder("BF16", 16)
+	cached := map[string]hugeFile{}
+	for name, f := range coder {
+		cached["blobs/"+name] = f
+	}
+	return merged(
+		below(models+"Qwen/Qwen2.5-14B-Instruct", qwen14.folder("BF16", 8)),
+		below(models+"models--Qwen--Qwen3-Coder-30B-A3B-Instruct", cached),
+		map[string]hugeFile{
+			models + "Qwen/Qwen2.5-14B-Instruct-GGUF/qwen2.5-14b-instruct-q4_k_m.gguf":          qwen14.gguf(q4KM, 15),
+			models + "bartowski/Llama-3.3-70B-Instruct-GGUF/Llama-3.3-70B-Instruct-Q4_K_M.gguf": llama70.gguf(q4KM, 15),
+			models + "Qwen/Qwen2.5-3B-Instruct-GGUF/qwen2.5-3b-instruct-q4_k_m.gguf":            qwen3B.gguf(q4KM, 15),
+		})
+})
+
+// strixCache spares the tests from reading their headers each time.
+var strixCache ModelCache
+
 // strixHalo is a host on which everything that the shipped file names is installed.
 func strixHalo() Host {
-	models := "var/lib/tierd/models/"
+	const coder = "var/lib/tierd/models/models--Qwen--Qwen3-Coder-30B-A3B-Instruct/"
+	small := fstest.MapFS{
+		"opt/vllm/bin/vllm":                                                    program(),
+		"usr/bin/llama-server":                                                 program(),
+		"opt/llama.cpp/vulkan/bin/llama-server":                                program(),
+		"opt/llama.cpp/rocm/bin/llama-server":                                  program(),
+		"etc/credstore.encrypted/cloud-key":                                    file(10),
+		"opt/vllm/lib/python3.12/site-packages/vllm-0.19.1.dist-info/METADATA": text("Name: vllm\n"),
+		coder + "refs/main":                                                    text("b2cff646eb4bb1d68355c01b18ae02e7cf42d120\n"),
+	}
+	for name := range strixModels() {
+		if blob, ok := strings.CutPrefix(name, coder+"blobs/"); ok {
+			small[coder+"snapshots/b2cff646eb4bb1d68355c01b18ae02e7cf42d120/"+blob] = link("../../blobs/" + blob)
+		}
+	}
 	return Host{
-		SystemdVersion: 262, MemTotal: 127898 * MiB, CPUs: 32,
+		SystemdVersion: 262, MemTotal: 127898 * MiB, GPUTotal: 120 * GiB, CPUs: 32,
 		Groups: map[string]bool{"render": true, "video": true},
-		FS: fstest.MapFS{
-			"opt/vllm/bin/vllm":                                                   program(),
-			"usr/bin/llama-server":                                                program(),
-			"opt/llama.cpp/vulkan/bin/llama-server":                               program(),
-			"opt/llama.cpp/rocm/bin/llama-server":                                 program(),
-			"etc/credstore.encrypted/cloud-key":                                   file(10),
-			models + "Qwen/Qwen2.5-14B-Instruct/config.json":                      file(1),
-			models + "Qwen/Qwen2.5-14B-Instruct/model-00001-of-00001.safetensors": file(1000),
-			models + "models--Qwen--Qwen3-Coder-30B-A3B-Instruct/refs/main":       text("b2cff646eb4bb1d68355c01b18ae02e7cf42d120\n"),
-			models + "models--Qwen--Qwen3-Coder-30B-A3B-Instruct/blobs/c0nf":      file(1),
-			models + "models--Qwen--Qwen3-Coder-30B-A3B-Instruct/blobs/w1":        file(3000),
-			models + "models--Qwen--Qwen3-Coder-30B-A3B-Instruct/snapshots/b2cff646eb4bb1d68355c01b18ae02e7cf42d120/config.json":       link("../../blobs/c0nf"),
-			models + "models--Qwen--Qwen3-Coder-30B-A3B-Instruct/snapshots/b2cff646eb4bb1d68355c01b18ae02e7cf42d120/model.safetensors": link("../../blobs/w1"),
-			models + "Qwen/Qwen2.5-14B-Instruct-GGUF/qwen2.5-14b-instruct-q4_k_m.gguf":                                                 file(900),
-			models + "bartowski/Llama-3.3-70B-Instruct-GGUF/Llama-3.3-70B-Instruct-Q4_K_M.gguf":                                        file(4000),
-			models + "Qwen/Qwen2.5-3B-Instruct-GGUF/qwen2.5-3b-instruct-q4_k_m.gguf":                                                   file(200),
-		},
+		FS:     newDisk(small, strixModels()), Models: &strixCache,
 	}
 }

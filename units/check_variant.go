@@ -100,21 +100,22 @@ func value(n *int) int {
 
 // onlyFor names the kinds of engine that a key has a meaning for; the others take every key that is not listed.
 var onlyFor = map[string][]string{
-	"parallel":        {KindVLLM, KindLlama},
-	"threads":         {KindVLLM, KindLlama},
-	"gpu_layers":      {KindLlama},
-	"load_mode":       {KindLlama},
-	"flash_attention": {KindLlama},
-	"tools":           {KindVLLM},
-	"kv_memory":       {KindVLLM},
-	"gpu_utilization": {KindVLLM},
-	"batch_tokens":    {KindVLLM},
-	"prefix_caching":  {KindVLLM},
-	"extra_args":      {KindVLLM, KindLlama},
-	"env":             {KindVLLM, KindLlama},
-	"paths":           {KindVLLM, KindLlama},
-	"url":             {KindRemote},
-	"key":             {KindRemote},
+	"allow_unsupported": {KindVLLM, KindLlama},
+	"parallel":          {KindVLLM, KindLlama},
+	"threads":           {KindVLLM, KindLlama},
+	"gpu_layers":        {KindLlama},
+	"load_mode":         {KindLlama},
+	"flash_attention":   {KindLlama},
+	"tools":             {KindVLLM},
+	"kv_memory":         {KindVLLM},
+	"gpu_utilization":   {KindVLLM},
+	"batch_tokens":      {KindVLLM},
+	"prefix_caching":    {KindVLLM},
+	"extra_args":        {KindVLLM, KindLlama},
+	"env":               {KindVLLM, KindLlama},
+	"paths":             {KindVLLM, KindLlama},
+	"url":               {KindRemote},
+	"key":               {KindRemote},
 }
 
 // foreign finds keys that would silently do nothing with this kind of engine.
@@ -135,10 +136,10 @@ func (k variantCheck) local() {
 	if int64(v.Context)*int64(max(v.Parallel, 1)) > 1<<31-1 {
 		k.add("context", "context of %s: %d tokens for each of %d requests is more than an engine can count", k.name(), v.Context, v.Parallel)
 	}
-	if v.Memory == 0 {
-		k.add("memory", "%s has no memory: what it takes when it is loaded, as in memory = \"42.5GiB\"", k.name())
+	if v.Memory == 0 && k.written("memory") {
+		k.add("memory", "memory of %s is nothing; leave it out, and it is worked out from the model's files", k.name())
 	}
-	if v.KVMemory > v.Memory {
+	if v.Memory > 0 && v.KVMemory > v.Memory {
 		k.add("kv_memory", "kv_memory of %s: %s is more than its whole memory of %s", k.name(), v.KVMemory, v.Memory)
 	}
 	if value(v.GPULayers) > 0 && !k.e.UsesGPU() {

@@ -80,8 +80,8 @@ type Variant struct {
 	LoadMode       string            `toml:"load_mode"`       // llama: how the model is read; "": none on a GPU, mmap on the CPU
 	FlashAttention string            `toml:"flash_attention"` // llama: on, off or auto
 	Tools          string            `toml:"tools"`           // vLLM's tool-call parser
-	Memory         Bytes             `toml:"memory"`          // the charge
-	KVMemory       Bytes             `toml:"kv_memory"`       // vLLM's KV cache; 0: what is left of gpu_utilization
+	Memory         Bytes             `toml:"memory"`          // the charge; 0: worked out from the model's files
+	KVMemory       Bytes             `toml:"kv_memory"`       // vLLM's KV cache; 0: what is left of gpu_utilization, else what one request takes
 	Utilization    float64           `toml:"gpu_utilization"`
 	BatchTokens    Tokens            `toml:"batch_tokens"`   // vLLM: tokens worked on in one step
 	PrefixCaching  bool              `toml:"prefix_caching"` // vLLM: keep what requests begin with in common
@@ -92,6 +92,7 @@ type Variant struct {
 	Paths          []string          `toml:"paths"`          // the same for one variant: adapters, draft models
 	ExtraArgs      []string          `toml:"extra_args"`
 	Env            map[string]string `toml:"env"`
+	Unsupported    bool              `toml:"allow_unsupported"` // start what is known not to work on this GPU
 }
 
 // Mode is one [mode.NAME] table: a named set of tiers, each "tier" or "tier/variant".

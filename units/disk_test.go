@@ -188,3 +188,48 @@ func TestTheRootItselfCanBeLookedAt(t *testing.T) {
 		t.Error("a file that is not there was read")
 	}
 }
+
+// failingDisk is the same with models that can be summed up.
+type failingDisk struct {
+	disk
+	ops failingFS
+}
+
+func (f failingDisk) Open(name string) (fs.File, error) {
+	if err := f.ops.try("open", name); err != nil {
+		return nil, err
+	}
+	return f.disk.Open(name)
+}
+
+func (f failingDisk) Lstat(name string) (fs.FileInfo, error) {
+	if err := f.ops.try("lstat", name); err != nil {
+		return nil, err
+	}
+	return f.disk.Lstat(name)
+}
+
+// A unit that is not blocked has a charge, whenever the disk fails: a charge of nothing would be admitted always.
+func TestADiskThatFailsNeverMakesAUnitWithoutACharge(t *testing.T) {
+	c := parse(t, edit(t, coderMemory, "", utilityMemory, ""))
+	h := sizedWith(qwen3B.folder("BF16", 2), qwen3B.gguf(q4KM, 15))
+	whole := h.FS.(disk)
+	want, faults := MakePlan(c, h)
+	if len(faults) > 0 {
+		t.Fatal(lines(faults))
+	}
+	for _, err := range []error{syscall.EIO, syscall.EACCES, fs.ErrNotExist} {
+		for _, after := range []bool{false, true} {
+			for n := range int64(150) {
+				left := &atomic.Int64{}
+				left.Store(n)
+				p, _ := MakePlan(c, Host{FS: failingDisk{whole, failingFS{left: left, after: after, err: err}}})
+				for i, u := range p.Units {
+					if u.Blocked == "" && u.Charge != want.Units[i].Charge {
+						t.Fatalf("%v at operation %d: %s is not blocked and takes %s", err, n, u.Name, u.Charge)
+					}
+				}
+			}
+		}
+	}
+}

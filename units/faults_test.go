@@ -13,8 +13,7 @@ var faultTable = []struct {
 	want  string
 }{
 	{"an unknown key names the nearest one", []string{`memory = "2GiB"`, `memroy = "2GiB"`},
-		`tiers.toml:33: utility/llama has no memory: what it takes when it is loaded, as in memory = "42.5GiB"
-tiers.toml:37: unknown key "memroy" in [tier.utility.variant.llama]; did you mean "memory"?`},
+		`tiers.toml:37: unknown key "memroy" in [tier.utility.variant.llama]; did you mean "memory"?`},
 	{"an unknown key that is like nothing stands alone", []string{`priority = 80`, `xyzzyplugh = 80`},
 		`tiers.toml:14: unknown key "xyzzyplugh" in [tier.coder]`},
 	{"an unknown table", []string{"[mode.both]", "[mood.both]", `default_mode = "both"`, ""},
@@ -108,6 +107,10 @@ tiers.toml:38: B in [tier.utility.variant.llama.env] must be text in quotes, not
 		`tiers.toml:23: coder/cloud is remote and has no url, as in url = "https://api.example.com/v1"`},
 	{"a flag that tierd sets, with the key to use", []string{`memory = "2GiB"`, "memory = \"2GiB\"\nextra_args = [\"-v\", \"--ctx-size\", \"9\"]"},
 		"tiers.toml:38: extra_args of utility/llama must not contain --ctx-size: tierd sets it itself; write `context` in tiers.toml instead"},
+	{"a cache that would grow with use", []string{`memory = "2GiB"`, "memory = \"2GiB\"\nextra_args = [\"-cram\", \"8192\"]"},
+		"tiers.toml:38: extra_args of utility/llama must not contain -cram: tierd sets it itself; leave it out"},
+	{"a charge of nothing", []string{`memory = "2GiB"`, `memory = "0GiB"`},
+		"tiers.toml:37: memory of utility/llama is nothing; leave it out, and it is worked out from the model's files"},
 	{"vLLM takes underscores for dashes", []string{`kv_memory = "4GiB"`, "extra_args = [\"--max_model_len=5\"]"},
 		"tiers.toml:21: extra_args of coder/vllm must not contain --max-model-len: tierd sets it itself; write `context` in tiers.toml instead"},
 	{"a key that means nothing to the engine", []string{`memory = "2GiB"`, "memory = \"2GiB\"\ntools = \"hermes\""},

@@ -13,6 +13,8 @@ var llamaFlags = map[string]string{
 	"-fit": "", "--fit": "",
 	"-fa": "flash_attention", "--flash-attn": "flash_attention",
 	"--load-mode": "load_mode", "--mmap": "load_mode", "--no-mmap": "load_mode", "--mlock": "load_mode",
+	"-cram": "", "--cache-ram": "",
+	"-ctxcp": "", "--ctx-checkpoints": "", "--swa-checkpoints": "",
 	"--jinja": "", "--no-ui": "", "--no-webui": "", "--no-warmup": "",
 	"-a": "served_name", "--alias": "served_name",
 	"--metrics": "", "--sse-ping-interval": "",
@@ -41,6 +43,7 @@ func (s *spec) llama() command {
 	case s.unit.GPU:
 		argv = append(argv, "-ngl", "999") // all
 	}
+	checkpoints := number(llamaCheckpoints(v.Context))
 	argv = append(argv, "-fa", v.FlashAttention, "--metrics", "--jinja")
 	return command{argv: argv, prefer: []string{
 		"--fit off|-fit off",
@@ -48,6 +51,8 @@ func (s *spec) llama() command {
 		"--no-warmup",           // the shim's probe is a real token, which warms as well; once is enough
 		"--sse-ping-interval 1", // a stop with a stream open ends at the next ping
 		loadMode(v.LoadMode),
+		"--cache-ram " + number(llamaCache),
+		"--ctx-checkpoints " + checkpoints + "|--swa-checkpoints " + checkpoints,
 	}}
 }
 

@@ -9,9 +9,20 @@ import (
 type Host struct {
 	SystemdVersion int             // properties that are newer are left out; 0 counts as the floor, 255
 	MemTotal       Bytes           // 0: not known, nothing is checked against it
+	GPUTotal       Bytes           // the size of GPU memory as HIP reports it, of which vLLM's shares are; 0: not known
+	ChargesGPU     bool            // the kernel charges what a GPU has of the RAM to the cgroup of who asked for it
 	CPUs           int             // 0: not known
 	Groups         map[string]bool // groups that exist: a unit that names a missing one fails with 216/GROUP
 	FS             fs.FS           // rooted at "/": where models, engines and credentials are looked for; nil: do not look
+
+	// Measured is the most that earlier runs took, by Unit.MeasureKey. What is missing was not measured.
+	Measured map[string]Bytes
+	// Quirks says what is known of this host's GPU, by topic, the worst of a topic alone; nil: nothing, or there is none.
+	Quirks func(QuirkQuery) []QuirkVerdict
+	// Faults are of other files that were read for this, such as those of quirks: MakePlan passes them on.
+	Faults []Fault
+	// Models keeps what was read from models' files for the next plan; nil: every plan reads them again.
+	Models *ModelCache
 }
 
 // Plan is a Config as systemd units.
@@ -75,8 +86,8 @@ func MakePlan(c *Config, h Host) (*Plan, []Fault) {
 			p.Units = append(p.Units, makeUnit(c, h, fs, t, i))
 		}
 	}
-	c.checkSize(fs, h)
-	return p, fs.list()
+	c.checkSize(fs, h, p)
+	return p, append(fs.list(), h.Faults...)
 }
 
 // makeUnit makes the unit of a tier's variant with that index.
@@ -86,11 +97,11 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 	u := Unit{
 		Name: unitName(t.Name, v.Name, index == 0), Tier: t.Name, Variant: v.Name, Default: index == 0,
 		Port: t.Port, Engine: e.Kind, GPU: e.UsesGPU(), Model: v.Model, Served: v.ServedName,
-		Context: int(v.Context), Memory: v.Memory, Priority: t.Priority, Start: t.Start,
+		Context: int(v.Context), Priority: t.Priority, Start: t.Start,
 	}
 	u.Charge = Charge{Written: v.Memory}
 	if u.GPU {
-		u.Charge.Device = v.Memory
+		u.Charge.Device = v.Memory // as long as its model does not say more
 	}
 	u.Socket = socketPath(u.Name)
 	s := &spec{host: h, config: c, tier: t, variant: v, engine: e, unit: &u, keyFound: true}
@@ -103,6 +114,7 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 		}
 	}
 	s.look(fs)
+	u.Memory = u.Charge.Total()
 	u.Hash = s.hash()
 	s.argv = s.shim()
 	u.Properties = properties(s)
@@ -128,18 +140,29 @@ func (s *spec) look(fs *faults) {
 		s.block(fs, "engine", "configuration", fmt.Sprintf(
 			"engine %q: %v; install it, or change `command` in [engine.%s]", s.engine.Name, err, s.engine.Name))
 	}
+	if s.engine.Kind == KindVLLM {
+		s.unit.EngineVersion = h.engineVersion(s.engine.Command[0])
+	}
 	m, err := findModel(h, s.config.Host.Models, s.variant.Model, s.engine.Kind)
+	s.model = m
 	if err != nil {
 		s.block(fs, "model", "model", err.Error())
+	} else {
+		s.sumUp(fs, h)
 	}
-	s.model = m
+	s.askQuirks(fs)
 }
 
+// block says why the unit cannot start, at a key of its variant.
 func (s *spec) block(fs *faults, key, class, sentence string) {
+	s.blockAt(fs, []string{"tier", s.tier.Name, "variant", s.variant.Name, key}, class, sentence)
+}
+
+func (s *spec) blockAt(fs *faults, key []string, class, sentence string) {
 	if s.unit.Blocked == "" {
 		s.unit.Blocked, s.unit.BlockClass = sentence, class
 	}
-	fs.warn(s.config.line("tier", s.tier.Name, "variant", s.variant.Name, key), s.tier.Name, "%s cannot start: %s", s.unit.Name, sentence)
+	fs.warn(s.config.line(key...), s.tier.Name, "%s cannot start: %s", s.unit.Name, sentence)
 }
 
 // line is where the deepest known part of a key path stands.

@@ -1,6 +1,7 @@
 package units
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -116,7 +117,13 @@ func TestAModelIsNamedToTheEngineByItsPath(t *testing.T) {
 			t.Errorf("%s is not in %v", want, argv(t, u))
 		}
 	}
-	if u := unit(t, text, h, "tier-coder.service"); !slices.Contains(shimFlags(t, u), "--progress-bytes=3000") {
+	shards := int64(0)
+	for name, f := range strixModels() {
+		if strings.Contains(name, "Coder-30B") && strings.HasSuffix(name, ".safetensors") {
+			shards += f.size
+		}
+	}
+	if u := unit(t, text, h, "tier-coder.service"); !slices.Contains(shimFlags(t, u), fmt.Sprintf("--progress-bytes=%d", shards)) {
 		t.Errorf("no size in %v", shimFlags(t, u))
 	}
 }

@@ -58,16 +58,17 @@ var settings = []setting{
 	{name: "WatchdogSignal", value: always(int32(15))},
 	{name: "TimeoutAbortUSec", value: func(s *spec) any { return usec(s.stopTimeout()) }},
 
-	// Memory. The kernel does not charge GTT to a cgroup, so a limit says nothing about a GPU tier. Where the host has no
-	// memory controller systemd ignores these.
-	{name: "MemoryMax", value: func(s *spec) any {
-		if s.unit.GPU || s.variant.Memory == 0 {
-			return nil
-		}
-		return uint64(s.variant.Memory)
-	}},
+	// Memory, see limits.go. Where the host has no memory controller systemd ignores these.
+	{name: "MemoryMin", value: func(s *spec) any { return s.memoryMin() }},
+	{name: "MemoryMax", value: func(s *spec) any { return s.memoryMax() }},
 	{name: "MemorySwapMax", value: always(uint64(0))},
-	{name: "OOMPolicy", value: func(s *spec) any { return byKind(s, "kill", "stop", "stop") }},
+	{name: "MemoryZSwapMax", since: 253, value: always(uint64(0))}, // swap that is compressed instead, with the CPU that decodes
+	// What the kernel's OOM killer leaves of a tier is ended by the shim, which knows whose limit it was and says so. systemd
+	// would end it as "oom-kill", and start it again to take as much.
+	{name: "OOMPolicy", value: always("continue")},
+	{name: "ManagedOOMPreference", since: 248, value: func(s *spec) any { return s.oomdPreference() }},
+	{name: "CPUWeight", value: func(s *spec) any { return weight(s.tier.Priority) }},
+	{name: "IOWeight", value: func(s *spec) any { return weight(s.tier.Priority) }},
 	{name: "OOMScoreAdjust", value: func(s *spec) any { return oomScore(s.tier.Priority) }},
 	{name: "TasksMax", value: always(uint64(4096))},
 	{name: "LimitNOFILE", value: always(uint64(65536))},

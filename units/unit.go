@@ -15,12 +15,18 @@ type Unit struct {
 	Model      string // as written in tiers.toml
 	Served     string // the name that the engine accepts in `model`
 	Context    int    // tokens
-	Memory     Bytes  // Charge.Total()
+	Memory     Bytes  // Charge.Total(); 0: not known, nobody looked for the model or it blocks the unit
 	Charge     Charge
 	Priority   int
 	Start      string // boot, demand or manual
 	Blocked    string // why it cannot start as things are (engine or model missing), one sentence; "" otherwise
 	BlockClass string // failure class of Blocked, as in agent/api
+
+	Format        Format      // of the model's numbers; zero when it was not found or not looked for
+	EngineVersion string      // of a vLLM, as its folder says it; "" when not known
+	ModelFiles    []ModelFile // that the charge was made from, for ModelChanged
+
+	measureKey string // see MeasureKey
 }
 
 // Property is one setting under its D-Bus name. Value's Go type has exactly the D-Bus signature that

@@ -1,7 +1,6 @@
 package units
 
 import (
-	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -50,9 +49,6 @@ func (s *spec) vllm() command {
 		"--max-model-len", number(v.Context),
 		"--max-num-seqs", number(v.Parallel),
 		"--max-num-batched-tokens", number(v.BatchTokens))
-	if v.KVMemory > 0 {
-		argv = append(argv, "--kv-cache-memory-bytes", number(v.KVMemory))
-	}
 	if u := s.utilization(); u > 0 {
 		argv = append(argv, "--gpu-memory-utilization", strconv.FormatFloat(u, 'f', -1, 64))
 	}
@@ -64,11 +60,14 @@ func (s *spec) vllm() command {
 	} else {
 		argv = append(argv, "--no-enable-prefix-caching")
 	}
-	return command{argv: argv, prefer: []string{
+	var prefer []string
+	if kv := max(s.sizes.kv, v.KVMemory); kv > 0 { // versions without it size the cache by the share of all memory
+		prefer = append(prefer, "--kv-cache-memory-bytes "+number(kv))
+	}
+	return command{argv: argv, prefer: append(prefer,
 		"--enable-server-load-tracking", // /load counts only with it: it is how the shim sees a stuck engine
 		"--disable-access-log-for-endpoints /health,/load,/metrics,/v1/models",
-		"--shutdown-timeout " + number(int(shutdownTimeout.Seconds())),
-	}}
+		"--shutdown-timeout "+number(int(shutdownTimeout.Seconds())))}
 }
 
 // servedNames are the names that the engine accepts as `model`; replies carry the first.
@@ -82,15 +81,20 @@ func (s *spec) servedNames() []string {
 	return list
 }
 
-// utilization is the fraction of all memory that vLLM wants to find free at its start, in hundredths. With kv_memory it
-// decides nothing else, so the charge over the host's memory will do; without, it is the size of the KV cache and has to
-// be written in the file.
+// utilization is the fraction of all GPU memory that vLLM wants to find free at its start, in hundredths. With a KV cache of
+// known size it decides nothing else, so it is what model and cache take, and a little. Without one, it is the size of the
+// KV cache and has to be written in the file.
 func (s *spec) utilization() float64 {
-	if s.variant.Utilization > 0 || s.variant.KVMemory == 0 || s.host.MemTotal == 0 {
+	need, c := s.unit.Charge.Written, s.unit.Charge
+	if c.Weights > 0 {
+		need = c.Weights + c.KV + vllmGate
+	}
+	all := s.poolTotal()
+	if s.variant.Utilization > 0 || all == 0 || max(s.sizes.kv, s.variant.KVMemory) == 0 {
 		return s.variant.Utilization
 	}
-	u := math.Ceil(float64(s.variant.Memory)/float64(s.host.MemTotal)*100) / 100
-	return min(max(u, 0.01), 0.95)
+	hundredths := min((need*100+all-1)/all, 95)
+	return float64(max(hundredths, 1)) / 100
 }
 
 // vllmEnv keeps vLLM's caches in the tier's directory and lets it load for as long as tierd does.

@@ -67,6 +67,7 @@ type Tier struct {
 	LeavesMachine  bool      `json:"leaves_machine,omitempty"`
 	DropIns        []string  `json:"drop_ins,omitempty"` // files by which the administrator changed the unit
 	PortError      string    `json:"port_error,omitempty"`
+	Warning        string    `json:"warning,omitempty"` // what else a person should know: the model's files have changed, ...
 }
 
 // Variant is one way of serving a tier.
@@ -143,7 +144,7 @@ type Task struct {
 type Event struct {
 	Seq    uint64    `json:"seq"`
 	Time   time.Time `json:"time"`
-	Kind   string    `json:"kind"` // "tier", "change", "config", "gateway"
+	Kind   string    `json:"kind"` // "tier", "change", "config", "gateway", "host"
 	Tier   string    `json:"tier,omitempty"`
 	Unit   string    `json:"unit,omitempty"`
 	State  State     `json:"state,omitempty"`

@@ -74,6 +74,11 @@ func (c *Client) Budget(ctx context.Context, mode string) (Budget, error) {
 	return get[Budget](ctx, c, "/v1/budget?mode="+url.QueryEscape(mode))
 }
 
+// Host returns what the kernel says of the host, as package rocm has it.
+func (c *Client) Host(ctx context.Context) (json.RawMessage, error) {
+	return get[json.RawMessage](ctx, c, "/v1/host")
+}
+
 // Act asks to start, stop, restart or switch one tier and returns the id of the change that does it.
 func (c *Client) Act(ctx context.Context, tier string, req TierRequest) (change string, err error) {
 	return c.post(ctx, "/v1/tiers/"+url.PathEscape(tier), req, nil)

@@ -33,6 +33,7 @@ type GPU struct {
 	Size   units.Bytes // what ROCm can use of it
 	Others units.Bytes // held by processes that are no tiers
 	Leaked units.Bytes // in use and owned by no process: lost until the next boot
+	Broken string      // why nothing may be loaded there whatever its size, one sentence; "" when something may
 }
 
 // Pool is where the host's GPU has its memory, "" without a GPU.

@@ -209,3 +209,22 @@ func TestNoCheaperSetMakesRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestTheTwoWaysToSumUpAgree holds the numbers of the search to the sums that are shown.
+func TestTheTwoWaysToSumUpAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := newProblem(drawHost(t), drawAsk(t), drawHeld(t, 8))
+		if rapid.Bool().Draw(t, "someEnd") {
+			p.gone = p.all(ending)
+		}
+		var set []int
+		for i := range p.held {
+			if rapid.Bool().Draw(t, "in") {
+				set = append(set, i)
+			}
+		}
+		if got, want := p.fits(set), p.sums(slices.Concat(set, p.gone)).Fits(); got != want {
+			t.Errorf("%t, and the sums say %t", got, want)
+		}
+	})
+}

@@ -50,6 +50,9 @@ func (s Sums) OverGPU() units.Bytes {
 	if s.Host.GPU == nil || s.GPU == 0 {
 		return 0
 	}
+	if s.Host.GPU.Broken != "" {
+		return s.GPU
+	}
 	return over(s.GPU+s.Host.GPU.Others+s.Host.GPU.Leaked, s.Host.GPU.Size)
 }
 
@@ -72,6 +75,8 @@ func over(sum, limit units.Bytes) units.Bytes { return sum - min(sum, limit) }
 // Words writes the first sum that does not hold out, "" when all do.
 func (s Sums) Words() string {
 	switch {
+	case s.OverGPU() > 0 && s.Host.GPU.Broken != "":
+		return s.Host.GPU.Broken
 	case s.OverRAM() > 0:
 		return fmt.Sprintf("%s, and the host has %s", s.equation(), *s.Host.RAM)
 	case s.OverGPU() > 0:

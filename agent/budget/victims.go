@@ -73,26 +73,54 @@ func (p problem) sums(without []int) Sums {
 	return Add(h, claims)
 }
 
-// fits tells whether the ask fits once a set of claims, and those that end anyway, have gone. It is sums without the
-// claims, since it is asked for every set.
+// fits tells whether the ask fits once a set of claims, and those that end anyway, have gone.
 func (p problem) fits(without []int) bool {
-	s := Sums{Host: p.host, RAM: p.ask.Need.RAM, GPU: p.ask.Need.GPU, Promised: p.ask.Need.RAM}
-	var back units.Bytes
+	t := p.total()
+	for _, i := range without {
+		if !slices.Contains(p.gone, i) {
+			t.leave(&p.held[i])
+		}
+	}
+	return t.fits()
+}
+
+// total is the sums in numbers alone, from which claims can leave: it is asked for every set.
+type total struct {
+	host               *Host
+	free               units.Bytes // Host.Free, with what those who left gave back
+	ram, gpu, promised units.Bytes
+}
+
+func (p problem) total() total {
+	t := total{host: &p.host, ram: p.ask.Need.RAM, gpu: p.ask.Need.GPU, promised: p.ask.Need.RAM}
+	if p.host.Free != nil {
+		t.free = *p.host.Free
+	}
 	for i := range p.held {
 		c := &p.held[i]
-		if slices.Contains(without, i) || slices.Contains(p.gone, i) {
-			back += min(c.Taken, c.Need.RAM)
-			continue
-		}
-		s.RAM += c.Need.RAM
-		s.GPU += c.Need.GPU
-		s.Promised += c.promised()
+		t.ram, t.gpu, t.promised = t.ram+c.Need.RAM, t.gpu+c.Need.GPU, t.promised+c.promised()
 	}
-	if s.Host.Free != nil && back > 0 {
-		free := *s.Host.Free + back
-		s.Host.Free = &free
+	for _, i := range p.gone {
+		t.leave(&p.held[i])
 	}
-	return s.Fits()
+	return t
+}
+
+func (t *total) leave(c *Claim) {
+	t.ram, t.gpu, t.promised = t.ram-c.Need.RAM, t.gpu-c.Need.GPU, t.promised-c.promised()
+	t.free += min(c.Taken, c.Need.RAM)
+}
+
+// fits is Sums.Fits.
+func (t *total) fits() bool {
+	h := t.host
+	switch {
+	case h.RAM != nil && t.ram+h.Reserve+h.lost() > *h.RAM, h.Free != nil && t.promised+h.KeepFree > t.free:
+		return false
+	case h.GPU == nil || t.gpu == 0:
+		return true
+	}
+	return h.GPU.Broken == "" && t.gpu+h.GPU.Others+h.GPU.Leaked <= h.GPU.Size
 }
 
 // maxSearched is up to how many candidates every set of them is looked at.
@@ -111,14 +139,17 @@ func (p problem) cheapest(may func(Claim) bool) (set []int, ok bool) {
 	best := slices.Clone(candidates)
 	bestCost := p.cost(best)
 	set = make([]int, 0, len(candidates))
+	all := p.total()
 	for mask := uint(0); mask < 1<<len(candidates); mask++ {
 		set = set[:0]
+		left := all
 		for bit, i := range candidates {
 			if mask&(1<<bit) != 0 {
 				set = append(set, i)
+				left.leave(&p.held[i])
 			}
 		}
-		if !p.fits(set) {
+		if !left.fits() {
 			continue
 		}
 		if c := p.cost(set); c.less(bestCost) {

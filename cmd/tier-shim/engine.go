@@ -36,7 +36,7 @@ func startEngine(argv, env []string, stdout, stderr *os.File) (*engine, error) {
 		// The kernel sends the parent death signal when the thread that forked ends (prctl(2)), so this thread has to
 		// live as long as the engine: it is locked here and never given back.
 		runtime.LockOSThread()
-		err := cmd.Start()
+		err := asVictim(cmd.Start)
 		stdout.Close()
 		stderr.Close()
 		if err != nil {

@@ -61,14 +61,11 @@ var faults = map[syscall.Signal]string{
 // explain tells why an engine that nobody asked to stop has ended. vLLM exits 0 when its engine process dies, so no
 // status is a good one here. The engine's own words decide before the status does: every start error of either engine
 // is status 1, see the tables of log signatures.
-func explain(state *os.ProcessState, found *finding, lastWords string, oomKills int) *end {
+func explain(state *os.ProcessState, found *finding, lastWords string) *end {
 	how := "with exit status " + fmt.Sprint(state.ExitCode())
 	wait, _ := state.Sys().(syscall.WaitStatus)
 	if wait.Signaled() {
 		how = "by signal " + signalName(wait.Signal())
-	}
-	if oomKills > 0 {
-		return failed(classKilled, "The kernel's OOM killer ended the engine: the unit or the host was out of memory")
 	}
 	if found != nil && !(found.weak && wait.Signaled()) {
 		return failed(found.class, "%s", found.sentence)

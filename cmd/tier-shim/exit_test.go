@@ -24,22 +24,20 @@ func TestExplain(t *testing.T) {
 		name, command string
 		found         *finding
 		last          string
-		oom           int
 		status        int
 		words         string
 	}{
-		{"the OOM killer, even when the main process ends well", "exit 0", nil, "", 1, 137, "OOM killer"},
-		{"what the log said", "exit 1", strong, "", 0, 71, "Out of memory"},
-		{"what the log said, before the signal", "kill -ABRT $$", strong, "", 0, 71, "Out of memory"},
-		{"a weak word for an exit", "exit 1", weak, "", 0, 66, "could not be loaded"},
-		{"no weak word for a kill", "kill -KILL $$", weak, "", 0, 137, "SIGKILL"},
-		{"SIGTERM from outside", "kill -TERM $$", nil, "", 0, 143, "SIGTERM"},
-		{"a forbidden system call", "kill -SYS $$", nil, "", 0, 70, "sandbox"},
-		{"an illegal instruction", "kill -ILL $$", nil, "", 0, 70, "another CPU"},
-		{"last words", "exit 7", nil, "Error: no", 0, 70, "exit status 7; its last words: Error: no"},
+		{"what the log said", "exit 1", strong, "", 71, "Out of memory"},
+		{"what the log said, before the signal", "kill -ABRT $$", strong, "", 71, "Out of memory"},
+		{"a weak word for an exit", "exit 1", weak, "", 66, "could not be loaded"},
+		{"no weak word for a kill", "kill -KILL $$", weak, "", 137, "SIGKILL"},
+		{"SIGTERM from outside", "kill -TERM $$", nil, "", 143, "SIGTERM"},
+		{"a forbidden system call", "kill -SYS $$", nil, "", 70, "sandbox"},
+		{"an illegal instruction", "kill -ILL $$", nil, "", 70, "another CPU"},
+		{"last words", "exit 7", nil, "Error: no", 70, "exit status 7; its last words: Error: no"},
 	}
 	for _, test := range tests {
-		got := explain(stateAfter(t, test.command), test.found, test.last, test.oom)
+		got := explain(stateAfter(t, test.command), test.found, test.last)
 		if got.status != test.status || !strings.Contains(got.text, test.words) {
 			t.Errorf("%s: %d %q, want %d and %q", test.name, got.status, got.text, test.status, test.words)
 		}

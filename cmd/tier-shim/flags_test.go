@@ -38,7 +38,7 @@ func TestHelpOfTheRealEngines(t *testing.T) {
 		file         string
 		known, alien []string
 	}{
-		{"help-llama.txt", []string{"-h", "--help", "--load-mode", "-fa", "--flash-attn", "-c", "--ctx-size"},
+		{"help-llama.txt", []string{"-h", "--help", "--load-mode", "-fa", "--flash-attn", "-c", "--ctx-size", "--cache-ram", "--ctx-checkpoints"},
 			[]string{"--no-mmap", "--mlock", "--draft-max", "--spec-ngram-size-n", "-"}},
 		{"help-vllm.txt", []string{"--shutdown-timeout", "--enable-server-load-tracking", "--no-enable-server-load-tracking", "--kv-cache-memory-bytes", "-asc"},
 			[]string{"--swap-space", "--disable-log-requests", "--no-shutdown-timeout"}},

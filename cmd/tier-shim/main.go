@@ -19,6 +19,11 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, os.Environ())) }
 
 // run is main with its surroundings as values. It returns the exit status of the process.
 func run(args []string, stdout, stderr io.Writer, env []string) int {
+	return runIn(ownCgroup(), args, stdout, stderr, env)
+}
+
+// runIn is run in a control group.
+func runIn(group cgroup, args []string, stdout, stderr io.Writer, env []string) int {
 	runtime.GOMAXPROCS(2) // a thread per core of a 32-core host would be all stacks and no use
 	opts, err := parseOptions(args)
 	if err != nil {
@@ -30,7 +35,7 @@ func run(args []string, stdout, stderr io.Writer, env []string) int {
 	stop := catchStop()
 	defer stop.release()
 
-	shim := &shim{opts: opts, env: env, stdout: stdout, stderr: stderr, note: note, stop: stop}
+	shim := &shim{opts: opts, env: env, stdout: stdout, stderr: stderr, note: note, stop: stop, cgroup: group}
 	var last *end
 	if opts.mode == "remote" {
 		debug.SetGCPercent(50)
@@ -54,6 +59,7 @@ type shim struct {
 	stderr io.Writer
 	note   *notifier
 	stop   *stopSignals
+	cgroup cgroup
 
 	journal journal
 }

@@ -21,7 +21,11 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("SHIM_TEST_ROLE") {
 	case "shim":
 		os.Setenv("SHIM_TEST_ROLE", "engine") // for what it starts
-		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, os.Environ()))
+		group := ownCgroup()
+		if dir := os.Getenv("SHIM_TEST_CGROUP"); dir != "" {
+			group = cgroup(dir)
+		}
+		os.Exit(runIn(group, os.Args[1:], os.Stdout, os.Stderr, os.Environ()))
 	case "engine":
 		os.Exit(fakeEngine(os.Args[1:]))
 	}

@@ -31,29 +31,3 @@ func procField(text, name string) uint64 {
 	}
 	return 0
 }
-
-// oomKills counts the processes of this unit that the kernel's OOM killer has ended (memory.events of the unit's own
-// cgroup, cgroup v2). 0 when it cannot be read: then the exit status alone speaks.
-func oomKills() int {
-	membership, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(membership)) {
-		if path, found := strings.CutPrefix(strings.TrimSpace(line), "0::"); found {
-			events, _ := os.ReadFile("/sys/fs/cgroup" + path + "/memory.events")
-			return countOOM(string(events))
-		}
-	}
-	return 0
-}
-
-func countOOM(events string) int {
-	for line := range strings.Lines(events) {
-		if count, found := strings.CutPrefix(line, "oom_kill "); found {
-			n, _ := strconv.Atoi(strings.TrimSpace(count))
-			return n
-		}
-	}
-	return 0
-}

@@ -32,19 +32,6 @@ func TestProcFields(t *testing.T) {
 	}
 }
 
-func TestOOMKills(t *testing.T) {
-	for text, want := range map[string]int{
-		"low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n": 2,
-		"oom_kill 0\n": 0,
-		"oom_kill x\n": 0,
-		"":             0,
-	} {
-		if got := countOOM(text); got != want {
-			t.Errorf("%q has %d kills, want %d", text, got, want)
-		}
-	}
-}
-
 func FuzzProcField(f *testing.F) {
 	f.Add("rchar: 98362432\n", "rchar")
 	f.Fuzz(func(t *testing.T, text, name string) {

@@ -16,6 +16,7 @@ type options struct {
 	socket string // where the engine listens, or where remote serves
 	admit  string // tierd's admission socket
 
+	variant       string // its name, for sentences
 	engine        string // "vllm" or "llama"
 	argv          []string
 	memory        uint64
@@ -65,6 +66,7 @@ func parseOptions(args []string) (options, error) {
 }
 
 func (o *options) runFlags(flags *flag.FlagSet) {
+	flags.StringVar(&o.variant, "variant", "", "name of the tier's variant")
 	flags.StringVar(&o.engine, "engine", "", "vllm or llama")
 	flags.StringVar(&o.served, "served", "", "name that /v1/models must list")
 	flags.DurationVar(&o.loadTimeout, "load-timeout", 20*time.Minute, "longest time without progress before readiness")

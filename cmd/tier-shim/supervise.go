@@ -30,11 +30,14 @@ func (s *shim) supervise() *end {
 		started: time.Now(),
 		load:    newLoading(s.opts.engine, s.opts.progressBytes, time.Now),
 		probe:   newProber(s.opts.engine, s.opts.socket, s.opts.served),
-		ooms:    oomKills(),
+		before:  s.cgroup.ooms(),
 	}
 	if err := r.start(argv); err != nil {
 		return failed(classConfiguration, "%s", capital(err.Error()))
 	}
+	watching, enough := context.WithCancel(context.Background())
+	defer enough()
+	r.killed = s.cgroup.killed(watching, r.before)
 	last := r.untilReady(ctx)
 	if last == nil {
 		last = r.serve(ctx)
@@ -60,7 +63,8 @@ type running struct {
 	seen    lastSeen
 	probe   *prober
 	started time.Time
-	ooms    int // OOM kills in the unit before this start
+	before  oomCount // of the unit, before this start
+	killed  <-chan struct{}
 	logs    drained
 }
 
@@ -112,6 +116,8 @@ func (r *running) untilReady(stop context.Context) *end {
 		select {
 		case <-r.engine.done:
 			return r.died()
+		case <-r.killed:
+			return r.lostToOOM()
 		case <-stop.Done():
 			return r.stopLoading(r.engine)
 		case err := <-ready:
@@ -162,8 +168,18 @@ func (r *running) neverReady(quiet time.Duration, trouble error) *end {
 // died explains the end of an engine that nobody asked to stop. The rest of its log is read first.
 func (r *running) died() *end {
 	r.logs.Wait()
+	if last := r.outOfMemory(r.cgroup.ooms().since(r.before)); last != nil {
+		return last // vLLM may even exit well after it
+	}
 	found, words := r.seen.last()
-	return explain(r.engine.state, found, words, oomKills()-r.ooms)
+	return explain(r.engine.state, found, words)
+}
+
+// lostToOOM ends an engine of which the kernel has taken a process. What is left of it would serve no more, or hang.
+func (r *running) lostToOOM() *end {
+	r.engine.killGroup()
+	<-r.engine.done
+	return r.died()
 }
 
 // serve says READY and watches until the engine ends or is told to.
@@ -189,6 +205,8 @@ func (r *running) serve(stop context.Context) *end {
 	select {
 	case <-r.engine.done:
 		return r.died()
+	case <-r.killed:
+		return r.lostToOOM()
 	case why := <-givenUp:
 		return r.gaveUp(why)
 	case <-stop.Done():

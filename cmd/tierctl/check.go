@@ -119,10 +119,13 @@ func goodSentence(file string, plan *units.Plan, warnings int, host units.Host) 
 	}
 	if mode, err := plan.Mode(""); err == nil && c.Host.DefaultMode != "" {
 		var sum units.Bytes
+		least := ""
 		for _, u := range mode {
-			sum += u.Memory
+			if sum += u.Memory; u.Memory == 0 { // its model is not there, or nobody looked
+				least = "at least "
+			}
 		}
-		text += fmt.Sprintf("; mode %q takes %s", c.Host.DefaultMode, formatBytes(uint64(sum)))
+		text += fmt.Sprintf("; mode %q takes %s%s", c.Host.DefaultMode, least, formatBytes(uint64(sum)))
 		if host.MemTotal > 0 {
 			text += fmt.Sprintf(" of %s, reserve %s", formatBytes(uint64(host.MemTotal)), formatBytes(uint64(c.Host.Reserve)))
 		}

@@ -109,6 +109,9 @@ func tierNotes(t api.Tier) []string {
 	if t.Reason != "" {
 		notes = append(notes, t.Reason)
 	}
+	if t.Warning != "" {
+		notes = append(notes, t.Warning)
+	}
 	if t.PortError != "" {
 		notes = append(notes, t.PortError)
 	}

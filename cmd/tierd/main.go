@@ -98,14 +98,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	bus := agent.NewSystemd(log)
 	defer bus.Close()
+	kernel := agent.NewKernel("/")
 	d := daemon{
 		core: agent.New(agent.Options{
 			Systemd:    bus,
 			Log:        log,
 			ConfigPath: s.config,
 			Version:    version,
-			Host:       agent.HostReader("/", bus),
-			Kernel:     agent.NewKernel("/"),
+			Host:       agent.HostReader("/", bus, kernel),
+			Kernel:     kernel,
+			FS:         os.DirFS("/"),
+			StateDir:   os.Getenv("STATE_DIRECTORY"), // from systemd; by hand nothing is kept
 			Root:       "/",
 		}),
 		log:     log,

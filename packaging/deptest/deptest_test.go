@@ -72,21 +72,29 @@ func foreign(deps []string) []string {
 func TestArrows(t *testing.T) {
 	const anything = "*"
 	const sys = "golang.org/x/sys/"
+	// gguf-parser-go knows llama.cpp's architectures. It comes with clients of model registries, which units never calls.
+	parsers := []string{
+		"github.com/BurntSushi/toml", "github.com/gpustack/gguf-parser-go", "github.com/henvic/httpretty", "github.com/json-iterator/go",
+		"github.com/modern-go/", "github.com/smallnest/ringbuffer", "golang.org/x/",
+	}
 	rules := map[string]struct {
 		why     string
 		ours    []string // packages of ours that it may be built of, deep
 		foreign []string // prefixes of others' packages; anything: all
 	}{
 		"agent/api":      {"goes over the socket, so every end can use it: standard library alone", nil, nil},
-		"agent":          {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "units", "rocm"}, []string{anything}},
-		"agent/budget":   {"pure, it is handed numbers", []string{"units"}, []string{"github.com/BurntSushi/toml"}},
+		"agent":          {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "units", "rocm", "rocm/quirks"}, []string{anything}},
+		"agent/budget":   {"pure, it is handed numbers and snapshots", []string{"rocm", "units"}, parsers},
 		"agent/gateway":  {"has no business with systemd, configuration or GPUs", []string{"agent/api"}, []string{sys}},
 		"agent/guard":    {"pure", []string{"agent/api", "rocm"}, []string{sys}},
 		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
-		"units":          {"pure, it is handed bytes and numbers", nil, []string{"github.com/BurntSushi/toml"}},
-		"rocm":           {"reports what the kernel says", nil, []string{sys, "github.com/shirou/gopsutil/"}},
+		"units":          {"pure, it is handed bytes, numbers and a file system", nil, parsers},
+		"rocm":           {"reports what the kernel says, also to the guard", nil, []string{sys}},
+		"rocm/quirks":    {"data of what is known, which the guard has no use for", nil, []string{"github.com/BurntSushi/toml"}},
 
-		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "units", "rocm"}, []string{anything}},
+		"rocm/rocmtest": {"recorded hosts, for tests", nil, []string{"github.com/rogpeppe/go-internal/", "golang.org/x/tools/txtar"}},
+
+		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "units", "rocm", "rocm/quirks"}, []string{anything}},
 		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/opencode", "rocm", "units"}, []string{anything}},
 		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/api"}, []string{sys}},
 		"cmd/tier-guard":   {"small and locked in memory", []string{"agent/guard", "agent/api", "rocm"}, []string{sys}},
@@ -126,6 +134,17 @@ func TestOnlyOneFolderTalksToSystemd(t *testing.T) {
 		for _, imported := range p.Imports {
 			if strings.HasPrefix(imported, "github.com/godbus/") && name != "agent" {
 				t.Errorf("%s imports %s: only agent talks to systemd", name, imported)
+			}
+		}
+	}
+}
+
+// TestUnitsOpensNothingByItself keeps units pure: it reads the host through the file system that it is handed.
+func TestUnitsOpensNothingByItself(t *testing.T) {
+	for _, p := range list(t, "./units") {
+		for _, imported := range p.Imports {
+			if slices.Contains([]string{"os", "os/exec", "net", "net/http"}, imported) {
+				t.Errorf("units imports %s", imported)
 			}
 		}
 	}

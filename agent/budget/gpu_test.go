@@ -1,0 +1,101 @@
+package budget
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/rocm/rocmtest"
+	"github.com/tierd/tierd/units"
+)
+
+const mib = units.MiB
+
+// recorded is a recorded host as ours would be: the recordings call the units of tiers tierd-NAME.
+func recorded(t *testing.T, name string) rocm.Snapshot {
+	t.Helper()
+	s := rocm.Open(rocmtest.Unpack(t, name)).Snapshot(context.Background())
+	for i, c := range s.Clients {
+		if tier, ok := strings.CutPrefix(c.Unit, "tierd-"); ok {
+			s.Clients[i].Unit = "tier-" + tier
+		}
+	}
+	return s
+}
+
+func TestThePoolOfEachRecordedHost(t *testing.T) {
+	want := map[string]*GPU{
+		"carve96":                   {Pool: VRAM, Size: 96 * gib},
+		"carve96-stale-ttm":         {Pool: GTT, Size: 108000 * mib},
+		"dgpu-gfx1100-plus-gfx1151": {Pool: GTT, Size: 102400000000},
+		"gtt120":                    {Pool: GTT, Size: 120 * gib, Others: 80 * mib},
+		"gtt120-idle":               {Pool: GTT, Size: 120 * gib},
+		"gtt120-leaked":             {Pool: GTT, Size: 120 * gib, Others: 80 * mib, Leaked: 45132808192},
+		"gtt120-orphan":             {Pool: GTT, Size: 120 * gib, Others: 60 * gib},
+		"gttsize-only":              {Pool: GTT, Size: 67065913344},
+		"nonamd":                    nil,
+	}
+	for _, name := range rocmtest.Trees {
+		t.Run(name, func(t *testing.T) {
+			s := recorded(t, name)
+			got := GPUOf(s, "")
+			if got == nil || want[name] == nil {
+				if got != nil || want[name] != nil {
+					t.Fatalf("got %+v", got)
+				}
+				return
+			}
+			broken := got.Broken
+			got.Broken = ""
+			if *got != *want[name] {
+				t.Errorf("got %+v, want %+v", got, want[name])
+			}
+			if (broken != "") != (name == "carve96-stale-ttm") {
+				t.Errorf("broken: %q", broken)
+			}
+		})
+	}
+}
+
+func TestNothingIsLoadedOnAGPUThatMapsMoreThanThereIs(t *testing.T) {
+	s := recorded(t, "carve96-stale-ttm")
+	total, free := units.Bytes(*s.Memory.MemTotal), units.Bytes(*s.Memory.Free())
+	h := Host{RAM: &total, Free: &free, Reserve: 4 * gib, KeepFree: 4 * gib, GPU: GPUOf(s, "")}
+	small := asks(gpuTier("small", 50, 2*gib))
+	v := Judge(h, small, nil)
+	if v.Answer != No || !strings.Contains(v.Reason, "ttm.pages_limit lets the GPU map 105.47GiB, and this host has 30.99GiB of RAM beside the 96GiB that the BIOS carved out") {
+		t.Errorf("got %s: %s", v.Answer, v.Reason)
+	}
+	small.Need.GPU = 0
+	if v := Judge(h, small, nil); v.Answer != Yes {
+		t.Errorf("the CPU: %s: %s", v.Answer, v.Reason)
+	}
+}
+
+func TestWhatATierHoldsOfTheGPUIsFoundByItsUnit(t *testing.T) {
+	s := recorded(t, "gtt120")
+	var sum units.Bytes
+	for _, c := range s.Clients {
+		if IsTier(c.Unit) {
+			if held := Held(s, "", c.Unit); held == 0 {
+				t.Errorf("%s holds nothing", c.Unit)
+			} else {
+				sum += held
+			}
+		}
+	}
+	if sum < 102*gib || Held(s, "", "tier-none.service") != 0 {
+		t.Errorf("all tiers hold %s", sum)
+	}
+}
+
+func TestWhichUnitsAreTiers(t *testing.T) {
+	for unit, want := range map[string]bool{
+		"tier-coder.service": true, "tier-gateway.service": false, "tier-guard.service": false, "tierd.service": false, "": false,
+	} {
+		if IsTier(unit) != want {
+			t.Errorf("%q: %t", unit, !want)
+		}
+	}
+}
