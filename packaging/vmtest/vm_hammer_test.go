@@ -37,12 +37,13 @@ func hammered(t *testing.T, name, hammer string) (wire.Watch, wire.Tally) {
 	if 2*charge > budget || 3*charge <= budget {
 		t.Fatalf("the VM has %d MiB, which does not hold two tiers and no third", total>>20)
 	}
-	var names, targets []string
+	var charges, targets []string
 	for _, p := range vmPorts {
-		names, targets = append(names, p.tier), append(targets, fmt.Sprintf("%s=%d", p.tier, p.port))
+		charges = append(charges, fmt.Sprintf("%s=%d", p.tier, charge))
+		targets = append(targets, fmt.Sprintf("%s=%d", p.tier, p.port))
 	}
 	inVM(t, v, ctx, fmt.Sprintf("systemd-run --quiet --unit=watch -p StandardOutput=file:/bed/watch.json /run/bed/guest"+
-		" watch -tiers %s -reserve %d -budget %d -out /bed/watch.jsonl", strings.Join(names, ","), reserve, budget))
+		" watch -tiers %s -reserve %d -budget %d -out /bed/watch.jsonl", strings.Join(charges, ","), reserve, budget))
 	out, err := v.Must(ctx, fmt.Sprintf("/run/bed/guest %s -tiers %s -out /bed/hammer.jsonl", hammer, strings.Join(targets, ",")))
 	if err != nil {
 		t.Error(err)
@@ -78,14 +79,14 @@ func checkWatch(t *testing.T, name string, w wire.Watch, budget int64) {
 	mib := func(n int64) float64 { return float64(n) / (1 << 20) }
 	benchAtLeast(name+"-least-available", mib(w.MinAvailable), "MiB", mib(reserve))
 	bench(name+"-most-charged", mib(w.MaxCharges), "MiB", mib(budget))
-	bench(name+"-most-taken", mib(w.MaxCurrent), "MiB", mib(budget))
+	bench(name+"-most-held", mib(w.MaxHeld), "MiB", mib(budget))
 	bench(name+"-oom-kills", float64(w.OOMKills), "", 0)
 	bench(name+"-most-copies", float64(w.MaxCopies), "", 1)
 	bench(name+"-longest-unwatched", w.LongestGap*1000, "ms", 1000)
 	for kind, times := range w.Violations {
 		t.Errorf("%s: seen in %d of %d samples", kind, times, w.Samples)
 	}
-	if w.MaxCopies > 1 || w.OOMKills > 0 || w.MaxCharges > budget || w.MaxCurrent > budget || w.MinAvailable < reserve {
+	if w.MaxCopies > 1 || w.OOMKills > 0 || w.MaxCharges > budget || w.MaxHeld > budget || w.MinAvailable < reserve {
 		t.Errorf("what has to hold did not: %+v", w)
 	}
 	if w.MaxResident != 2 {

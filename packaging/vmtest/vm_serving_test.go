@@ -40,14 +40,15 @@ func TestVMServes(t *testing.T) {
 		}
 		t.Logf("%s: %q, and by its name on the common port %q", p.tier, text, common)
 		unit := "tier-" + p.tier + ".service"
-		if limit := numberInVM(t, v, ctx, "systemctl show -P MemoryMax "+unit); limit != charge {
-			t.Errorf("%s: MemoryMax is %d, not the charge of %d", unit, limit, charge)
+		limit := numberInVM(t, v, ctx, "systemctl show -P MemoryMax "+unit)
+		if limit < charge || limit > charge*5/4 {
+			t.Errorf("%s: MemoryMax is %d, not the charge of %d and a little", unit, limit, charge)
 		}
-		if current := numberInVM(t, v, ctx, "systemctl show -P MemoryCurrent "+unit); current < 250<<20 || current > charge {
+		if current := numberInVM(t, v, ctx, "systemctl show -P MemoryCurrent "+unit); current < 250<<20 || current > limit {
 			t.Errorf("%s: MemoryCurrent is %d, which the engine cannot do with, or may not take", unit, current)
 		}
-		if limit := numberInVM(t, v, ctx, "cat /sys/fs/cgroup/$(systemctl show -P ControlGroup "+unit+")/memory.max"); limit != charge {
-			t.Errorf("%s: the kernel's limit is %d, not %d", unit, limit, charge)
+		if n := numberInVM(t, v, ctx, "cat /sys/fs/cgroup/$(systemctl show -P ControlGroup "+unit+")/memory.max"); n != limit {
+			t.Errorf("%s: the kernel's limit is %d, not %d", unit, n, limit)
 		}
 	}
 	streamInVM(t, v, ctx)

@@ -11,7 +11,7 @@ import (
 // limits are what has to hold at every moment, in bytes.
 type limits struct {
 	Reserve int64 // the least that has to stay available
-	Budget  int64 // the most that resident tiers may be charged for, and may take
+	Budget  int64 // the most that resident tiers may be charged for, and may hold
 }
 
 // violation is something that must never be: a kind, which stays the same as long as it lasts, and the figures.
@@ -29,14 +29,17 @@ func (l limits) violations(s sample, killsBefore int64) []violation {
 	if s.OOMKills > killsBefore {
 		add("oom", "%d processes were killed for memory", s.OOMKills-killsBefore)
 	}
-	var charges, current int64
+	var charges, held int64
 	engines := map[string]int{}
 	for _, u := range s.resident() {
 		charges += u.Charge
-		current += u.Current
+		held += u.Held
 		engines[u.Tier] += u.Engines
-		if u.Charge == 0 {
-			add("no limit "+u.Unit, "%s has no memory.max", u.Unit)
+		switch {
+		case u.Charge == 0:
+			add("no charge "+u.Unit, "%s is resident and no tier that is known", u.Unit)
+		case u.Limit < u.Charge:
+			add("limit "+u.Unit, "%s has a memory.max of %d MiB (0: none) and a charge of %d", u.Unit, u.Limit>>20, u.Charge>>20)
 		}
 	}
 	for tier, n := range engines {
@@ -47,8 +50,8 @@ func (l limits) violations(s sample, killsBefore int64) []violation {
 	if charges > l.Budget {
 		add("charges", "resident tiers are charged for %d MiB of a budget of %d", charges>>20, l.Budget>>20)
 	}
-	if current > l.Budget {
-		add("current", "resident tiers take %d MiB of a budget of %d", current>>20, l.Budget>>20)
+	if held > l.Budget {
+		add("held", "resident tiers hold %d MiB of a budget of %d", held>>20, l.Budget>>20)
 	}
 	return found
 }
@@ -119,13 +122,13 @@ func (r *record) extremes(now time.Time, s sample) {
 	r.last = now
 	sum.MinAvailable = min(sum.MinAvailable, s.Available)
 	sum.OOMKills = s.OOMKills - r.firstKill
-	var charges, current, anon int64
+	var charges, current, held int64
 	engines := map[string]int{}
 	for _, u := range s.resident() {
-		charges, current, anon = charges+u.Charge, current+u.Current, anon+u.Anon
+		charges, current, held = charges+u.Charge, current+u.Current, held+u.Held
 		engines[u.Tier] += u.Engines
 	}
-	sum.MaxCharges, sum.MaxCurrent, sum.MaxAnon = max(sum.MaxCharges, charges), max(sum.MaxCurrent, current), max(sum.MaxAnon, anon)
+	sum.MaxCharges, sum.MaxCurrent, sum.MaxHeld = max(sum.MaxCharges, charges), max(sum.MaxCurrent, current), max(sum.MaxHeld, held)
 	sum.MaxResident = max(sum.MaxResident, len(engines))
 	for tier, n := range engines {
 		sum.MaxCopies = max(sum.MaxCopies, n)

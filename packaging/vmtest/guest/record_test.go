@@ -17,15 +17,17 @@ const mib = 1 << 20
 
 // up is a unit with engines.
 func up(tier string, engines int) unitSample {
-	return unitSample{Unit: "tier-" + tier + ".service", Tier: tier, State: "active", Charge: 336 * mib, Current: 300 * mib, Anon: 290 * mib, Engines: engines}
+	return unitSample{Unit: "tier-" + tier + ".service", Tier: tier, State: "active", Charge: 336 * mib, Limit: 400 * mib, Current: 390 * mib, Held: 300 * mib, Engines: engines}
 }
 
 func TestWhatMustNeverBeIsSeen(t *testing.T) {
 	l := limits{Reserve: 256 * mib, Budget: 700 * mib}
 	big := up("orch", 1)
-	big.Current = 701 * mib
+	big.Held = 701 * mib
 	free := up("orch", 1)
-	free.Charge = 0
+	free.Limit = 0
+	strange := up("orch", 1)
+	strange.Charge = 0
 	variant := up("orch", 1)
 	variant.Unit = "tier-orch-cloud.service"
 	for rule, c := range map[string]struct {
@@ -35,12 +37,13 @@ func TestWhatMustNeverBeIsSeen(t *testing.T) {
 	}{
 		"two tiers that fit are right":               {sample{Available: 256 * mib, Units: []unitSample{up("orch", 1), up("coder", 1)}}, 0, nil},
 		"a byte below the reserve is too little":     {sample{Available: 256*mib - 1}, 0, []string{"reserve"}},
-		"a third charge passes the budget":           {sample{Available: 1 << 30, Units: []unitSample{up("orch", 1), up("coder", 1), up("utility", 1)}}, 0, []string{"charges", "current"}},
+		"a third charge passes the budget":           {sample{Available: 1 << 30, Units: []unitSample{up("orch", 1), up("coder", 1), up("utility", 1)}}, 0, []string{"charges", "held"}},
 		"a unit without an engine is not resident":   {sample{Available: 1 << 30, Units: []unitSample{up("orch", 1), up("coder", 1), up("utility", 0)}}, 0, nil},
-		"a tier that takes more than all may":        {sample{Available: 1 << 30, Units: []unitSample{big}}, 0, []string{"current"}},
+		"a tier that holds more than all may":        {sample{Available: 1 << 30, Units: []unitSample{big}}, 0, []string{"held"}},
 		"two engines in one unit are two copies":     {sample{Available: 1 << 30, Units: []unitSample{up("orch", 2)}}, 0, []string{"copies orch"}},
 		"two variants of one tier are two copies":    {sample{Available: 1 << 30, Units: []unitSample{up("orch", 1), variant}}, 0, []string{"copies orch"}},
-		"a tier without a limit is not accounted":    {sample{Available: 1 << 30, Units: []unitSample{free}}, 0, []string{"no limit tier-orch.service"}},
+		"a tier without a limit is not held to it":   {sample{Available: 1 << 30, Units: []unitSample{free}}, 0, []string{"limit tier-orch.service"}},
+		"an engine of no tier is not accounted for":  {sample{Available: 1 << 30, Units: []unitSample{strange}}, 0, []string{"no charge tier-orch.service"}},
 		"a kill since the sample before is a kill":   {sample{Available: 1 << 30, OOMKills: 3}, 2, []string{"oom"}},
 		"a kill of long ago is none":                 {sample{Available: 1 << 30, OOMKills: 3}, 3, nil},
 		"everything that is wrong is told at a time": {sample{Available: 1, OOMKills: 1}, 0, []string{"reserve", "oom"}},
@@ -95,7 +98,7 @@ func TestARecordHasExtremesChangesAndEachViolationOnce(t *testing.T) {
 	}
 	want := wire.Watch{
 		Samples: 6, LongestGap: 1.1, MinAvailable: 100 * mib,
-		MaxCharges: 672 * mib, MaxCurrent: 600 * mib, MaxAnon: 580 * mib, MaxResident: 2, MaxCopies: 1, OOMKills: 1,
+		MaxCharges: 672 * mib, MaxCurrent: 780 * mib, MaxHeld: 600 * mib, MaxResident: 2, MaxCopies: 1, OOMKills: 1,
 		Violations: map[string]int{"reserve": 2, "oom": 1},
 		States:     map[string]int{"active": 3, "activating": 1, "gone": 1},
 		Starts:     map[string]int{"orch": 2, "coder": 1},

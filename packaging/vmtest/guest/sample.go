@@ -26,9 +26,10 @@ type sample struct {
 type unitSample struct {
 	Unit, Tier string
 	State      string // systemd's ActiveState
-	Charge     int64  // memory.max, which for a tier on the CPU is its charge; 0: none
-	Current    int64  // all memory that is charged to it, page cache included
-	Anon       int64  // of that, what only its end gives back
+	Charge     int64  // what admission counts for the tier
+	Limit      int64  // memory.max; 0: none
+	Current    int64  // all memory that is accounted to it, page cache included
+	Held       int64  // of that, what only its end gives back
 	Engines    int    // processes of the engine
 	OOMKills   int64  // of this unit since its cgroup was made
 }
@@ -36,8 +37,8 @@ type unitSample struct {
 // sampler reads samples. The kernel's files are looked for below root.
 type sampler struct {
 	root   string
-	tiers  []string // names of tiers; a unit belongs to the longest that fits
-	engine string   // the name of an engine's process
+	tiers  map[string]int64 // charges by the tier's name; a unit belongs to the longest name that fits
+	engine string           // the name of an engine's process
 	state  func(unit string) string
 }
 
@@ -85,6 +86,7 @@ func gone(err error) bool {
 func (s *sampler) unit(dir string) (u unitSample, err error) {
 	u.Unit = filepath.Base(dir)
 	u.Tier = tierOf(u.Unit, s.tiers)
+	u.Charge = s.tiers[u.Tier]
 	if u.Engines, err = s.engines(dir); err != nil {
 		return u, err
 	}
@@ -96,15 +98,15 @@ func (s *sampler) unit(dir string) (u unitSample, err error) {
 		raw, err = os.ReadFile(filepath.Join(dir, name))
 		return string(bytes.TrimSpace(raw))
 	}
-	limit, current := read("memory.max"), read("memory.current")
+	most, current := read("memory.max"), read("memory.current")
 	if err != nil {
 		return u, err
 	}
 	if u.Current, err = strconv.ParseInt(current, 10, 64); err != nil {
 		return u, fmt.Errorf("%s/memory.current: %w", dir, err)
 	}
-	if limit != "max" {
-		if u.Charge, err = strconv.ParseInt(limit, 10, 64); err != nil {
+	if most != "max" {
+		if u.Limit, err = strconv.ParseInt(most, 10, 64); err != nil {
 			return u, fmt.Errorf("%s/memory.max: %w", dir, err)
 		}
 	}
@@ -116,7 +118,7 @@ func (s *sampler) unit(dir string) (u unitSample, err error) {
 	if err != nil {
 		return u, err
 	}
-	u.Anon, u.OOMKills = stat["anon"], events["oom_kill"]
+	u.Held, u.OOMKills = stat["anon"]+stat["shmem"], events["oom_kill"]
 	u.State = s.state(u.Unit)
 	return u, nil
 }
@@ -176,10 +178,10 @@ func scanFields(raw []byte) (map[string]int64, error) {
 
 // tierOf is the tier of a unit: tier-orch.service and tier-orch-llama.service are orch's, unless there is a tier
 // orch-llama. A unit of no tier known is its own.
-func tierOf(unit string, tiers []string) string {
+func tierOf(unit string, tiers map[string]int64) string {
 	name := strings.TrimSuffix(strings.TrimPrefix(unit, "tier-"), ".service")
 	best := ""
-	for _, t := range tiers {
+	for t := range tiers {
 		if (name == t || strings.HasPrefix(name, t+"-")) && len(t) > len(best) {
 			best = t
 		}

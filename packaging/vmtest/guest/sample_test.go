@@ -30,7 +30,7 @@ func unitFiles(files map[string]string, dir, limit, current, pids string) {
 	dir = tierCgroups + "/" + dir + "/"
 	files[dir+"memory.max"] = limit
 	files[dir+"memory.current"] = current
-	files[dir+"memory.stat"] = "anon 312713216\nfile 53723136\nkernel 2306048\n"
+	files[dir+"memory.stat"] = "anon 312713216\nfile 53723136\nkernel 2306048\nshmem 4096\n"
 	files[dir+"memory.events"] = "low 0\nhigh 0\nmax 360\noom 1\noom_kill 1\noom_group_kill 0\n"
 	files[dir+"cgroup.procs"] = pids
 }
@@ -46,7 +46,7 @@ func TestASampleHasWhatTheKernelSays(t *testing.T) {
 	unitFiles(files, "tier-cpu.slice/tier-orch.service", "369098752\n", "368754688\n", "241\n250\n")
 	unitFiles(files, "tier-gpu.slice/tier-coder-vulkan.service", "max\n", "4096\n", "241\n300\n999\n") // 999 has ended
 	files[tierCgroups+"/tier-cpu.slice/tier-gone.service/cgroup.procs"] = ""                           // removed while it is read
-	s := &sampler{root: host(t, files), tiers: []string{"orch", "coder", "utility"}, engine: "llama-server",
+	s := &sampler{root: host(t, files), tiers: map[string]int64{"orch": 300 << 20, "coder": 200 << 20}, engine: "llama-server",
 		state: func(unit string) string { return "state of " + unit }}
 	got, err := s.read()
 	if err != nil {
@@ -56,8 +56,8 @@ func TestASampleHasWhatTheKernelSays(t *testing.T) {
 		Available: (460056 - 1024) << 10,
 		OOMKills:  3,
 		Units: []unitSample{
-			{"tier-orch.service", "orch", "state of tier-orch.service", 369098752, 368754688, 312713216, 1, 1},
-			{"tier-coder-vulkan.service", "coder", "state of tier-coder-vulkan.service", 0, 4096, 312713216, 1, 1},
+			{"tier-orch.service", "orch", "state of tier-orch.service", 300 << 20, 369098752, 368754688, 312713216 + 4096, 1, 1},
+			{"tier-coder-vulkan.service", "coder", "state of tier-coder-vulkan.service", 200 << 20, 0, 4096, 312713216 + 4096, 1, 1},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -104,7 +104,7 @@ func TestMalformedFilesAreNamed(t *testing.T) {
 }
 
 func TestAUnitBelongsToTheLongestTierThatFits(t *testing.T) {
-	tiers := []string{"orch", "orch-small", "coder"}
+	tiers := map[string]int64{"orch": 1, "orch-small": 1, "coder": 1}
 	for unit, want := range map[string]string{
 		"tier-orch.service":             "orch",
 		"tier-orch-llama.service":       "orch",
@@ -115,6 +115,18 @@ func TestAUnitBelongsToTheLongestTierThatFits(t *testing.T) {
 	} {
 		if got := tierOf(unit, tiers); got != want {
 			t.Errorf("%s belongs to %s, not %s", unit, got, want)
+		}
+	}
+}
+
+func TestChargesAreTiersWithBytes(t *testing.T) {
+	got, err := parseCharges("orch=352321536,coder=1")
+	if want := map[string]int64{"orch": 352321536, "coder": 1}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, bad := range []string{"", "orch", "orch=", "=1", "orch=0", "orch=-1", "orch=1MiB", "orch=1,"} {
+		if got, err := parseCharges(bad); err == nil {
+			t.Errorf("%q gives %v", bad, got)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,7 +21,7 @@ import (
 // change of a unit's state and each violation when it begins, and last a summary, which goes to stdout as well.
 func watch(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
-	tiers := flags.String("tiers", "", "names of the tiers, with commas")
+	tiers := flags.String("tiers", "", "tiers and their charges in bytes: orch=352321536,coder=352321536")
 	engine := flags.String("engine", "llama-server", "name of an engine's process")
 	every := flags.Duration("every", 50*time.Millisecond, "time between samples")
 	out := flags.String("out", "", "file for the JSON lines")
@@ -28,6 +29,10 @@ func watch(args []string, stdout io.Writer) error {
 	flags.Int64Var(&l.Reserve, "reserve", 0, "bytes that have to stay available")
 	flags.Int64Var(&l.Budget, "budget", 0, "bytes that all tiers together may take")
 	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	charges, err := parseCharges(*tiers)
+	if err != nil {
 		return err
 	}
 	file, err := os.Create(*out)
@@ -46,7 +51,7 @@ func watch(args []string, stdout io.Writer) error {
 	var known states
 	lost := make(chan error, 1)
 	go func() { lost <- known.follow(m.state, *every) }()
-	s := &sampler{root: "/", tiers: strings.Split(*tiers, ","), engine: *engine, state: known.of}
+	s := &sampler{root: "/", tiers: charges, engine: *engine, state: known.of}
 	r := newRecord(l, json.NewEncoder(file))
 	tick := time.NewTicker(*every)
 	for {
@@ -65,6 +70,20 @@ func watch(args []string, stdout io.Writer) error {
 			return errors.Join(r.end(), file.Close(), json.NewEncoder(stdout).Encode(r.Summary))
 		}
 	}
+}
+
+// parseCharges reads "orch=352321536,coder=352321536".
+func parseCharges(text string) (map[string]int64, error) {
+	charges := map[string]int64{}
+	for word := range strings.SplitSeq(text, ",") {
+		tier, number, _ := strings.Cut(word, "=")
+		bytes, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || tier == "" || bytes <= 0 {
+			return nil, fmt.Errorf("%q is no tier with a charge in bytes, such as orch=352321536", word)
+		}
+		charges[tier] = bytes
+	}
+	return charges, nil
 }
 
 // comeFirst lets nothing that is watched starve or kill the one that watches. The goroutine stays on the thread that comes

@@ -7,7 +7,7 @@ type Watch struct {
 	MinAvailable int64   // MemAvailable - CmaFree
 	MaxCharges   int64   // of resident tiers together
 	MaxCurrent   int64   // the same, what they really took, page cache included
-	MaxAnon      int64   // of that, what only an end gives back
+	MaxHeld      int64   // of that, what only an end gives back
 	MaxResident  int     // tiers with an engine at the same time
 	MaxCopies    int     // engines of one tier at the same time
 	OOMKills     int64
