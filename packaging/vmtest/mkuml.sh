@@ -51,6 +51,7 @@ fi
 if [ ! -x "$kernel" ]; then
 	echo "building a kernel for test VMs in $cache (once, ten minutes on two cores)" >&2
 	"$project/packaging/setup.sh" kernel >&2
+	rm -rf "$cache"/tmp.* # of builds that were killed
 	tmp=$(mktemp -d -p "$cache")
 	trap 'rm -rf "$tmp"' EXIT
 	mmdebstrap --quiet --variant=extract --include=linux-source --aptopt='Acquire::Check-Valid-Until "false"' \

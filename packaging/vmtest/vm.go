@@ -166,7 +166,10 @@ func (v *VM) waitBooted(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("the VM's agent did not come up: %w: %s", ctx.Err(), v.consoleText())
 	}
-	v.Client = Client{lineClient(v.line)}
+	var err error
+	if v.Client, err = lineClient(ctx, v.line); err != nil {
+		return err
+	}
 	r, err := v.Run(ctx, "systemctl is-system-running --wait")
 	if err != nil {
 		return fmt.Errorf("cannot wait for the VM's boot: %w: %s", err, v.consoleText())

@@ -17,13 +17,18 @@ import (
 // reserve is the memory that testdata/vm-tiers.toml keeps from tiers.
 const reserve = 256 << 20
 
-// hammerTime is how long the hammer asks, TIERD_VM_MINUTES or ten minutes.
-func hammerTime() time.Duration {
-	minutes, err := time.ParseDuration(os.Getenv("TIERD_VM_MINUTES") + "m")
-	if err != nil {
+// hammerTime is how long the hammer asks: TIERD_VM_MINUTES, or ten minutes.
+func hammerTime(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("TIERD_VM_MINUTES")
+	if text == "" {
 		return 10 * time.Minute
 	}
-	return minutes
+	length, err := time.ParseDuration(text + "m")
+	if err != nil || length <= 0 {
+		t.Fatalf("TIERD_VM_MINUTES=%s is no number of minutes", text)
+	}
+	return length
 }
 
 // hammered boots a VM that holds two of the four tiers, runs a hammer in it while the watch looks at every moment, and
@@ -115,7 +120,7 @@ func logLines(t *testing.T, v *VM, name string) {
 // TestVMTenMinutesOfRequests asks for four tiers in a random order where two fit. Whoever is idle gives way, so each
 // request is answered.
 func TestVMTenMinutesOfRequests(t *testing.T) {
-	length := hammerTime()
+	length := hammerTime(t)
 	seen, sum := hammered(t, "vm-requests", fmt.Sprintf("requests -for %s -seed 1", length))
 	benchAtLeast("vm-requests-answered", float64(sum.Answered)/length.Minutes(), "/min", 10)
 	if n := sum.Count(""); sum.Answered != n {

@@ -3,13 +3,11 @@ package vmtest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	"github.com/tierd/tierd/packaging/vmtest/wire"
 )
@@ -28,31 +26,19 @@ func awaitGreeting(r io.Reader) error {
 
 // lineClient is a client of all that a VM's agent reaches: "agent" is the agent itself, "tierd" tierd's control socket,
 // and "127.0.0.1:PORT" a port in the VM.
-func lineClient(conn net.Conn) *http.Client {
+func lineClient(ctx context.Context, conn net.Conn) (Client, error) {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	var taken atomic.Bool
 	transport := &http.Transport{
 		Protocols:          &protocols,
 		DisableCompression: true,
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			if taken.Swap(true) {
-				return nil, errors.New("the line to the VM's agent is broken")
-			}
-			return conn, nil
-		},
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}
-	return &http.Client{Transport: oneLine{transport}}
-}
-
-// oneLine sends every request on the same connection: the transport sees one host, the agent the one that was meant.
-type oneLine struct{ transport *http.Transport }
-
-func (o oneLine) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
-	req.Host = req.URL.Host
-	req.URL.Host = "vm"
-	return o.transport.RoundTrip(req)
+	only, err := transport.NewClientConn(ctx, "http", "vm:80")
+	if err != nil {
+		return Client{}, fmt.Errorf("cannot speak to the VM's agent: %w", err)
+	}
+	return Client{&http.Client{Transport: only}}, nil
 }
 
 // Control is a client of tierd's control socket in the VM, at http://tierd/.

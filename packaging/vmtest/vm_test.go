@@ -51,7 +51,7 @@ func startVM(t *testing.T, memory int64) (*VM, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), vmPatience+hammerTime())
+	ctx, cancel := context.WithTimeout(context.Background(), vmPatience+hammerTime(t))
 	t.Cleanup(cancel)
 	begin := time.Now()
 	v, err := StartVM(ctx, Machine{
