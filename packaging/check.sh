@@ -1,9 +1,12 @@
 #!/bin/bash
-# check.sh [fast]: runs the tests and says of each step what came of it and how long it took. The output of a step that
-# fails is shown; the first failure does not keep later steps from running.
+# check.sh [fast|vm]: runs the tests and says of each step what came of it and how long it took. The output of a step that
+# fails is shown; the first failure does not keep later steps from running. fast: what needs no root; vm: the scenarios in
+# VMs alone, on a package that it builds.
 set -uo pipefail
 
+mode=${1:-all}
 logs=build/check
+[ "$mode" != vm ] || logs=build/check-vm
 rm -rf "$logs"
 mkdir -p "$logs"
 summary=()
@@ -45,27 +48,53 @@ tests() {
 }
 go_test() { tests go ./... "$@"; }
 # -count=1: a result of another package that was installed is no result.
-scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -count=1 -timeout 20m; }
+scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -count=1 -timeout 20m -skip '^TestVM'; }
+package_alone() { rm -rf dist && packaging/build.sh; }
+# None is run again: what must never happen must not happen once.
+vm_scenarios() {
+	packaging/tools.sh gotestsum || return
+	build/bin/gotestsum --format standard-verbose --hide-summary=output --packages ./packaging/vmtest -- \
+		-tags vmtest -count=1 -timeout 60m -run '^TestVM'
+}
 count() { cat "$logs"/*.log | grep -cE "^ *--- $1"; }
 
-step "gofmt" formatted
-step "go vet" go_vet
-step "staticcheck" staticcheck
-if [ "${1:-}" = fast ]; then
-	step "go test" go_test
-else
+# as_root NAME WHY COMMAND: a step that only root can do. Without root it is a failure, since it was left out.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		step "$1" "$3"
+	else
+		echo "$1: $2, which only root may do" >&2
+		summary+=("$(printf '%-28s NOT RUN, needs root' "$1")")
+		failed=1
+	fi
+}
+
+case $mode in
+fast | all)
+	step "gofmt" formatted
+	step "go vet" go_vet
+	step "staticcheck" staticcheck
+	;;
+esac
+case $mode in
+fast) step "go test" go_test ;;
+vm)
+	if step "package" package_alone; then
+		as_root "scenarios in a VM" "they boot a kernel on the host's folders" vm_scenarios
+	fi
+	;;
+all)
 	step "go test -race" go_test -race
 	if step "package" packaging/packages.sh; then
 		step "package checkers" packaging/lint.sh
-		if [ "$(id -u)" = 0 ]; then
-			step "scenarios in a bed" scenarios
-		else
-			echo "the scenarios boot systemd in namespaces, which only root may do: sudo make check" >&2
-			summary+=("scenarios in a bed           NOT RUN, needs root")
-			failed=1
-		fi
+		as_root "scenarios in a bed" "they boot systemd in namespaces" scenarios
 	fi
-fi
+	;;
+*)
+	echo "usage: check.sh [fast|vm]" >&2
+	exit 2
+	;;
+esac
 
 echo
 printf '%s\n' "${summary[@]}"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# setup.sh: installs what building and testing tierd need and the machine lacks, and says what and why. Debian 12 or
-# newer, or Ubuntu, as root; otherwise it says what to install. Prints nothing when nothing is missing.
+# setup.sh [kernel]: installs what building and testing tierd need and the machine lacks, and says what and why. Debian 12
+# or newer, or Ubuntu, as root; otherwise it says what to install. Prints nothing when nothing is missing. With "kernel"
+# it adds what only the build of the VMs' kernel needs.
 set -euo pipefail
 
 go_wanted=1.26
@@ -21,7 +22,18 @@ needs=(
 	"/usr/include/stdio.h libc6-dev 'for the race detector'"
 	"unzip unzip 'to unpack the Go toolchain'"
 	"curl curl 'to talk to tiers'"
+	"mke2fs e2fsprogs 'to make the disk of a test VM'"
 )
+if [ "${1:-}" = kernel ]; then
+	needs+=(
+		"make make 'to build a kernel'"
+		"flex flex 'to build a kernel'"
+		"bison bison 'to build a kernel'"
+		"bc bc 'to build a kernel'"
+		"xz xz-utils 'to unpack its source'"
+		"ld binutils 'to build a kernel'"
+	)
+fi
 
 good_go() {
 	local have

@@ -22,13 +22,13 @@ import (
 
 // Bed is one booted systemd. Its root is an overlay whose upper layer lives in memory and outlives a reboot.
 type Bed struct {
+	Client
 	dir    string // upper, work, root; share is what the bed sees as /bed
 	cgroup string
 	layers string
 	init   *exec.Cmd
 	ended  chan struct{} // closed when the bed's first process is gone
 	boots  int
-	client *http.Client
 }
 
 // Result is what a command in a bed wrote and how it ended.
@@ -54,7 +54,7 @@ func Boot(ctx context.Context, layers ...string) (*Bed, error) {
 		}
 	}
 	// Each request on a connection of its own: a connection that a restart closed must not fail the request after it.
-	b.client = &http.Client{Transport: &http.Transport{DialContext: b.dial, DisableKeepAlives: true}}
+	b.Client = Client{&http.Client{Transport: &http.Transport{DialContext: b.dial, DisableKeepAlives: true}}}
 	if err := b.boot(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -65,10 +65,7 @@ func Boot(ctx context.Context, layers ...string) (*Bed, error) {
 func (b *Bed) boot(ctx context.Context) error {
 	b.boots++
 	b.cgroup = filepath.Join(bedsCgroup(), fmt.Sprintf("%s-%d", filepath.Base(b.dir), b.boots))
-	if err := os.Mkdir(b.cgroup, 0o755); err != nil {
-		return fmt.Errorf("cannot make a cgroup for the bed: %w", err)
-	}
-	group, err := os.Open(b.cgroup)
+	group, err := newCgroup(b.cgroup)
 	if err != nil {
 		return err
 	}
@@ -193,22 +190,22 @@ func (b *Bed) WriteFile(path string, data []byte, mode os.FileMode) error {
 }
 
 // CopyIn puts a file of the machine under /bed in the bed and returns its path there.
-func (b *Bed) CopyIn(file string) (string, error) {
+func (b *Bed) CopyIn(file string) (string, error) { return copyInto(b.Share(), file) }
+
+// copyInto copies a file into the share and returns its path inside.
+func copyInto(share, file string) (string, error) {
 	in, err := os.Open(file)
 	if err != nil {
 		return "", err
 	}
 	defer in.Close()
-	out, err := os.Create(filepath.Join(b.Share(), filepath.Base(file)))
+	out, err := os.Create(filepath.Join(share, filepath.Base(file)))
 	if err != nil {
 		return "", err
 	}
 	_, err = io.Copy(out, in)
 	return "/bed/" + filepath.Base(file), errors.Join(err, out.Close())
 }
-
-// HTTP is a client whose connections start inside the bed's network.
-func (b *Bed) HTTP() *http.Client { return b.client }
 
 // Control is a client of tierd's control socket in the bed; the host part of a URL is ignored.
 func (b *Bed) Control() *http.Client {
@@ -225,7 +222,7 @@ func (b *Bed) Reboot(ctx context.Context) error {
 	if err := b.end(ctx, "systemctl reboot"); err != nil {
 		return err
 	}
-	b.client.CloseIdleConnections()
+	b.http.CloseIdleConnections()
 	return b.boot(ctx)
 }
 
@@ -244,7 +241,7 @@ func (b *Bed) end(ctx context.Context, script string) error {
 	}
 	select {
 	case <-b.ended:
-		return b.removeCgroup()
+		return removeEmptied(b.cgroup)
 	case <-ctx.Done():
 		return fmt.Errorf("the bed did not end after %q: %w", script, ctx.Err())
 	}
@@ -252,33 +249,21 @@ func (b *Bed) end(ctx context.Context, script string) error {
 
 // Close kills everything in the bed and removes what it was made of.
 func (b *Bed) Close() error {
-	b.client.CloseIdleConnections()
+	b.http.CloseIdleConnections()
 	if b.init != nil {
 		_ = b.init.Process.Kill() // already gone is fine: the kernel kills the rest of the process namespace
 		<-b.ended
 	}
-	return errors.Join(b.removeCgroup(), os.RemoveAll(b.dir))
+	return errors.Join(removeEmptied(b.cgroup), os.RemoveAll(b.dir))
 }
 
-func (b *Bed) removeCgroup() error {
-	if _, err := os.Stat(b.cgroup); err != nil {
-		return nil
-	}
-	// The namespace's first process is waited for last, but the kernel lets go of cgroups a moment later.
-	for range 500 {
-		if !populated(b.cgroup) {
-			break
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return removeCgroup(b.cgroup)
-}
+const journalScript = "journalctl -b --no-pager -o short-monotonic | tail -n 400; systemctl --no-pager list-units 'tier*' --all"
 
 // Journal is the bed's journal since its boot, for the report of a failure.
 func (b *Bed) Journal() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	r, err := b.Run(ctx, "journalctl -b --no-pager -o short-monotonic | tail -n 400; systemctl --no-pager list-units 'tier*' --all")
+	r, err := b.Run(ctx, journalScript)
 	if err != nil {
 		return "cannot read the bed's journal: " + err.Error() + "\n" + b.consoleText()
 	}

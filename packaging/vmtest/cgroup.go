@@ -81,9 +81,32 @@ func mountCgroups() error {
 	return nil
 }
 
+// newCgroup makes a cgroup and opens it, for a process to be started in.
+func newCgroup(dir string) (*os.File, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make a cgroup for the bed: %w", err)
+	}
+	return os.Open(dir)
+}
+
 func populated(dir string) bool {
 	events, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
 	return err != nil || bytes.Contains(events, []byte("populated 1"))
+}
+
+// removeEmptied removes a cgroup whose first process has ended, and all below it. One that is not there is no error.
+func removeEmptied(dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return nil
+	}
+	// A namespace's first process is waited for last, but the kernel lets go of cgroups a moment later.
+	for range 500 {
+		if !populated(dir) {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return removeCgroup(dir)
 }
 
 // removeCgroup removes a cgroup and all below it, the deepest first. Its processes must be gone.

@@ -22,10 +22,16 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("port %d: status %d: %s", e.Port, e.Status, e.Body)
 }
 
-// Chat asks a port inside the bed for a completion of a few tokens and returns what the model said. An empty model is
+// Client asks the ports inside a bed or a VM.
+type Client struct{ http *http.Client }
+
+// HTTP is a client whose connections start inside.
+func (c Client) HTTP() *http.Client { return c.http }
+
+// Chat asks a port inside for a completion of a few tokens and returns what the model said. An empty model is
 // the first that the port lists.
-func (b *Bed) Chat(ctx context.Context, port int, model, prompt string, tokens int) (string, error) {
-	res, err := b.ask(ctx, port, model, prompt, tokens, false)
+func (c Client) Chat(ctx context.Context, port int, model, prompt string, tokens int) (string, error) {
+	res, err := c.ask(ctx, port, model, prompt, tokens, false)
 	if err != nil {
 		return "", err
 	}
@@ -46,8 +52,8 @@ func (b *Bed) Chat(ctx context.Context, port int, model, prompt string, tokens i
 
 // Stream asks for a streamed completion and returns what came. It calls first when the first token is there. A stream
 // that does not end as the protocol says, with a finish reason and [DONE], is an error.
-func (b *Bed) Stream(ctx context.Context, port int, model, prompt string, tokens int, first func()) (string, error) {
-	res, err := b.ask(ctx, port, model, prompt, tokens, true)
+func (c Client) Stream(ctx context.Context, port int, model, prompt string, tokens int, first func()) (string, error) {
+	res, err := c.ask(ctx, port, model, prompt, tokens, true)
 	if err != nil {
 		return "", err
 	}
@@ -73,12 +79,12 @@ func (b *Bed) Stream(ctx context.Context, port int, model, prompt string, tokens
 		if err := json.Unmarshal([]byte(data), &chunk); err != nil {
 			return text.String(), fmt.Errorf("port %d: cannot read a chunk of the stream: %w: %s", port, err, data)
 		}
-		for _, c := range chunk.Choices {
-			if c.Delta.Content != "" && text.Len() == 0 {
+		for _, choice := range chunk.Choices {
+			if choice.Delta.Content != "" && text.Len() == 0 {
 				first()
 			}
-			text.WriteString(c.Delta.Content)
-			finished = finished || c.FinishReason != nil
+			text.WriteString(choice.Delta.Content)
+			finished = finished || choice.FinishReason != nil
 		}
 	}
 	switch {
@@ -93,9 +99,9 @@ func (b *Bed) Stream(ctx context.Context, port int, model, prompt string, tokens
 }
 
 // ask posts a chat request and returns the response when its status is 200; any other is an error with the body.
-func (b *Bed) ask(ctx context.Context, port int, model, prompt string, tokens int, stream bool) (*http.Response, error) {
+func (c Client) ask(ctx context.Context, port int, model, prompt string, tokens int, stream bool) (*http.Response, error) {
 	if model == "" {
-		models, err := b.Models(ctx, port)
+		models, err := c.Models(ctx, port)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +123,7 @@ func (b *Bed) ask(ctx context.Context, port int, model, prompt string, tokens in
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	res, err := b.HTTP().Do(req)
+	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -129,13 +135,13 @@ func (b *Bed) ask(ctx context.Context, port int, model, prompt string, tokens in
 	return res, nil
 }
 
-// Models returns the ids that /v1/models of a port inside the bed lists.
-func (b *Bed) Models(ctx context.Context, port int) ([]string, error) {
+// Models returns the ids that /v1/models of a port inside lists.
+func (c Client) Models(ctx context.Context, port int) ([]string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/v1/models", port), nil)
 	if err != nil {
 		return nil, err
 	}
-	res, err := b.HTTP().Do(req)
+	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}

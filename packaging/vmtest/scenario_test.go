@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// fixture is what all scenarios share: the base and, on it, a layer with the installed package.
+// fixture is what tests share: the base and, on it, for those in beds, a layer with the installed package.
 var fixture struct {
 	base               Base
 	installed          string
@@ -38,12 +39,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// prepare finds the packages that packaging/build.sh made and installs the first in a bed.
+// prepare finds what every test needs: the package that packaging/build.sh made, and the base.
 func prepare(ctx context.Context) (err error) {
 	f := &fixture
 	if f.deb, err = NewestPackage("../../dist", "tierd_*.deb"); err != nil {
 		return err
 	}
+	f.base, err = MakeBase(ctx, "./mkroot.sh", os.Stderr)
+	return err
+}
+
+// prepareBeds finds the other packages that packaging/packages.sh made and installs the first in a bed.
+var prepareBeds = sync.OnceValue(func() (err error) {
+	f := &fixture
 	if f.rpm, err = NewestPackage("../../dist", "tierd-*.rpm"); err != nil {
 		return err
 	}
@@ -53,17 +61,17 @@ func prepare(ctx context.Context) (err error) {
 	if f.tiers, err = os.ReadFile("testdata/tiers.toml"); err != nil {
 		return err
 	}
-	if f.base, err = MakeBase(ctx, "./mkroot.sh", os.Stderr); err != nil {
-		return err
-	}
 	start := time.Now()
-	f.installed, err = f.base.Installed(ctx, f.deb, f.tiers)
+	f.installed, err = f.base.Installed(context.Background(), f.deb, f.tiers)
 	f.installs = time.Since(start)
 	return err
-}
+})
 
 // TestScenarios runs testdata/scenarios/*.txtar, each in a bed of its own; README.md lists their commands.
 func TestScenarios(t *testing.T) {
+	if err := prepareBeds(); err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("the layer with the installed package was made in %.1f s", fixture.installs.Seconds())
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/scenarios",

@@ -1,0 +1,46 @@
+package wire
+
+// Watch is what the watch of a VM comes to. Amounts are bytes.
+type Watch struct {
+	Samples      int
+	LongestGap   float64 // seconds between two samples
+	MinAvailable int64   // MemAvailable - CmaFree
+	MaxCharges   int64   // of resident tiers together
+	MaxCurrent   int64   // the same, what they really took, page cache included
+	MaxHeld      int64   // of that, what only an end gives back
+	MaxResident  int     // tiers with an engine at the same time
+	MaxCopies    int     // engines of one tier at the same time
+	OOMKills     int64
+	Violations   map[string]int // samples in which each kind was seen
+	States       map[string]int // changes to a state, over all units
+	Starts       map[string]int // how often each tier got an engine
+}
+
+// Outcomes of a command that starts a tier.
+const (
+	Admitted    = "admitted"    // the command says that the tier is up
+	Refused     = "refused"     // it is not, and the reason is known
+	Cancelled   = "cancelled"   // somebody else stopped it while it started
+	Unexplained = "unexplained" // it is not, and nothing says why
+)
+
+// Tally is what a hammer's run comes to.
+type Tally struct {
+	Outcomes map[string]map[string]int // by command, then outcome
+	Reasons  map[string]int            // of what was not admitted, with its numbers replaced by N
+	Answered int                       // chat completions with text
+	Failed   []string                  // the other ones' errors
+	Longest  float64                   // seconds that a command took
+}
+
+// Count is the number of commands with that outcome, whatever the command; "" is any outcome.
+func (t Tally) Count(outcome string) (n int) {
+	for _, outcomes := range t.Outcomes {
+		for name, times := range outcomes {
+			if outcome == "" || name == outcome {
+				n += times
+			}
+		}
+	}
+	return n
+}
