@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tierd/tierd/agent/known"
-	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/rocm/rocmtest"
 	"github.com/tierd/tierd/units"
 )
@@ -130,30 +128,5 @@ func TestWithoutAGPUNothingIsAsked(t *testing.T) {
 	u, told := plannedFor(t, onHost(t, "nonamd", quirkFiles("0.23.1", "gptq")))
 	if u.Blocked != "" || len(told) > 0 {
 		t.Errorf("blocked: %q, told %q", u.Blocked, told)
-	}
-	files := map[string]string{"etc/tierd/quirks.d/x.toml": "[[formats]]\n"}
-	ask, faults := known.About(onHost(t, "nonamd", files), rocm.Snapshot{})
-	if ask != nil || len(faults) != 1 || faults[0].Line != 1 || !faults[0].Warning {
-		t.Errorf("faults: %v", faults)
-	}
-}
-
-func TestEveryTreeHasAnAnswer(t *testing.T) {
-	for _, tree := range rocmtest.Trees {
-		root := rocmtest.Unpack(t, tree)
-		s := rocm.Open(root).Snapshot(context.Background())
-		ask, faults := known.About(root, s)
-		gpu, _ := s.TierGPU("")
-		if (ask != nil) != (gpu != nil && gpu.KFD != nil) || len(faults) > 0 {
-			t.Errorf("%s: asked %v, %v", tree, ask != nil, faults)
-		}
-		if ask == nil {
-			continue
-		}
-		for _, v := range ask(units.QuirkQuery{Engine: units.KindVLLM, Format: &units.Format{}}) {
-			if v.Topic == "format" && v.Verdict != units.QuirkAllow {
-				t.Errorf("%s: BF16 is %+v", tree, v)
-			}
-		}
 	}
 }
