@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -262,4 +263,30 @@ func TestNobodyIsLetInByAConnectionThatTellsNoPeer(t *testing.T) {
 		t.Errorf("it was answered %+v", a)
 	}
 	<-answered
+}
+
+// patientControl has a start wait, with two reasons.
+type patientControl struct{ *fakeControl }
+
+func (c patientControl) Admit(_ context.Context, _, _ string, waits func(string)) api.AdmitAnswer {
+	waits("waits for orch to load")
+	waits("coder gives way")
+	return api.AdmitAnswer{OK: true}
+}
+
+func TestAShimHearsWhyItWaitsBeforeItsAnswer(t *testing.T) {
+	path, _ := serveShims(t, patientControl{newFakeControl()}, coderCgroup)
+	lines := bufio.NewScanner(shim(t, path, `{"op":"start"}`+"\n"))
+	var heard []api.AdmitAnswer
+	for lines.Scan() {
+		var a api.AdmitAnswer
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			t.Fatal(err)
+		}
+		heard = append(heard, a)
+	}
+	want := []api.AdmitAnswer{{Wait: "waits for orch to load"}, {Wait: "coder gives way"}, {OK: true}}
+	if !slices.Equal(heard, want) {
+		t.Errorf("heard %+v", heard)
+	}
 }

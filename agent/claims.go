@@ -56,14 +56,14 @@ func (a *Agent) claim(name string, r room, pool string) budget.Claim {
 }
 
 // taken is what of a claim MemAvailable lacks already. A tier that is ready has taken all of it, apart from mapped weights,
-// which the kernel counts as available; of one that loads only as much is believed as its cgroup shows.
+// which the kernel counts as available; of one that loads, or will again, only as much is believed as its cgroup shows.
 func taken(c budget.Claim, charge units.Charge, held map[string]units.Bytes) units.Bytes {
 	shown, known := held[c.Unit]
-	onGPU := c.Need.GPU > 0
+	loads := c.Phase == budget.Loading || c.Phase == budget.Retrying
 	switch {
-	case known && !(onGPU && c.Phase != budget.Loading): // GPU memory is in no cgroup
+	case known && (loads || c.Need.GPU == 0): // GPU memory is in no cgroup
 		return min(shown, c.Need.RAM)
-	case c.Phase == budget.Loading:
+	case loads:
 		return 0
 	}
 	return c.Need.RAM - min(charge.Mapped, c.Need.RAM)

@@ -345,6 +345,7 @@ func (f *fakeSystemd) halt(name string) {
 // die ends the unit's processes.
 func (u *fakeUnit) die() {
 	u.life++
+	u.loading = false
 	if u.hangup != nil {
 		u.hangup()
 	}

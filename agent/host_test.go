@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,5 +56,28 @@ func TestMajorVersion(t *testing.T) {
 		if got := majorVersion(text); got != want {
 			t.Errorf("%q: got %d, want %d", text, got, want)
 		}
+	}
+}
+
+func TestTheKernelIsReadUnderItsRoot(t *testing.T) {
+	root := t.TempDir()
+	cgroup := filepath.Join(root, "sys/fs/cgroup/tier.slice/tier-cpu.slice/tier-coder.service")
+	if err := os.MkdirAll(cgroup, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(cgroup, "memory.stat"), "anon 4096\n")
+	writeFile(t, filepath.Join(cgroup, "memory.min"), "8192\n")
+	k := NewKernel(root)
+	if m, err := k.Cgroup(cgroupOf("tier-coder.service", false)); err != nil || *m.Held() != 4096 {
+		t.Errorf("a tier on the CPU: %+v, %v", m, err)
+	}
+	if _, err := k.Cgroup(cgroupOf("tier-coder.service", true)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("on the GPU: %v", err)
+	}
+	if n, err := k.MemoryMin(cgroupOf("tier-coder.service", false)); err != nil || n != 8192 {
+		t.Errorf("its protection: %s, %v", n, err)
+	}
+	if s := k.Snapshot(context.Background()); s.Memory.MemTotal != nil || len(s.GPUs) != 0 {
+		t.Errorf("a snapshot of nothing: %+v", s)
 	}
 }

@@ -287,3 +287,115 @@ func TestTheBudgetTellsWhoHoldsWhat(t *testing.T) {
 		}
 	})
 }
+
+// shimIsHere starts a unit whose shim asks nothing by itself: the test asks in its place, and ends it.
+func (b *bed) shimIsHere(unit string) (end func()) {
+	b.systemd.admit = func(ctx context.Context, _ string) api.AdmitAnswer { <-ctx.Done(); return api.AdmitAnswer{} }
+	b.systemd.by(func() { b.systemd.boot(b.systemd.units[unit]) })
+	b.after(0)
+	return func() { b.systemd.by(func() { b.systemd.crash(unit) }) }
+}
+
+func TestWhoWaitsHearsWhyAgainAndAgain(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.systemd.slow[coder] = true
+		b.begin("coder")
+		b.after(time.Second)
+		defer b.shimIsHere(orchA)()
+		var heard []string
+		ctx, giveUp := context.WithTimeout(context.Background(), 12*time.Second)
+		defer giveUp()
+		answer := b.Admit(ctx, orchA, "start", func(why string) { heard = append(heard, why) })
+		if answer.OK || answer.Class != api.ClassRefused {
+			t.Errorf("got %+v", answer)
+		}
+		if len(heard) < 3 || len(heard) > 4 || !strings.HasPrefix(heard[0], "waits for coder to load") {
+			t.Errorf("in 12 s it heard %q", heard)
+		}
+		b.after(time.Second)
+		if got := b.tierNow("orch").Status; got != "" {
+			t.Errorf("it left, and orch says %q", got)
+		}
+	})
+}
+
+func TestAWaitHasAnEnd(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.systemd.slow[coder] = true
+		b.begin("coder")
+		b.after(time.Second)
+		began := time.Now()
+		c := b.wait(b.startWith("orch", true)) // for its turn on the GPU
+		mustKind(t, c.Err, api.KindBudget, "it waited for 45m0s: waits for coder to load")
+		if took := time.Since(began); took < linePatience || took > linePatience+time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+func TestTierdsEndAnswersWhoWaits(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.systemd.slow[coder] = true
+		b.begin("coder")
+		b.after(time.Second)
+		defer b.shimIsHere(orchA)()
+		answer := admitLater(b, orchA, "start")
+		b.after(time.Second)
+		mustWait(t, answer)
+		b.end()
+		if a := <-answer; a.OK || !strings.Contains(a.Message, "tierd is ending") {
+			t.Errorf("got %+v", a)
+		}
+		b.run()
+	})
+}
+
+func TestARestartOfTierdLosesNobodysPlace(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.tight()
+		mustDone(t, b.act("coder", "start", ""))
+		b.end()
+		b.run()
+		b.after(time.Second)
+		b.systemd.admit = func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) }
+		mustError(t, b.wait(b.startWith("orch", false)), api.KindBudget, "it fits once coder has ended")
+		b.mustState("coder", api.Ready)
+	})
+}
+
+func TestABudgetOfAModeSaysWhatStaysOnDemand(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change("start = \"manual\"", "start = \"demand\"")
+		mustReload(b, false)
+		b.has(91)
+		got, err := b.Budget(context.Background(), "full")
+		if err != nil || !got.Fits || len(got.Tiers) != 2 || !strings.Contains(got.Words, "util stays on demand: it needs 2GiB and 1GiB is free") {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
+}
+
+func TestOnlyAStartEvicts(t *testing.T) {
+	inBed(t, func(b *bed) {
+		for _, action := range []string{"stop", "restart", "switch"} {
+			_, err := b.Act(context.Background(), "orch", api.TierRequest{Action: action, Variant: "b", Evict: true})
+			mustKind(t, err, api.KindBadRequest, "only a start can have others give way")
+		}
+	})
+}
+
+// A tier with room for it may be told to evict and evicts nobody; one that asks twice is one change.
+func TestLeaveToEvictIsNotUsedWithoutNeed(t *testing.T) {
+	inBed(t, func(b *bed) {
+		mustDone(t, b.act("coder", "start", ""))
+		b.systemd.did()
+		first, second := b.startWith("orch", true), b.startWith("orch", true)
+		if first != second {
+			t.Errorf("two changes, %s and %s, for one wish", first, second)
+		}
+		mustDone(t, b.wait(first))
+		if got := b.systemd.did("stop"); len(got) > 0 {
+			t.Errorf("it did %q", got)
+		}
+	})
+}

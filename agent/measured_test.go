@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/rocm"
+	"github.com/tierd/tierd/rocm/rocmtest"
 	"github.com/tierd/tierd/units"
 )
 
@@ -224,5 +226,46 @@ func TestAModelThatChangedIsLookedAtAgain(t *testing.T) {
 		if got := b.tierNow("coder"); got.Warning != "" || units.Bytes(got.Memory) != estimate {
 			t.Errorf("after a restart: %q, %s", got.Warning, units.Bytes(got.Memory))
 		}
+	})
+}
+
+func TestWhatIsLearnedOfAGPUTierHasItsGPUMemory(t *testing.T) {
+	inHostedBed(t, func(b *bed) {
+		b.end()
+		b.change("gpu = false", "gpu = true")
+		s := rocm.Open(rocmtest.Unpack(t, "gtt120")).Snapshot(context.Background())
+		for i, c := range s.Clients { // the recordings call the units of tiers tierd-NAME
+			if c.Unit == "tierd-coder.service" {
+				s.Clients[i].Unit = coder
+			}
+		}
+		b.snapshot.Store(&s)
+		b.free(120)
+		b.run()
+		b.after(time.Second)
+		mustDone(t, b.act("coder", "start", ""))
+		b.held.Store(coder, uint64(2*gib))
+		b.after(3 * time.Minute)
+		got := b.charge("coder")
+		if want := 2*gib + units.Bytes(69256347648); got < want || got > want+2*units.MiB {
+			t.Errorf("it counts as %s", got)
+		}
+	})
+}
+
+// TestAFigureThatCannotBeKeptIsNoFault has a state directory that is not there.
+func TestAFigureThatCannotBeKeptIsNoFault(t *testing.T) {
+	inHostedBed(t, func(b *bed) {
+		b.end()
+		b.state = filepath.Join(b.state, "none")
+		b.run()
+		b.after(time.Second)
+		mustDone(t, b.act("coder", "start", ""))
+		b.held.Store(coder, uint64(9*gib))
+		b.after(3 * time.Minute)
+		if got := b.charge("coder"); got != 9*gib {
+			t.Errorf("it counts as %s", got)
+		}
+		b.mustState("coder", api.Ready)
 	})
 }

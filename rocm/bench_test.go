@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // busyHost is a machine with so many processes of 20 open files each, one in 100 of which is a GPU client, and with links
 // like those of a live host.
 func busyHost(t testing.TB, processes int) (root string) {
-	root = unpack(t, "gtt120")
+	root = rocmtest.Unpack(t, "gtt120")
 	for _, pid := range []string{"2210", "4300", "4311", "4390", "4402", "4520"} { // their files have no links
 		os.RemoveAll(filepath.Join(root, "proc", pid))
 		os.RemoveAll(filepath.Join(root, kfdProc, pid))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 func TestCgroup(t *testing.T) {
@@ -26,7 +28,7 @@ func TestCgroup(t *testing.T) {
 
 // TestForeignClients: a user's manager may call a unit what it likes, but only systemd itself puts one into tier.slice.
 func TestForeignClients(t *testing.T) {
-	root := unpack(t, "gtt120")
+	root := rocmtest.Unpack(t, "gtt120")
 	for pid, cgroup := range map[string]string{
 		"2210": "/user.slice/user-1000.slice/user@1000.service/tier.slice/tier-coder.service",
 		"4311": "/tier.slice/tier-gpu.slice/tier-coder.service",

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // process puts a process into a tree, its open files as FD -> what it leads to, and fdinfo of a GPU client for those of
@@ -39,7 +41,7 @@ func gpuClient(id int, rest string) string {
 
 func TestClients(t *testing.T) {
 	const node = "/dev/dri/renderD128"
-	root := unpack(t, "gtt120-idle")
+	root := rocmtest.Unpack(t, "gtt120-idle")
 	one := gpuClient(1, "drm-resident-gtt:\t1 MiB\n")
 	// A process that was handed a file by an older one, which keeps it open and has opened the card once more.
 	putProcess(t, root, 100, map[int]string{3: node, 4: node, 5: "/etc/passwd"}, map[int]string{3: one, 4: one, 5: "a file that need not be read"})
@@ -76,7 +78,7 @@ func TestClients(t *testing.T) {
 }
 
 func TestAMalformedFdinfoLeavesTheSumOpen(t *testing.T) {
-	root := unpack(t, "gtt120")
+	root := rocmtest.Unpack(t, "gtt120")
 	write(t, root, "proc/4520/fdinfo/7", gpuClient(55, "drm-resident-gtt:\tmuch\n"))
 	s := host(root).Snapshot(context.Background())
 	if got := problemsOf(s); len(got) != 1 || got[0] != "/proc/4520/fdinfo/7" || len(s.Clients) != 3 || s.ClientsComplete {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // free are the files whose text is taken as it is, so that none is malformed.
@@ -18,7 +20,7 @@ var spare = []string{drmClass + "/renderD128/device/uevent", topology + "/0/prop
 
 // TestAMalformedFileIsNamedAndNothingElseIsLost spoils each file that a Snapshot reads, one at a time.
 func TestAMalformedFileIsNamedAndNothingElseIsLost(t *testing.T) {
-	root := unpack(t, "gtt120")
+	root := rocmtest.Unpack(t, "gtt120")
 	write(t, root, "proc/uptime", "1.0 1.0\n")
 	write(t, root, "proc/pressure/io", memoryPressure)
 	write(t, root, "proc/pressure/cpu", memoryPressure)

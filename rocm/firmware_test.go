@@ -5,6 +5,8 @@ import (
 	"maps"
 	"strings"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // firmware is a part of an amdgpu_firmware_info of a Strix Halo, as it was posted to ROCm/legacy-rocm-build#5724.
@@ -17,7 +19,7 @@ VPE feature version: 0, firmware version: 0x00000000
 
 func TestTheSchedulersFirmwareIsReadWhereTheKernelHasIt(t *testing.T) {
 	for _, at := range []string{"0000:c5:00.0", "1"} {
-		root := unpack(t, "gtt120")
+		root := rocmtest.Unpack(t, "gtt120")
 		write(t, root, "sys/kernel/debug/dri/"+at+"/amdgpu_firmware_info", firmware)
 		s := Open(root).Snapshot(context.Background())
 		gpu, _ := s.TierGPU("")
@@ -25,7 +27,7 @@ func TestTheSchedulersFirmwareIsReadWhereTheKernelHasIt(t *testing.T) {
 			t.Errorf("under %s: %+v, %v", at, gpu, s.Problems)
 		}
 	}
-	s := Open(unpack(t, "gtt120")).Snapshot(context.Background())
+	s := Open(rocmtest.Unpack(t, "gtt120")).Snapshot(context.Background())
 	if gpu, _ := s.TierGPU(""); gpu == nil || gpu.MES != "" || len(s.Problems) > 0 {
 		t.Errorf("without debugfs: %+v, %v", gpu, s.Problems)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // removed is for replace, when nothing shall be there.
@@ -30,7 +32,7 @@ func TestWhichCardsAreDiscrete(t *testing.T) {
 		"with memory of some maker":        {func(root, device string) { write(t, root, device+"mem_info_vram_vendor", "micron\n") }, false},
 		"with memory of nobody knows whom": {func(root, device string) { write(t, root, device+"mem_info_vram_vendor", "unknown\n") }, true},
 	} {
-		root := unpack(t, "gtt120-idle")
+		root := rocmtest.Unpack(t, "gtt120-idle")
 		c.change(root, drmClass+"/card1/device/")
 		s := host(root).Snapshot(context.Background())
 		want := PoolVRAM
@@ -45,7 +47,7 @@ func TestWhichCardsAreDiscrete(t *testing.T) {
 
 // TestASleepingCardIsLeftAsleep: reading a sensor would wake it up. Its memory can be read all the same.
 func TestASleepingCardIsLeftAsleep(t *testing.T) {
-	root := unpack(t, "gtt120-idle")
+	root := rocmtest.Unpack(t, "gtt120-idle")
 	write(t, root, drmClass+"/card1/device/power/runtime_status", "suspended\n")
 	opened := watch(t, root)
 	g := host(root).Snapshot(context.Background()).GPUs[0]

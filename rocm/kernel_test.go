@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 func TestKernel(t *testing.T) {
-	s := host(unpack(t, "dgpu-gfx1100-plus-gfx1151")).Snapshot(context.Background())
+	s := host(rocmtest.Unpack(t, "dgpu-gfx1100-plus-gfx1151")).Snapshot(context.Background())
 	k := s.Kernel
 	if k.Release != "6.12.74+deb13+1-amd64" || *k.PagesLimit != 25000000*4096 || k.Parameters["amdgpu.cwsr_enable"] != "0" || k.Parameters["ttm.page_pool_size"] != "16373514" {
 		t.Errorf("got %+v", k)
@@ -19,7 +21,7 @@ func TestKernel(t *testing.T) {
 	if k.Controllers != nil || k.Controls("memory") != nil {
 		t.Errorf("without a unified hierarchy there are controllers: %q", k.Controllers)
 	}
-	k = host(unpack(t, "gtt120")).Snapshot(context.Background()).Kernel
+	k = host(rocmtest.Unpack(t, "gtt120")).Snapshot(context.Background()).Kernel
 	if has := k.Controls("memory"); has == nil || !*has {
 		t.Error("the memory controller is not seen")
 	}

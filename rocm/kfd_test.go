@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 func TestGfxNames(t *testing.T) {
@@ -30,7 +32,7 @@ func TestGfxNames(t *testing.T) {
 
 // TestBanks: a card whose memory the CPU sees only in part has a bank for each part.
 func TestBanks(t *testing.T) {
-	root := unpack(t, "gtt120-idle")
+	root := rocmtest.Unpack(t, "gtt120-idle")
 	base := topology + "/1/mem_banks/"
 	write(t, root, base+"0/properties", "heap_type 1\nsize_in_bytes 268435456\n")
 	write(t, root, base+"1/properties", "heap_type 2\nsize_in_bytes 25484591104\n")
@@ -40,7 +42,7 @@ func TestBanks(t *testing.T) {
 }
 
 func TestAGPUWithoutABank(t *testing.T) {
-	root := unpack(t, "gtt120-idle")
+	root := rocmtest.Unpack(t, "gtt120-idle")
 	replace(t, root, topology+"/1/mem_banks", removed)
 	s := host(root).Snapshot(context.Background())
 	if k := s.GPUs[0].KFD; k == nil || k.Bank != nil || k.GPUID != 64506 || *s.GPUs[0].PoolSize != 120<<30 || len(s.Problems) > 0 {
@@ -65,7 +67,7 @@ func (r refusing) read(path string, max int) ([]byte, error) {
 // TestADevicePolicyHidesKFD: the kernel asks whether the reader might open the render node, which a unit with
 // DevicePolicy=closed may not. No file's mode can show that.
 func TestADevicePolicyHidesKFD(t *testing.T) {
-	h := newHost(refusing{newTree(unpack(t, "gtt120")), topology + "/1/", unix.EPERM})
+	h := newHost(refusing{newTree(rocmtest.Unpack(t, "gtt120")), topology + "/1/", unix.EPERM})
 	s := h.Snapshot(context.Background())
 	if len(s.Problems) != 1 || !errors.Is(s.Problems[0], unix.EPERM) || !strings.Contains(s.Problems[0].Error(), "DeviceAllow=char-drm rw") {
 		t.Errorf("problems %v", s.Problems)

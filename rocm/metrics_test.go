@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // metricsFile is the gpu_metrics of the loaded machine, which its archive of texts cannot hold.
@@ -17,7 +19,7 @@ func metricsFile(t testing.TB) []byte {
 }
 
 func TestMetrics(t *testing.T) {
-	root := unpack(t, "gtt120")
+	root := rocmtest.Unpack(t, "gtt120")
 	write(t, root, drmClass+"/card1/device/gpu_metrics", string(metricsFile(t)))
 	m := host(root).Snapshot(context.Background()).GPUs[0].Metrics
 	if m == nil || m.Format != 3 || m.Content != 0 {

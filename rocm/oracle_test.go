@@ -9,6 +9,8 @@ import (
 	"github.com/shirou/gopsutil/v3/common"
 	"github.com/shirou/gopsutil/v3/cpu"
 	"github.com/shirou/gopsutil/v3/mem"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // The tests compare with gopsutil; the program does not use it. It takes what is missing for 0 and what is malformed for missing, has no
@@ -24,9 +26,9 @@ func under(root string) context.Context {
 
 // TestAnotherReaderSaysTheSame compares with gopsutil what both know, on every tree.
 func TestAnotherReaderSaysTheSame(t *testing.T) {
-	for _, tree := range trees {
+	for _, tree := range rocmtest.Trees {
 		t.Run(tree, func(t *testing.T) {
-			root := unpack(t, tree)
+			root := rocmtest.Unpack(t, tree)
 			s := host(root).Snapshot(context.Background())
 			m, err := mem.VirtualMemoryWithContext(under(root))
 			if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 const gib = uint64(1 << 30)
@@ -46,10 +48,10 @@ func TestPoolOfEveryTree(t *testing.T) {
 	for tree, want := range map[string]uint64{
 		"gtt120": 120 * gib, "carve96": 96 * gib, "carve96-stale-ttm": 113246208000, "gttsize-only": 67065913344, "gtt120-leaked": 120 * gib,
 	} {
-		g := host(unpack(t, tree)).Snapshot(context.Background()).GPUs[0]
+		g := host(rocmtest.Unpack(t, tree)).Snapshot(context.Background()).GPUs[0]
 		same(t, tree, g.PoolSize, &want)
 	}
-	s := host(unpack(t, "dgpu-gfx1100-plus-gfx1151")).Snapshot(context.Background())
+	s := host(rocmtest.Unpack(t, "dgpu-gfx1100-plus-gfx1151")).Snapshot(context.Background())
 	same(t, "the discrete card", s.GPUs[0].PoolSize, new(uint64(25753026560)))
 	same(t, "the APU beside it", s.GPUs[1].PoolSize, new(uint64(102400000000)))
 }
@@ -112,7 +114,7 @@ func TestWhichGPUTheTiersUse(t *testing.T) {
 			t.Errorf("%s: %q, %s", name, got, why)
 		}
 	}
-	s := host(unpack(t, "dgpu-gfx1100-plus-gfx1151")).Snapshot(context.Background())
+	s := host(rocmtest.Unpack(t, "dgpu-gfx1100-plus-gfx1151")).Snapshot(context.Background())
 	if gpu, why := s.TierGPU(""); gpu == nil || gpu.Card != "card1" {
 		t.Errorf("of the machine with both: %s, %s", show(gpu), why)
 	}

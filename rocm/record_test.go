@@ -19,6 +19,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // equal compares two Snapshots but for their time.
@@ -51,9 +53,9 @@ func recordFrom(t *testing.T, from *Host) ([]byte, *Host) {
 }
 
 func TestARecordingSaysWhatItsHostSaid(t *testing.T) {
-	for _, tree := range trees {
+	for _, tree := range rocmtest.Trees {
 		t.Run(tree, func(t *testing.T) {
-			root := unpack(t, tree)
+			root := rocmtest.Unpack(t, tree)
 			_, h := record(t, root)
 			equal(t, h.Snapshot(context.Background()), host(root).Snapshot(context.Background()))
 		})
@@ -72,7 +74,7 @@ func TestARecordingSaysWhatItsHostSaid(t *testing.T) {
 // TestARecordingOfATroubledHost has each kind of problem: nonsense, too much, a folder for a file, a process that may not be
 // looked into and a read that hangs.
 func TestARecordingOfATroubledHost(t *testing.T) {
-	root := unpack(t, "gtt120")
+	root := rocmtest.Unpack(t, "gtt120")
 	write(t, root, "proc/swaps", "nonsense\n")
 	write(t, root, "proc/cmdline", strings.Repeat("x", maxFile+1))
 	replace(t, root, "sys/class/drm/card1/device/mem_info_vram_used", os.Mkdir)
@@ -104,7 +106,7 @@ func replace(t *testing.T, root, name string, make func(string, os.FileMode) err
 // TestARecordingHoldsWhatWasReadAndNoMore lets the kernel tell which files a Snapshot opens.
 func TestARecordingHoldsWhatWasReadAndNoMore(t *testing.T) {
 	for _, tree := range []string{"gtt120", "carve96", "nonamd"} {
-		root := unpack(t, tree)
+		root := rocmtest.Unpack(t, tree)
 		opened := watch(t, root)
 		host(root).Snapshot(context.Background())
 		want := opened()
@@ -216,7 +218,7 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, unix.ENOSPC }
 
 func TestOpenPathTakesAFolderOrARecording(t *testing.T) {
-	root := unpack(t, "gtt120")
+	root := rocmtest.Unpack(t, "gtt120")
 	file := filepath.Join(t.TempDir(), "host.tar.gz")
 	recording, _ := record(t, root)
 	if err := os.WriteFile(file, recording, 0o644); err != nil {

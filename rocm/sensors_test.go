@@ -4,10 +4,12 @@ import (
 	"context"
 	"reflect"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 func TestSensors(t *testing.T) {
-	root := unpack(t, "gtt120")
+	root := rocmtest.Unpack(t, "gtt120")
 	hwmon := drmClass + "/card1/device/hwmon/"
 	write(t, root, hwmon+"hwmon1/name", "nvme\n") // as below a bridge; not the card's
 	write(t, root, hwmon+"hwmon1/temp1_input", "99000\n")
@@ -27,7 +29,7 @@ func TestSensors(t *testing.T) {
 }
 
 func TestCarveOut(t *testing.T) {
-	c := host(unpack(t, "gtt120")).Snapshot(context.Background()).GPUs[0].CarveOut
+	c := host(rocmtest.Unpack(t, "gtt120")).Snapshot(context.Background()).GPUs[0].CarveOut
 	if c == nil || len(c.Options) != 10 {
 		t.Fatalf("got %s", show(c))
 	}
@@ -36,7 +38,7 @@ func TestCarveOut(t *testing.T) {
 	if got := []CarveOutOption{c.Options[0], c.Options[1], c.Options[9]}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %s", show(&got))
 	}
-	if c := host(unpack(t, "carve96")).Snapshot(context.Background()).GPUs[0].CarveOut; c != nil {
+	if c := host(rocmtest.Unpack(t, "carve96")).Snapshot(context.Background()).GPUs[0].CarveOut; c != nil {
 		t.Errorf("firmware without a choice offers %s", show(c))
 	}
 	if got, err := parseCarveOuts([]byte("3: Auto\n")); err != nil || got[0].Size != nil || got[0].Text != "Auto" {

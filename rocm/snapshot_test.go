@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"testing"
+
+	"github.com/tierd/tierd/rocm/rocmtest"
 )
 
 // expected is an entry of testdata/expected.json, which was computed from the trees by other means.
@@ -42,11 +44,13 @@ func TestSnapshotOfEveryTree(t *testing.T) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != len(trees) {
-		t.Fatalf("%d trees are expected and there are %d", len(all), len(trees))
+	if len(all) != len(rocmtest.Trees) {
+		t.Fatalf("%d trees are expected and there are %d", len(all), len(rocmtest.Trees))
 	}
-	for _, tree := range trees {
-		t.Run(tree, func(t *testing.T) { compare(t, host(unpack(t, tree)).Snapshot(context.Background()), all[tree]) })
+	for _, tree := range rocmtest.Trees {
+		t.Run(tree, func(t *testing.T) {
+			compare(t, host(rocmtest.Unpack(t, tree)).Snapshot(context.Background()), all[tree])
+		})
 	}
 }
 

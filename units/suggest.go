@@ -9,7 +9,7 @@ func suggest(word string, known []string) string {
 		return ""
 	}
 	for _, k := range known[:min(len(known), 64)] { // a file of garbage may have thousands
-		if d := distance(word, k); d < least {
+		if d := Distance(word, k); d < least {
 			best, least = k, d
 		}
 	}
@@ -19,8 +19,8 @@ func suggest(word string, known []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// distance is how many letters must be inserted, dropped, replaced or swapped with their neighbour to turn a into b.
-func distance(a, b string) int {
+// Distance is how many bytes must be inserted, dropped, replaced or swapped with their neighbour to turn a into b.
+func Distance(a, b string) int {
 	before := make([]int, len(b)+1)
 	row := make([]int, len(b)+1)
 	next := make([]int, len(b)+1)

@@ -28,7 +28,7 @@ func TestDistanceCountsEdits(t *testing.T) {
 		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"same", "same", 0}, {"port", "prot", 1}, {"port", "ports", 1},
 		{"port", "pert", 1}, {"abcd", "badc", 2}, {"kitten", "sitting", 3},
 	} {
-		if got := distance(row.a, row.b); got != row.want {
+		if got := Distance(row.a, row.b); got != row.want {
 			t.Errorf("from %q to %q: %d, want %d", row.a, row.b, got, row.want)
 		}
 	}
@@ -38,9 +38,9 @@ func TestDistanceIsTheSameBothWays(t *testing.T) {
 	word := rapid.StringMatching(`[a-d]{0,8}`)
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := word.Draw(t, "a"), word.Draw(t, "b")
-		d := distance(a, b)
-		if d != distance(b, a) {
-			t.Fatalf("%q and %q: %d and %d", a, b, d, distance(b, a))
+		d := Distance(a, b)
+		if d != Distance(b, a) {
+			t.Fatalf("%q and %q: %d and %d", a, b, d, Distance(b, a))
 		}
 		if (d == 0) != (a == b) || d > max(len(a), len(b)) {
 			t.Fatalf("%q and %q: %d", a, b, d)

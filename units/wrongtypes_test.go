@@ -126,7 +126,7 @@ func TestASlipInAnyKeySuggestsIt(t *testing.T) {
 			t.Fatalf("nothing is suggested for %q, which is nearly %q", wrong, key)
 		}
 		for _, other := range keys { // another one may be as near
-			if said == `; did you mean "`+other+`"?` && distance(wrong, other) <= distance(wrong, key) {
+			if said == `; did you mean "`+other+`"?` && Distance(wrong, other) <= Distance(wrong, key) {
 				return
 			}
 		}

@@ -59,6 +59,8 @@ func TestEveryMethodAsksItsRoute(t *testing.T) {
 		{"Tier", func(c *Client) error { _, err := c.Tier(ctx, "coder"); return err }, "GET /v1/tiers/coder "},
 		{"a name is escaped", func(c *Client) error { _, err := c.Tier(ctx, "a/b?c"); return err }, "GET /v1/tiers/a%2Fb%3Fc "},
 		{"Plan", func(c *Client) error { _, err := c.Plan(ctx, "a b"); return err }, "GET /v1/plan?mode=a+b "},
+		{"Budget", func(c *Client) error { _, err := c.Budget(ctx, "full"); return err }, "GET /v1/budget?mode=full "},
+		{"Host", func(c *Client) error { _, err := c.Host(ctx); return err }, "GET /v1/host "},
 		{"Act", func(c *Client) error {
 			_, err := c.Act(ctx, "coder", TierRequest{Action: "switch", Variant: "llama"})
 			return err

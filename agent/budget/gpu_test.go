@@ -90,6 +90,40 @@ func TestWhatATierHoldsOfTheGPUIsFoundByItsUnit(t *testing.T) {
 	}
 }
 
+func TestWhatATierHoldsOfACarveOutIsVRAM(t *testing.T) {
+	s := recorded(t, "carve96")
+	if held := Held(s, "", "tier-coder.service"); held != 69256347648 {
+		t.Errorf("coder holds %s", held)
+	}
+	if held := Held(recorded(t, "nonamd"), "", "tier-coder.service"); held != 0 {
+		t.Errorf("without a GPU it holds %s", held)
+	}
+}
+
+func TestHowLargeHIPSaysTheGPUIs(t *testing.T) {
+	for tree, want := range map[string][2]units.Bytes{
+		"gtt120-idle": {120 * gib, 0}, "gttsize-only": {67065913344, 0}, "carve96": {96 * gib, 96 * gib}, "nonamd": {},
+		"dgpu-gfx1100-plus-gfx1151": {102400000000, 0},
+	} {
+		s := recorded(t, tree)
+		if total, out := GPUTotal(s, ""), Carved(s, ""); total != want[0] || out != want[1] {
+			t.Errorf("%s: HIP has %s, %s are carved out", tree, total, out)
+		}
+		if len(s.GPUs) > 1 {
+			continue // without KFD it may be another one
+		}
+		for i := range s.GPUs { // as where the device cgroup hides KFD
+			s.GPUs[i].KFD = nil
+		}
+		if total := GPUTotal(s, ""); total != 0 && total < want[0] {
+			t.Errorf("%s without KFD: %s", tree, total)
+		}
+	}
+	if total := GPUTotal(recorded(t, "dgpu-gfx1100-plus-gfx1151"), "0000:03:00.0"); total != 25753026560 {
+		t.Errorf("the discrete card has %s", total)
+	}
+}
+
 func TestWhichUnitsAreTiers(t *testing.T) {
 	for unit, want := range map[string]bool{
 		"tier-coder.service": true, "tier-gateway.service": false, "tier-guard.service": false, "tierd.service": false, "": false,

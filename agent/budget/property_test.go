@@ -228,3 +228,32 @@ func TestTheTwoWaysToSumUpAgree(t *testing.T) {
 		}
 	})
 }
+
+// TestManyTiersAreThinnedOut has more candidates than all of whose sets are looked at.
+func TestManyTiersAreThinnedOut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := Host{RAM: size(256 * gib), Free: size(0), Reserve: 8 * gib}
+		var held []Claim
+		for i := range rapid.IntRange(maxSearched+1, 30).Draw(t, "tiers") {
+			c := drawClaim(t, i)
+			c.Phase, c.Pinned, c.Busy, c.Resident = Ready, false, false, time.Hour
+			c.Need.RAM = units.Bytes(rapid.IntRange(1, 8).Draw(t, "need")) * gib
+			c.Need.GPU, c.Taken = 0, c.Need.RAM
+			held = append(held, c)
+		}
+		ask := Ask{Unit: "u", Tier: "u", Need: Need{RAM: units.Bytes(rapid.IntRange(1, 15).Draw(t, "asked")) * gib}, Evict: true}
+		v := Judge(h, ask, held)
+		if v.Answer != IfWay {
+			t.Fatalf("%s: %s", v.Answer, v.Reason)
+		}
+		if h, held := without(h, held, v.Victims...); !holds(h, ask, held) {
+			t.Fatalf("%v do not make room", v.Victims)
+		}
+		for _, spared := range v.Victims {
+			rest := slices.DeleteFunc(slices.Clone(v.Victims), func(u string) bool { return u == spared })
+			if h, held := without(h, held, rest...); holds(h, ask, held) {
+				t.Errorf("of %v, %s need not go", v.Victims, spared)
+			}
+		}
+	})
+}

@@ -145,29 +145,9 @@ func nearest(name string, known []string) string {
 	plain := func(s string) string { return strings.ReplaceAll(s, "_", "") }
 	best, fewest := "", 3
 	for _, k := range known {
-		if d := edits(plain(name), plain(k)); d < fewest {
+		if d := units.Distance(plain(name), plain(k)); d < fewest {
 			best, fewest = k, d
 		}
 	}
 	return best
-}
-
-// edits is the number of letters to put in, leave out or change.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

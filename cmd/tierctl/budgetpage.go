@@ -192,6 +192,9 @@ func (p budgetPage) gpuWords() string {
 	if p.GPU.Leaked > 0 {
 		text += ", " + size(p.GPU.Leaked) + " leaked"
 	}
+	if p.GPU.Broken != "" {
+		return strings.ToUpper(p.GPU.Name) + ": " + text + ": nothing may be loaded there."
+	}
 	return strings.ToUpper(p.GPU.Name) + ": " + text + ": " + ofPool(p.GPU.Promised+p.GPU.Others+p.GPU.Leaked, p.GPU.Size)
 }
 

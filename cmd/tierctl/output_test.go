@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func TestFormatBytes(t *testing.T) {
@@ -86,20 +84,4 @@ func TestNearest(t *testing.T) {
 			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
 		}
 	}
-}
-
-func TestEditsIsADistance(t *testing.T) {
-	word := rapid.StringMatching(`[a-c]{0,6}`)
-	rapid.Check(t, func(t *rapid.T) {
-		a, b, c := word.Draw(t, "a"), word.Draw(t, "b"), word.Draw(t, "c")
-		if (edits(a, b) == 0) != (a == b) {
-			t.Fatalf("edits(%q, %q) = %d", a, b, edits(a, b))
-		}
-		if edits(a, b) != edits(b, a) {
-			t.Fatalf("edits(%q, %q) depends on the order", a, b)
-		}
-		if edits(a, c) > edits(a, b)+edits(b, c) {
-			t.Fatalf("the way from %q to %q is longer than over %q", a, c, b)
-		}
-	})
 }

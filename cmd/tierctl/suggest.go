@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/units"
 )
 
 // suggestTier adds the nearest tier's name to a "not found" that came without a hint. The names are asked for only
@@ -86,31 +87,11 @@ func missing(message, name string, known []string) error {
 func nearest(name string, known []string) string {
 	best, fewest := "", len(name)/3+2
 	for _, k := range known {
-		if d := edits(name, k); d < fewest {
+		if d := units.Distance(name, k); d < fewest {
 			best, fewest = k, d
 		}
 	}
 	return best
-}
-
-// edits is the Levenshtein distance in bytes: names are ASCII by the rules of tiers.toml.
-func edits(a, b string) int {
-	costs := make([]int, len(b)+1)
-	for j := range costs {
-		costs[j] = j
-	}
-	for i := range len(a) {
-		diagonal := costs[0]
-		costs[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, costs[j], costs[j+1])
-			}
-			diagonal, costs[j+1] = costs[j+1], cost
-		}
-	}
-	return costs[len(b)]
 }
 
 func byName(tiers []api.Tier, name string) (api.Tier, bool) {
