@@ -15,7 +15,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
@@ -96,6 +95,11 @@ func runInside() (int, error) {
 		return 0, err
 	}
 	defer os.Remove(work)
+	held, err := hold(work)
+	if err != nil {
+		return 0, err
+	}
+	defer held.Close()
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
@@ -193,14 +197,29 @@ func enterRunner() error {
 // workDir is where this program's beds live: a tmpfs that exists in its mount namespace only.
 func workDir() string { return os.Getenv("TIERD_BED_WORK") }
 
+// hold locks a folder for as long as this process lives or the file is open.
+func hold(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot lock %s: %w", dir, err)
+	}
+	return f, nil
+}
+
 // removeLeftovers removes the empty folders that killed runs left under the temporary directory. There is nothing else
-// that could be left: processes and mounts went with the namespaces.
+// that could be left: processes and mounts went with the namespaces. A folder that somebody holds is in use: to remove it
+// would unmount what is on it in the other one's namespace (rmdir(2)). The number in its name tells nothing, since whoever
+// made it may have had a /proc of its own.
 func removeLeftovers() {
 	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "tierd-bed-*"))
 	for _, dir := range old {
-		pid := strings.TrimPrefix(filepath.Base(dir), "tierd-bed-")
-		if _, err := os.Stat("/proc/" + pid); err != nil {
+		if f, err := hold(dir); err == nil {
 			os.Remove(dir)
+			f.Close()
 		}
 	}
 }
