@@ -23,6 +23,7 @@ needs=(
 	"unzip unzip 'to unpack the Go toolchain'"
 	"curl curl 'to talk to tiers'"
 	"mke2fs e2fsprogs 'to make the disk of a test VM'"
+	"xz xz-utils 'to unpack its kernel'"
 )
 if [ "${1:-}" = kernel ]; then
 	needs+=(
@@ -30,7 +31,6 @@ if [ "${1:-}" = kernel ]; then
 		"flex flex 'to build a kernel'"
 		"bison bison 'to build a kernel'"
 		"bc bc 'to build a kernel'"
-		"xz xz-utils 'to unpack its source'"
 		"ld binutils 'to build a kernel'"
 	)
 fi
