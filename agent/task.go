@@ -179,8 +179,8 @@ func (a *Agent) launch(ctx context.Context, s standing) error {
 			if err := a.opts.Systemd.Define(ctx, s.unit); err != nil && !errors.Is(err, ErrRunning) {
 				return err
 			}
-		case s.seen.ActiveState == "failed": // its limit of starts does not hold for one that a person asks for
-			if err := a.opts.Systemd.Reset(ctx, s.unit.Name); err != nil {
+		default: // its limit of starts, which is for crashes, does not hold for one that is asked for
+			if err := a.opts.Systemd.Reset(ctx, s.unit.Name); err != nil && s.seen.ActiveState == "failed" {
 				return err
 			}
 		}
@@ -243,10 +243,14 @@ func (a *Agent) stopUnit(t *task) *api.Error {
 			return a.taskError(t, err)
 		}
 	}
-	if s.seen.ActiveState == "failed" {
-		if err := a.opts.Systemd.Reset(ctx, t.unit); err != nil {
+	failed := s.seen.ActiveState == "failed"
+	if failed || s.State == api.Stopped && s.seen.LoadState == "loaded" {
+		// Also of one that has ended well: what was started and stopped by order counts for no limit of starts.
+		if err := a.opts.Systemd.Reset(ctx, t.unit); err != nil && failed {
 			return a.taskError(t, err)
 		}
+	}
+	if failed {
 		if err := a.settle(ctx); err != nil {
 			return a.taskError(t, err)
 		}

@@ -129,6 +129,9 @@ func class(s UnitStatus) string {
 // endReason is why a unit ended, in the shim's words where it had time for them, else in systemd's.
 func endReason(s UnitStatus) string {
 	systemd := systemdReason(s)
+	if s.Result == "start-limit-hit" && s.ExecStatus == 0 { // the last words are of an end that was in order
+		return fmt.Sprintf("it was started too often within a short time (StartLimitBurst=); `systemctl reset-failed %s` or a start by tierctl takes it up again", s.Name)
+	}
 	if s.Result == "exit-code" || s.Result == "start-limit-hit" {
 		if text := strings.TrimSpace(s.StatusText); text != "" && (s.ExecStatus < 200 || s.ExecStatus > 245) {
 			return text

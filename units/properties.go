@@ -25,9 +25,12 @@ var settings = []setting{
 	{name: "Documentation", unit: true, aside: true, value: always([]string{"man:tierctl(1)"})},
 	// Conflicts alone would start this variant while the other still holds its memory; where there is an order too, of
 	// either direction, systemd completes the stop first (systemd.unit(5), Before=). One direction, else stopping all of
-	// them would be a cycle. No order after tierd.service: tierd waits for jobs of these units while it starts.
+	// them would be a cycle. After tierd and the gateway, so that both are there when all of them end together: a tier that
+	// stops waits for its requests, and only these two know of them. tierd itself starts no tier before it is up.
 	{name: "Conflicts", unit: true, aside: true, value: func(s *spec) any { return some(s.siblings) }},
-	{name: "After", unit: true, aside: true, value: func(s *spec) any { return append([]string{"tierd.socket", "tierd-admit.socket"}, s.earlier...) }},
+	{name: "After", unit: true, aside: true, value: func(s *spec) any {
+		return append([]string{"tierd.socket", "tierd-admit.socket", "tierd.service", "tier-gateway.service"}, s.earlier...)
+	}},
 	{name: "StartLimitIntervalUSec", unit: true, value: always(usec(10 * time.Minute))},
 	{name: "StartLimitBurst", unit: true, value: always(uint32(5))},
 

@@ -37,7 +37,7 @@ func GPUOf(s rocm.Snapshot, choice string) *GPU {
 	if ram := s.Memory.MemTotal; pool.Pool == GTT && ram != nil && pool.Size > units.Bytes(*ram) {
 		pool.Broken = fmt.Sprintf("ttm.pages_limit lets the GPU map %s, and this host has %s of RAM beside the %s that the BIOS "+
 			"carved out: a tier would freeze it; take ttm.pages_limit off the kernel's command line, see `tierctl doctor`",
-			pool.Size, units.Bytes(*ram), units.Bytes(*g.VRAMTotal)) // known, or the pool would not be
+			pool.Size, units.Bytes(*ram), carvedOut(g))
 	}
 	return pool
 }
@@ -91,4 +91,11 @@ func held(m rocm.ClientMemory, pool string) uint64 {
 		return m.GTT
 	}
 	return m.VRAM
+}
+
+func carvedOut(g *rocm.GPU) units.Bytes {
+	if g.VRAMTotal == nil {
+		return 0
+	}
+	return units.Bytes(*g.VRAMTotal)
 }
