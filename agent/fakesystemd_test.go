@@ -297,7 +297,7 @@ func (f *fakeSystemd) wait(ctx context.Context, name, state, what string) error 
 		switch {
 		case now == state:
 		case what == "start" && now != "active":
-			return errors.New("systemd's job to start " + name + " ended: failed")
+			return &JobError{"start", name, "failed"}
 		default:
 			return nil
 		}

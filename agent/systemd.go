@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tierd/tierd/units"
@@ -45,6 +46,13 @@ const (
 
 // ErrRunning says that a unit runs and that its definition therefore stays.
 var ErrRunning = errors.New("the unit is running")
+
+// JobError is a job that did not end as "done". What became of the unit says more than that.
+type JobError struct{ What, Unit, Result string }
+
+func (e *JobError) Error() string {
+	return fmt.Sprintf("systemd's job to %s %s ended: %s", e.What, e.Unit, e.Result)
+}
 
 // ErrDisconnected says that the bus went away during a call: what became of the job is for the next List to tell.
 var ErrDisconnected = errors.New("the connection to systemd was lost")

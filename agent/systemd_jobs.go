@@ -85,7 +85,7 @@ func (b *Bus) runJob(ctx context.Context, method, what, name string) error {
 		return err
 	}
 	if result != "done" {
-		return fmt.Errorf("systemd's job to %s %s ended: %s", what, name, result)
+		return &JobError{what, name, result}
 	}
 	return nil
 }

@@ -139,8 +139,12 @@ func (a *Agent) startUnit(t *task) *api.Error {
 	}
 	if err := a.launch(t.ctx, s); err != nil && t.ctx.Err() == nil && !errors.Is(err, ErrDisconnected) {
 		// The unit's own end says more than the failed job, when there was one.
-		if v, wrong := a.arrived(t); wrong == nil && v.State == api.Failed {
+		var job *JobError
+		switch v, wrong := a.arrived(t); {
+		case wrong == nil && v.State == api.Failed:
 			return a.unitError(t.unit, v)
+		case wrong == nil && v.State == api.Stopped && errors.As(err, &job):
+			return stoppedMeanwhile(t)
 		}
 		return a.taskError(t, err)
 	}
@@ -153,9 +157,13 @@ func (a *Agent) startUnit(t *task) *api.Error {
 	case v.State == api.Ready:
 		return nil
 	case v.State == api.Stopped:
-		return &api.Error{Kind: api.KindUnit, Message: t.unit + " was stopped while it was starting"}
+		return stoppedMeanwhile(t)
 	}
 	return a.unitError(t.unit, v)
+}
+
+func stoppedMeanwhile(t *task) *api.Error {
+	return &api.Error{Kind: api.KindUnit, Message: t.unit + " was stopped while it was starting"}
 }
 
 // startable refuses what cannot come up, with the reason that is known already.
