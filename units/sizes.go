@@ -3,6 +3,7 @@ package units
 import (
 	"errors"
 	"fmt"
+	"math"
 )
 
 // sizes is how a unit's memory was worked out.
@@ -58,4 +59,22 @@ func (s *spec) compare(fs *faults) {
 		fs.warn(at("kv_memory"), s.tier.Name, "kv_memory of %s: %s are written, and one request of %d tokens takes %s, so vLLM will not start",
 			name, w, s.variant.Context, s.sizes.need)
 	}
+	s.compareShare(fs, at("gpu_utilization"), name)
+}
+
+// compareShare warns of a share of the GPU's memory that does not hold the model with a cache for one request.
+func (s *spec) compareShare(fs *faults, line int, name string) {
+	v, total := s.variant, s.poolTotal()
+	if s.engine.Kind != KindVLLM || v.Utilization == 0 || v.KVMemory > 0 || total == 0 {
+		return
+	}
+	share := Bytes(v.Utilization * float64(total))
+	c := s.unit.Charge
+	take := c.Weights + s.sizes.need + c.Overhead
+	if take <= share {
+		return
+	}
+	fs.warn(line, s.tier.Name, "gpu_utilization of %s: %v of %s is %s, and weights of %s, a KV cache of %s for one request of %d tokens and %s beside them "+
+		"are %s, so vLLM will not start; leave gpu_utilization out, or write %.2f", name, v.Utilization, total, share, c.Weights, s.sizes.need, v.Context,
+		c.Overhead, take, math.Ceil(float64(take)/float64(total)*100)/100)
 }

@@ -423,3 +423,29 @@ func TestAnyChargeIsTheSumOfItsParts(t *testing.T) {
 		}
 	})
 }
+
+// TestTheSeedsShareOfTheGPU is a mistake that was published: 0.35 of 120 GiB does not hold a 14B model with 64K.
+func TestTheSeedsShareOfTheGPU(t *testing.T) {
+	for _, row := range []struct {
+		context, share string
+		total          Bytes
+		want           string // "" when it will do
+	}{
+		{"64K", "0.35", 120 * GiB, "gpu_utilization of orch/vllm: 0.35 of 120GiB is 42GiB, and weights of 27.51GiB, a KV cache of 12GiB for one request of 65536 tokens and 3GiB beside them are 42.51GiB, so vLLM will not start; leave gpu_utilization out, or write 0.36"},
+		{"64K", "0.36", 120 * GiB, ""},
+		{"64K", "0.35", 110 * GiB, "0.35 of 110GiB is 38.5GiB"}, // another limit, another answer
+		{"32K", "0.35", 110 * GiB, ""},
+		{"48K", "0.39", 110 * GiB, ""},
+	} {
+		t.Run(row.context+" in "+row.share+" of "+row.total.String(), func(t *testing.T) {
+			h := strixHalo()
+			h.GPUTotal = row.total
+			text := strings.Replace(string(shipped(t)), "context = \"64K\"\nparallel = 4\ntools = \"hermes\"",
+				"context = \""+row.context+"\"\nparallel = 4\ntools = \"hermes\"\ngpu_utilization = "+row.share, 1)
+			_, faults := MakePlan(parse(t, text), h)
+			if got := lines(faults); row.want == "" && got != "" || !strings.Contains(got, row.want) {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
