@@ -117,7 +117,10 @@ func (d *demo) up(ctx context.Context) error {
 	if err := d.do(ctx, "tierctl up full"); err != nil {
 		return err
 	}
-	return d.do(ctx, "tierctl status")
+	if err := d.do(ctx, "tierctl status"); err != nil {
+		return err
+	}
+	return d.do(ctx, "tierctl budget")
 }
 
 func (d *demo) talk(ctx context.Context) error {
