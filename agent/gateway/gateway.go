@@ -106,11 +106,11 @@ func poke(ch chan<- struct{}) {
 	}
 }
 
-// apply makes a table the one in force. Requests that run keep their route.
+// apply makes a table the one in force. Requests that run keep their route. The pool comes first: whoever is told that a tier
+// drains can be sure that it takes no new request.
 func (g *Gateway) apply(t api.Table) {
-	v := newView(t)
-	g.view.Store(v)
 	g.pool.apply(t.Routes)
+	g.view.Store(newView(t))
 }
 
 // report is what tierd is to know now.
