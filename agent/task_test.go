@@ -222,3 +222,38 @@ func TestMemoryThatCannotBeReadRefusesNobody(t *testing.T) {
 		mustDone(t, b.up("full"))
 	})
 }
+
+func TestAStartWhoseUnitIsStoppedMeanwhileSaysSo(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.systemd.load = time.Minute
+		id := b.begin("coder")
+		b.after(time.Second)
+		b.systemd.by(func() { b.systemd.halt(coder) }) // systemctl stop
+		mustError(t, b.wait(id), api.KindUnit, coder+" was stopped while it was starting")
+		b.mustState("coder", api.Stopped)
+	})
+}
+
+// systemd counts every start, and refuses the sixth within ten minutes: orders must not add up.
+func TestOrdersCountForNoLimitOfStarts(t *testing.T) {
+	inBed(t, func(b *bed) {
+		for range 3 {
+			mustDone(t, b.act("coder", "start", ""))
+			mustDone(t, b.act("coder", "stop", ""))
+		}
+		if got := b.systemd.did("reset"); len(got) != 6 {
+			t.Errorf("the count was taken back by %q", got)
+		}
+	})
+}
+
+func TestALimitOfStartsIsNamed(t *testing.T) {
+	hit := UnitStatus{Name: coder, ActiveState: "failed", Result: "start-limit-hit", StatusText: "Stopped"}
+	if got := endReason(hit); !strings.Contains(got, "started too often") || !strings.Contains(got, "systemctl reset-failed "+coder) {
+		t.Errorf("got %q", got)
+	}
+	hit.ExecStatus, hit.StatusText = 70, "The engine died of an abort of its own"
+	if got := endReason(hit); got != hit.StatusText {
+		t.Errorf("behind a crash: %q", got)
+	}
+}
