@@ -17,7 +17,7 @@ func (a *Agent) Budget(ctx context.Context, mode string) (api.Budget, error) {
 	return inLoop(ctx, a, func() (api.Budget, error) {
 		h := a.host(r)
 		if mode == "" {
-			return *a.explain(budget.Add(h, a.claims(r))), nil
+			return *a.explain(budget.Add(h, a.claims(r, h.Pool()))), nil
 		}
 		want, name, err := a.members(api.StackRequest{Mode: mode})
 		if err != nil {
@@ -29,14 +29,7 @@ func (a *Agent) Budget(ctx context.Context, mode string) (api.Budget, error) {
 
 // whatIf sums a mode up, without those that would stay on demand.
 func (a *Agent) whatIf(mode string, want []units.Unit, h budget.Host) api.Budget {
-	m := ofMode(want, h)
-	b := m.Report(mode, h.Free, a.described)
-	for _, u := range want {
-		if why := m.Left[u.Name]; why != "" && b.Words == "" {
-			b.Words = why
-		}
-	}
-	return *b
+	return *ofMode(want, h).Report(mode, h.Free, a.described)
 }
 
 // described is a unit with the charge that counts for it now.

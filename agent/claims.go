@@ -11,9 +11,8 @@ import (
 )
 
 // claims lists what units hold. A unit that systemd is starting counts from the moment that its shim was let in: two that
-// start together must not refuse each other.
-func (a *Agent) claims(r room) []budget.Claim {
-	pool := a.host(r).Pool()
+// start together must not refuse each other. pool is where the GPU has its memory.
+func (a *Agent) claims(r room, pool string) []budget.Claim {
 	var list []budget.Claim
 	for name := range a.known() {
 		s := a.seen[name]

@@ -78,7 +78,7 @@ func (b *bed) claimNow(unit string) (budget.Claim, bool) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	claims, err := inLoop(b.t.Context(), b.Agent, func() ([]budget.Claim, error) { return b.claims(r), nil })
+	claims, err := inLoop(b.t.Context(), b.Agent, func() ([]budget.Claim, error) { return b.claims(r, b.host(r).Pool()), nil })
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -25,7 +25,8 @@ const (
 // gpuView is what is known of the GPU. It belongs to the loop.
 type gpuView struct {
 	snapshot rocm.Snapshot
-	at       time.Time // when it was taken; zero: never
+	pool     *budget.GPU // of the snapshot; nil: there is none
+	at       time.Time   // when it was taken; zero: never
 	looking  bool
 	timer    bool
 	leaked   units.Bytes // counted as lost
@@ -90,11 +91,11 @@ func (a *Agent) lookAtGPU() {
 func (a *Agent) learnGPU(s rocm.Snapshot) {
 	g := &a.gpu
 	first := g.at.IsZero()
-	g.looking, g.snapshot, g.at = false, s, time.Now()
+	g.looking, g.snapshot, g.pool, g.at = false, s, budget.GPUOf(s, ""), time.Now()
 	for _, p := range s.Problems {
 		a.opts.Log.Debug("cannot read all of the host", "err", p)
 	}
-	a.noteLeak(budget.GPUOf(s, ""))
+	a.noteLeak(g.pool)
 	if first || len(a.line) > 0 {
 		a.judge()
 	}
@@ -122,11 +123,12 @@ func (a *Agent) noteLeak(gpu *budget.GPU) {
 
 // poolNow is the GPU's pool as admission knows it.
 func (a *Agent) poolNow() *budget.GPU {
-	gpu := budget.GPUOf(a.gpu.snapshot, "")
-	if gpu != nil {
-		gpu.Leaked = a.gpu.leaked
+	if a.gpu.pool == nil {
+		return nil
 	}
-	return gpu
+	pool := *a.gpu.pool
+	pool.Leaked = a.gpu.leaked
+	return &pool
 }
 
 // Host is what the kernel says of this host, not older than movingAge.

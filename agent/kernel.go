@@ -53,8 +53,8 @@ func cgroupOf(unit string, gpu bool) string {
 
 // room is what the kernel said at one moment of the memory that tiers share.
 type room struct {
-	ram, free *units.Bytes
-	held      map[string]units.Bytes // by unit: what of its cgroup only its end gives back; not there where nobody says
+	memory rocm.Memory
+	held   map[string]units.Bytes // by unit: what of its cgroup only its end gives back; not there where nobody says
 }
 
 // look reads the room, with what the units hold that run now.
@@ -84,7 +84,7 @@ func (a *Agent) readRoom(cgroups map[string]string) room {
 	if err != nil {
 		a.opts.Log.Error("cannot read the host's memory", "err", err)
 	}
-	r.ram, r.free = inBytes(memory.MemTotal), inBytes(memory.Free())
+	r.memory = memory
 	for unit, cgroup := range cgroups {
 		m, err := a.opts.Kernel.Cgroup(cgroup)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -97,19 +97,11 @@ func (a *Agent) readRoom(cgroups map[string]string) room {
 	return r
 }
 
-func inBytes(n *uint64) *units.Bytes {
-	if n == nil {
-		return nil
-	}
-	b := units.Bytes(*n)
-	return &b
-}
-
 // host is the room as admission sums it up.
 func (a *Agent) host(r room) budget.Host {
-	h := budget.Host{RAM: r.ram, Free: r.free, GPU: a.poolNow()}
+	var c units.HostConfig
 	if a.plan != nil {
-		h.Reserve, h.KeepFree = a.plan.Config.Host.Reserve, a.plan.Config.Host.KeepFreeOf()
+		c = a.plan.Config.Host
 	}
-	return h
+	return budget.HostWith(r.memory, c, a.poolNow())
 }

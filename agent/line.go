@@ -86,7 +86,8 @@ func (a *Agent) judge() {
 // room that it was promised: a later one does not get in between.
 func (a *Agent) judgeLine(r room) {
 	a.measure(r)
-	h, held := a.host(r), a.claims(r)
+	h := a.host(r)
+	held := a.claims(r, h.Pool())
 	soon := lineLook
 	line := a.line
 	a.line = nil

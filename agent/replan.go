@@ -25,16 +25,21 @@ func (a *Agent) draft() draft {
 // its model's files are others by now: a model that was fetched since is found without a reload. What is written in tiers.toml
 // by now is not read.
 func (a *Agent) lookAgainFor(ctx context.Context, tier string) error {
-	d, err := inLoop(ctx, a, func() (draft, error) { return a.draft(), nil })
-	if err != nil || d.plan == nil {
+	plan, err := a.planInForce(ctx)
+	if err != nil || plan == nil {
 		return err
 	}
-	if !slices.ContainsFunc(d.plan.Units, func(u units.Unit) bool {
+	if !slices.ContainsFunc(plan.Units, func(u units.Unit) bool {
 		return (tier == "" || u.Tier == tier) && (u.Blocked != "" || a.changedModel(u) != "")
 	}) {
 		return nil
 	}
-	return a.redraw(ctx, d)
+	return a.redraw(ctx)
+}
+
+// planInForce is nil when there is none.
+func (a *Agent) planInForce(ctx context.Context) (*units.Plan, error) {
+	return inLoop(ctx, a, func() (*units.Plan, error) { return a.plan, nil })
 }
 
 // changedModel says in what way the files of a unit's model are others than when the plan was made, "" when they are not.
@@ -50,7 +55,11 @@ func (a *Agent) changedModel(u units.Unit) string {
 }
 
 // redraw makes the plan anew beside the loop, and puts it in force unless another one has come meanwhile.
-func (a *Agent) redraw(ctx context.Context, d draft) error {
+func (a *Agent) redraw(ctx context.Context) error {
+	d, err := inLoop(ctx, a, func() (draft, error) { return a.draft(), nil })
+	if err != nil || d.plan == nil {
+		return err
+	}
 	host, err := a.opts.Host(ctx)
 	if err != nil {
 		return &api.Error{Kind: api.KindInternal, Message: "cannot read what this host has: " + err.Error()}
@@ -82,9 +91,8 @@ func (a *Agent) correct() {
 		return
 	}
 	a.correcting = true
-	d := a.draft()
 	a.spawn(func(ctx context.Context) {
-		err := a.redraw(ctx, d)
+		err := a.redraw(ctx)
 		a.post(func() {
 			a.correcting, a.correctAfter = false, time.Now().Add(resync)
 			if err != nil && ctx.Err() == nil {
@@ -97,11 +105,11 @@ func (a *Agent) correct() {
 // staleModel is asked for by a shim: the sentence that refuses it when its model's files are others than those that its unit
 // was made for, "" when it may go on. The unit is made anew, so that the next start is of the new files.
 func (a *Agent) staleModel(ctx context.Context, unit string) string {
-	d, err := inLoop(ctx, a, func() (draft, error) { return a.draft(), nil })
-	if err != nil || d.plan == nil {
+	plan, err := a.planInForce(ctx)
+	if err != nil || plan == nil {
 		return ""
 	}
-	u, planned := d.plan.Unit(unit)
+	u, planned := plan.Unit(unit)
 	if !planned || len(u.ModelFiles) == 0 {
 		return ""
 	}
@@ -109,7 +117,7 @@ func (a *Agent) staleModel(ctx context.Context, unit string) string {
 	if how == "" {
 		return ""
 	}
-	if err := a.redraw(ctx, d); err != nil {
+	if err := a.redraw(ctx); err != nil {
 		return ""
 	}
 	now, err := inLoop(ctx, a, func() (units.Unit, error) { return a.unit(unit), nil })
@@ -121,12 +129,11 @@ func (a *Agent) staleModel(ctx context.Context, unit string) string {
 
 // lookAtModels finds running tiers whose model's files are others by now.
 func (a *Agent) lookAtModels() {
-	d := a.draft()
-	if d.plan == nil {
+	if a.plan == nil {
 		return
 	}
 	var list []units.Unit
-	for _, u := range d.plan.Units {
+	for _, u := range a.plan.Units {
 		if running(a.seen[u.Name]) && len(u.ModelFiles) > 0 {
 			list = append(list, u)
 		}

@@ -128,7 +128,7 @@ func theSeed() []units.Unit {
 func recordedHost(t *testing.T, tree string) budget.Host {
 	t.Helper()
 	s := rocm.Open(rocmtest.Unpack(t, tree)).Snapshot(context.Background())
-	return budget.Host{RAM: inBytes(s.Memory.MemTotal), Free: inBytes(s.Memory.Free()), Reserve: 12 * gib, KeepFree: 8 * gib, GPU: budget.GPUOf(s, "")}
+	return budget.HostOf(s, units.HostConfig{Reserve: 12 * gib}, "")
 }
 
 func TestTheSeedsPlanOnARecordedHost(t *testing.T) {

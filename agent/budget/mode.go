@@ -13,10 +13,12 @@ import (
 // HostOf is what there is to share out of a host, as a snapshot shows it; choice is the PCI address of the GPU, "" for the
 // best.
 func HostOf(s rocm.Snapshot, c units.HostConfig, choice string) Host {
-	return Host{
-		RAM: amount(s.Memory.MemTotal), Free: amount(s.Memory.Free()),
-		Reserve: c.Reserve, KeepFree: c.KeepFreeOf(), GPU: GPUOf(s, choice),
-	}
+	return HostWith(s.Memory, c, GPUOf(s, choice))
+}
+
+// HostWith is the same of what is known apart: memory is read more often than the rest.
+func HostWith(m rocm.Memory, c units.HostConfig, gpu *GPU) Host {
+	return Host{RAM: amount(m.MemTotal), Free: amount(m.Free()), Reserve: c.Reserve, KeepFree: c.KeepFreeOf(), GPU: gpu}
 }
 
 func amount(n *uint64) *units.Bytes {
@@ -38,6 +40,7 @@ type Mode struct {
 	Sums    Sums              // of those that start, the highest priority first; it does not fit when those that have to start do not
 	Left    map[string]string // by unit, of those that start on demand and find no room: why, one sentence
 	GiveWay []string          // when it does not fit: the cheapest tiers without which it would, if any
+	named   []string          // its units in the order of the mode
 }
 
 // OfMode sums a mode up. Tiers that start with the machine or by hand have to fit together, or the mode does not fit as a
@@ -54,6 +57,9 @@ func OfMode(h Host, want []units.Unit) Mode {
 		}
 	}
 	m := Mode{Sums: Add(h, held), Left: map[string]string{}}
+	for _, u := range want {
+		m.named = append(m.named, u.Name)
+	}
 	if !m.Fits() {
 		v := Judge(h, Ask{Unit: held[0].Unit, Tier: held[0].Tier, Need: held[0].Need}, held[1:])
 		m.GiveWay = Tiers(v.Victims, held)

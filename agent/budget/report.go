@@ -1,6 +1,8 @@
 package budget
 
 import (
+	"cmp"
+
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/units"
 )
@@ -32,7 +34,7 @@ func (s Sums) Report(unit func(name string) units.Unit) *api.Budget {
 	return b
 }
 
-// Report is a mode as it would be. free is what is free now, which is told and not summed up.
+// Report is a mode as it would be; what stays on demand is said when nothing else has to be. free is what is free now, which is told and not summed up.
 func (m Mode) Report(name string, free *units.Bytes, unit func(name string) units.Unit) *api.Budget {
 	b := m.Sums.Report(unit)
 	for i := range b.Tiers {
@@ -42,6 +44,9 @@ func (m Mode) Report(name string, free *units.Bytes, unit func(name string) unit
 	b.Fits = m.Fits()
 	if !b.Fits {
 		b.Words = m.Refusal(name)
+	}
+	for _, unit := range m.named {
+		b.Words = cmp.Or(b.Words, m.Left[unit])
 	}
 	return b
 }

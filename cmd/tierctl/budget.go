@@ -101,14 +101,8 @@ func fileBudget(ctx context.Context, mode, root, config string) (api.Budget, err
 		mode = plan.Config.Host.DefaultMode
 	}
 	h := budget.HostOf(s, plan.Config.Host, "")
-	m := budget.OfMode(h, want)
-	b := m.Report(mode, h.Free, func(name string) units.Unit { u, _ := plan.Unit(name); return u })
-	for _, u := range want {
-		if why := m.Left[u.Name]; why != "" && b.Words == "" {
-			b.Words = why
-		}
-	}
-	return *b, nil
+	described := func(name string) units.Unit { u, _ := plan.Unit(name); return u }
+	return *budget.OfMode(h, want).Report(mode, h.Free, described), nil
 }
 
 // withoutWords tells without which tiers a mode would fit, "" when nothing helps.
