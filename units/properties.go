@@ -72,7 +72,8 @@ var settings = []setting{
 	{name: "ManagedOOMPreference", since: 248, value: func(s *spec) any { return s.oomdPreference() }},
 	{name: "CPUWeight", value: func(s *spec) any { return weight(s.tier.Priority) }},
 	{name: "IOWeight", value: func(s *spec) any { return weight(s.tier.Priority) }},
-	{name: "OOMScoreAdjust", value: func(s *spec) any { return oomScore(s.tier.Priority) }},
+	// The shim's own; the engine gets its rank from the shim.
+	{name: "OOMScoreAdjust", value: func(s *spec) any { return byKind(s, any(never), any(never), any(oomScore(s.tier.Priority))) }},
 	{name: "TasksMax", value: always(uint64(4096))},
 	{name: "LimitNOFILE", value: always(uint64(65536))},
 	{name: "LimitMEMLOCK", value: always(Infinity)},
@@ -196,6 +197,10 @@ func byKind[T any](s *spec, vllm, llama, remote T) T {
 func usec(d time.Duration) uint64 { return uint64(d.Microseconds()) }
 
 const cloneNewUTS = 0x04000000
+
+// never is the OOM score of what the kernel does not take (OOM_SCORE_ADJ_MIN, proc_pid_oom_score_adj(5)): a shim, which has
+// to tell why its engine is gone. While a killed engine still gives its memory back, the kernel may look for a second victim.
+const never = int32(-1000)
 
 // oomScore lets the kernel take tiers before the desktop, and the tier with the lowest priority first.
 func oomScore(priority int) int32 { return int32(900 - 6*priority) }

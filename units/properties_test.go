@@ -192,6 +192,17 @@ func TestTheLowestPriorityIsKilledFirst(t *testing.T) {
 	}
 }
 
+func TestTheKernelMayTakeAnEngineAndNeverTheShimThatTellsOfIt(t *testing.T) {
+	for _, u := range shippedUnits(t) {
+		score, argv := one[int32](t, u, "OOMScoreAdjust"), argv(t, u)
+		if remote := argv[1] == "remote"; remote && score <= 0 || !remote && score != -1000 {
+			t.Errorf("%s %s has the score %d", u.Name, argv[1], score)
+		} else if !remote && !slices.ContainsFunc(argv, func(arg string) bool { return strings.HasPrefix(arg, "--oom-score=") }) {
+			t.Errorf("%s gives its engine no score", u.Name)
+		}
+	}
+}
+
 func TestVariantsOfATierExcludeEachOther(t *testing.T) {
 	all := shippedUnits(t)
 	for _, a := range all {

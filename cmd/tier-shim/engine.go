@@ -24,8 +24,9 @@ type engine struct {
 	ended bool // the pid may belong to somebody else by now
 }
 
-// startEngine runs argv with its output going to the two files, which are closed here. The error names the binary.
-func startEngine(argv, env []string, stdout, stderr *os.File) (*engine, error) {
+// startEngine runs argv with its output going to the two files, which are closed here; its rank is its OOM score where that
+// of this process is none. The error names the binary.
+func startEngine(rank int, argv, env []string, stdout, stderr *os.File) (*engine, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = engineEnv(env)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -36,7 +37,7 @@ func startEngine(argv, env []string, stdout, stderr *os.File) (*engine, error) {
 		// The kernel sends the parent death signal when the thread that forked ends (prctl(2)), so this thread has to
 		// live as long as the engine: it is locked here and never given back.
 		runtime.LockOSThread()
-		err := asVictim(cmd.Start)
+		err := asVictim(rank, cmd.Start)
 		stdout.Close()
 		stderr.Close()
 		if err != nil {

@@ -70,7 +70,7 @@ func (s *shim) preferred(ctx context.Context) []string {
 	if known == nil {
 		s.status("Reading the engine's flags (once for each version)")
 		s.note.extend(helpTime + 10*time.Second)
-		text, err := readHelp(ctx, ask, s.env)
+		text, err := readHelp(ctx, s.opts.oomScore, ask, s.env)
 		if known = parseHelp(text); err != nil || len(known) == 0 {
 			if ctx.Err() == nil {
 				s.say("cannot read the flags of %s, so it gets none that depend on its version: %v", ask[0], err)
@@ -104,7 +104,7 @@ func helpCommand(engine string, argv []string) []string {
 }
 
 // readHelp runs the command and returns what it printed. It is killed with its children when ctx or the time ends.
-func readHelp(ctx context.Context, command, env []string) ([]byte, error) {
+func readHelp(ctx context.Context, rank int, command, env []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, helpTime)
 	defer cancel()
 	var out bounded
@@ -114,7 +114,11 @@ func readHelp(ctx context.Context, command, env []string) ([]byte, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
+	err := asVictim(rank, cmd.Start) // vLLM's help takes hundreds of MiB
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w", strings.Join(command, " "), plain(err))
 	}
 	return out.kept, nil

@@ -90,7 +90,7 @@ func script(t *testing.T, text string) string {
 
 func TestReadingHelpHasItsBounds(t *testing.T) {
 	t.Run("its length", func(t *testing.T) {
-		text, err := readHelp(t.Context(), []string{script(t, "head -c 6000000 /dev/zero")}, nil)
+		text, err := readHelp(t.Context(), 0, []string{script(t, "head -c 6000000 /dev/zero")}, nil)
 		if err != nil || len(text) != helpBytes {
 			t.Errorf("%d bytes, %v", len(text), err)
 		}
@@ -98,17 +98,17 @@ func TestReadingHelpHasItsBounds(t *testing.T) {
 	t.Run("its time, children included", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if _, err := readHelp(ctx, []string{script(t, "sleep 1000 & sleep 1000")}, nil); err == nil {
+		if _, err := readHelp(ctx, 0, []string{script(t, "sleep 1000 & sleep 1000")}, nil); err == nil {
 			t.Error("no error")
 		}
 	})
 	t.Run("its status", func(t *testing.T) {
-		if _, err := readHelp(t.Context(), []string{script(t, "echo --flag; exit 3")}, nil); err == nil {
+		if _, err := readHelp(t.Context(), 0, []string{script(t, "echo --flag; exit 3")}, nil); err == nil {
 			t.Error("no error")
 		}
 	})
 	t.Run("a binary that is not there", func(t *testing.T) {
-		_, err := readHelp(t.Context(), []string{"/nowhere/engine", "--help"}, nil)
+		_, err := readHelp(t.Context(), 0, []string{"/nowhere/engine", "--help"}, nil)
 		if err == nil || err.Error() != "cannot run /nowhere/engine --help: no such file or directory" {
 			t.Errorf("error is %v", err)
 		}

@@ -135,19 +135,31 @@ func (s *shim) outOfMemory(n oomCount) *end {
 	return failed(classBudget, "The engine took more than its limit%s and the kernel ended it: raise `memory` of %s in tiers.toml, or lower context or parallel", limit, name)
 }
 
-// engineFirst is what the engine's OOM score has above the shim's: five per cent of the memory that is short, many times
-// what the shim takes. The kernel then never takes the shim while there is a process of the engine's. That matters since no
-// property of systemd's tells such a SIGKILL from an administrator's, after which the tier is to be started again.
+// engineFirst is what the engine's OOM score has above that of a shim which the kernel may take as well, since an
+// administrator gave the unit a score of his own: five per cent of the memory that is short, many times what the shim takes.
+// No property of systemd's tells the kernel's SIGKILL from an administrator's, after which the tier is to be started again;
+// so the unit's score is untouchable, and this is for the rest.
 const engineFirst = 50
+
+// untouchable is the score of a process that the kernel never takes (proc_pid_oom_score_adj(5)).
+const untouchable = -1000
+
+// victimScore is the engine's score beside the shim's own, given the one that its rank among the tiers sets.
+func victimScore(own, rank int) int {
+	if own == untouchable {
+		return rank
+	}
+	return min(own+engineFirst, 1000)
+}
 
 // asVictim starts a process that the kernel takes before this one. The score is inherited at a fork, so this process has the
 // higher one for that moment: a child that was given it afterwards could have children without it. Going back needs no
 // privilege, since systemd has set the lower one with it (oom_score_adj_min, proc_pid_oom_score_adj(5)).
-func asVictim(start func() error) error {
+func asVictim(rank int, start func() error) error {
 	const file = "/proc/self/oom_score_adj"
 	text, err := os.ReadFile(file)
 	own, bad := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err == nil && bad == nil && setScore(file, min(own+engineFirst, 1000)) == nil {
+	if err == nil && bad == nil && setScore(file, victimScore(own, rank)) == nil {
 		defer setScore(file, own) // in vain only where another one set it meanwhile
 	}
 	return start()

@@ -225,6 +225,21 @@ func TestTheKernelTakesTheEngineBeforeTheShim(t *testing.T) {
 	}
 }
 
+func TestWhereTheKernelNeverTakesTheShimTheEngineHasTheScoreOfItsRank(t *testing.T) {
+	tests := []struct{ own, rank, want int }{
+		{untouchable, 660, 660},
+		{untouchable, 0, 0},
+		{300, 660, 350}, // an administrator's score of the unit
+		{-500, 660, -450},
+		{980, 660, 1000},
+	}
+	for _, test := range tests {
+		if got := victimScore(test.own, test.rank); got != test.want {
+			t.Errorf("a shim of %d and the rank %d: %d, want %d", test.own, test.rank, got, test.want)
+		}
+	}
+}
+
 func score(t *testing.T, pid int) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))

@@ -23,6 +23,7 @@ type options struct {
 	served        string // the name that the engine must list in /v1/models; "" when any will do
 	loadTimeout   time.Duration
 	stallTimeout  time.Duration
+	oomScore      int // of the engine, where this process is one that the kernel does not take
 	drain         time.Duration
 	progressBytes uint64 // size of the model on disk; 0 when unknown
 	prefer        []preference
@@ -71,6 +72,7 @@ func (o *options) runFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.served, "served", "", "name that /v1/models must list")
 	flags.DurationVar(&o.loadTimeout, "load-timeout", 20*time.Minute, "longest time without progress before readiness")
 	flags.DurationVar(&o.stallTimeout, "stall-timeout", 5*time.Minute, "longest time with requests in flight and no token")
+	flags.IntVar(&o.oomScore, "oom-score", 0, "the engine's OOM score adjustment, 0 to 1000, when the unit's is -1000")
 	flags.Uint64Var(&o.progressBytes, "progress-bytes", 0, "size of the model on disk")
 	flags.Func("prefer", "'--flag value|--other|': append the first that the engine knows", func(text string) error {
 		o.prefer = append(o.prefer, parsePreference(text))
@@ -108,6 +110,8 @@ func (o *options) check() error {
 		return fmt.Errorf("cannot start tier %q: --engine=%s is neither vllm nor llama", o.tier, o.engine)
 	case o.mode == "run" && len(o.argv) == 0:
 		return fmt.Errorf("cannot start tier %q: no engine behind --", o.tier)
+	case o.oomScore < 0 || o.oomScore > 1000:
+		return fmt.Errorf("cannot start tier %q: --oom-score=%d is not between 0 and 1000", o.tier, o.oomScore)
 	case o.loadTimeout <= 0 || o.drain < 0:
 		return fmt.Errorf("cannot start tier %q: --load-timeout must be above zero and --drain not below", o.tier)
 	}

@@ -9,12 +9,12 @@ import (
 
 func TestOptions(t *testing.T) {
 	o, err := parseOptions(strings.Fields("run --tier=coder --engine=vllm --socket=/s --memory=1024 --served=coder " +
-		"--load-timeout=20m --stall-timeout=5m --drain=30s --progress-bytes=7 -- vllm serve --port 1"))
+		"--oom-score=660 --load-timeout=20m --stall-timeout=5m --drain=30s --progress-bytes=7 -- vllm serve --port 1"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if o.tier != "coder" || o.engine != "vllm" || o.socket != "/s" || o.memory != 1024 || o.served != "coder" ||
-		o.loadTimeout != 20*time.Minute || o.progressBytes != 7 || strings.Join(o.argv, " ") != "vllm serve --port 1" ||
+		o.loadTimeout != 20*time.Minute || o.progressBytes != 7 || o.oomScore != 660 || strings.Join(o.argv, " ") != "vllm serve --port 1" ||
 		o.admit != "/run/tierd/admit.sock" {
 		t.Errorf("read as %+v", o)
 	}
@@ -30,6 +30,7 @@ func TestFaultyOptionsNameTheFault(t *testing.T) {
 		{"run --tier=t --socket=s --engine=llama", "no engine"},
 		{"run --tier=t --socket=s --engine=llama --memory=12GiB -- x", "memory"},
 		{"run --tier=t --socket=s --engine=llama --load-timeout=0 -- x", "--load-timeout"},
+		{"run --tier=t --socket=s --engine=llama --oom-score=-1000 -- x", "--oom-score"},
 		{"run --tier=t --socket=s --engine=llama --blocked=nonsense:x -- x", "blocked"},
 		{"run --tier=t --socket=s --engine=llama --url=x -- x", "url"},
 		{"remote --tier=t --socket=s --url=https://h", "--model"},

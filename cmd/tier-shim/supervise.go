@@ -79,7 +79,7 @@ func (r *running) start(argv []string) error {
 		return fmt.Errorf("cannot make a pipe for the engine's log: %w", err)
 	}
 	r.status(r.load.words())
-	r.engine, err = startEngine(argv, r.env, outWrite, errWrite)
+	r.engine, err = startEngine(r.opts.oomScore, argv, r.env, outWrite, errWrite)
 	if err != nil {
 		return err
 	}
