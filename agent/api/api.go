@@ -208,6 +208,9 @@ type Table struct {
 	Listen string  `json:"listen"` // address of every listener, without port
 	Port   int     `json:"port"`   // of the listener that serves every tier by name
 	Routes []Route `json:"routes"`
+	// Leaving are units that serve what is in flight there and take nothing new, beside the one that Routes names for their
+	// tier: the variant that was up before a switch.
+	Leaving []Route `json:"leaving,omitempty"`
 }
 
 // Route is one tier for the gateway.
@@ -227,6 +230,18 @@ type Route struct {
 	Socket  string   `json:"socket"`
 	Context int      `json:"context,omitempty"`
 	Drain   float64  `json:"drain,omitempty"` // seconds that requests in flight may take once State is draining
+
+	Parallel    int       `json:"parallel,omitempty"`    // requests that the engine works on at the same time; 0: not known
+	Concurrency int       `json:"concurrency,omitempty"` // requests that the gateway lets through at the same time; 0: no limit
+	Hold        float64   `json:"hold,omitempty"`        // seconds that a request waits for the tier at most
+	Keepalive   string    `json:"keepalive,omitempty"`   // "comments": a stream that waits is begun early; "": no byte before the engine's
+	ReadyBy     time.Time `json:"ready_by,omitzero"`     // Starting: when it will be ready, by earlier loads; zero: not known
+}
+
+// EnsureRequest asks for a tier that requests wait for (POST /v1/gateway/ensure). The answer comes when the tier is ready, or
+// says why it will not be. Who hangs up before its load was admitted takes the wish back; a load that has begun goes on.
+type EnsureRequest struct {
+	Tier string `json:"tier"`
 }
 
 // GatewayReport is what the gateway tells tierd (POST /v1/gateway/report).

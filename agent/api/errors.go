@@ -53,6 +53,8 @@ type Error struct {
 	Hint    string    `json:"hint,omitempty"` // what to try, a command where there is one
 	Class   string    `json:"class,omitempty"`
 	Budget  *Budget   `json:"budget,omitempty"` // the sum that does not hold, for KindBudget
+	// RetryAfter is in how many seconds the same request may fare better; 0: not known.
+	RetryAfter float64 `json:"retry_after,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }

@@ -17,8 +17,16 @@ import (
 // demand and queues are other ways to wait in Acquire; a faster path is another RoundTripper in the lease.
 type Source interface {
 	// Acquire returns a lease that the caller must release, or a *failure that explains to the client why there is
-	// none.
-	Acquire(ctx context.Context, tier string) (*Lease, error)
+	// none. It may wait until ctx ends, which is when the client hangs up.
+	Acquire(ctx context.Context, ask Ask) (*Lease, error)
+}
+
+// Ask is what a request wants, and who wants it.
+type Ask struct {
+	Tier    string
+	Session string // X-Session-Id; "" when the client names none
+	Parent  string // X-Parent-Session-Id: the session that this one works for
+	Light   bool   // the engine answers without working on a prompt, so that it needs no turn: /props, /tokenize, a GET
 }
 
 // Lease is the right to send one request to one engine.
@@ -57,15 +65,15 @@ func newPool(log *slog.Logger, changed, active func()) *pool {
 }
 
 // Acquire hands out a lease when the tier is ready by the table, and never waits.
-func (p *pool) Acquire(ctx context.Context, tier string) (*Lease, error) {
+func (p *pool) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.heir {
 		defer p.changed()
 	}
-	route, ok := p.routes[tier]
+	route, ok := p.routes[ask.Tier]
 	if !ok {
-		return nil, notFound("model_not_found", "There is no tier %q any more.", tier)
+		return nil, notFound("model_not_found", "There is no tier %q any more.", ask.Tier)
 	}
 	if route.State != api.Ready {
 		return nil, notReady(route)

@@ -168,7 +168,7 @@ func TestTheDrainBoundStartsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := api.Route{Tier: "a", Unit: "tier-a.service", State: api.Ready, Drain: 10}
 		p, _ := testPool(t, r)
-		lease, err := p.Acquire(t.Context(), "a")
+		lease, err := p.Acquire(t.Context(), Ask{Tier: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,7 @@ func TestALoadIsTheSumOverGenerations(t *testing.T) {
 	p.setElder(map[string]int{"tier-a.service": 1, "tier-b.service": 2})
 	p.setHeir()
 	before := *changes
-	lease, err := p.Acquire(t.Context(), "a")
+	lease, err := p.Acquire(t.Context(), Ask{Tier: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestALoadIsTheSumOverGenerations(t *testing.T) {
 func TestAnUnknownTierHasNoLease(t *testing.T) {
 	p, _ := testPool(t)
 	var f *failure
-	if _, err := p.Acquire(t.Context(), "a"); !errors.As(err, &f) || f.status != 404 {
+	if _, err := p.Acquire(t.Context(), Ask{Tier: "a"}); !errors.As(err, &f) || f.status != 404 {
 		t.Errorf("got %v", err)
 	}
 }
@@ -239,11 +239,11 @@ func TestTheReportSaysForHowLongATierIsIdle(t *testing.T) {
 		if n, idle, _ := p.report(); len(n) != 0 || len(idle) != 0 {
 			t.Errorf("before the first request: %v, %v", n, idle)
 		}
-		first, err := p.Acquire(t.Context(), "a")
+		first, err := p.Acquire(t.Context(), Ask{Tier: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := p.Acquire(t.Context(), "a")
+		second, err := p.Acquire(t.Context(), Ask{Tier: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}

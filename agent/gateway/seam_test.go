@@ -23,10 +23,10 @@ type waitingSource struct {
 	letGo chan struct{}
 }
 
-func (s waitingSource) Acquire(ctx context.Context, tier string) (*Lease, error) {
+func (s waitingSource) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
 	select {
 	case <-s.letGo:
-		return s.Source.Acquire(ctx, tier)
+		return s.Source.Acquire(ctx, ask)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

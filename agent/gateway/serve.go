@@ -105,7 +105,9 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body [
 	if err != nil {
 		return err
 	}
-	lease, err := g.source.Acquire(r.Context(), t.tier)
+	lease, err := g.source.Acquire(r.Context(), Ask{
+		Tier: t.tier, Session: r.Header.Get("X-Session-Id"), Parent: r.Header.Get("X-Parent-Session-Id"), Light: isGet(r),
+	})
 	if err != nil {
 		return err
 	}
