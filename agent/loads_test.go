@@ -111,7 +111,7 @@ func TestInTheLineAWholeLoadIsLeft(t *testing.T) {
 		b.tight()
 		mustDone(t, b.act("coder", "start", ""))
 		b.startWith("orch", true) // coder came up just now
-		for range 5 { // of the minute that it waits for a tier that is spared
+		for range 5 {             // of the minute that it waits for a tier that is spared
 			b.after(10 * time.Second)
 			if got := b.readyIn("orch"); got < 40*time.Second || got > 80*time.Second {
 				t.Errorf("in line: in %s", got)
