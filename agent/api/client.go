@@ -124,6 +124,13 @@ func (c *Client) Report(ctx context.Context, report GatewayReport) error {
 	return err
 }
 
+// Ensure asks for a tier that requests wait for. It returns once the tier is ready, or with the reason why it will not be;
+// that may take as long as a load. Only root and the gateway's user may.
+func (c *Client) Ensure(ctx context.Context, tier string) error {
+	_, err := c.post(ctx, "/v1/gateway/ensure", EnsureRequest{Tier: tier}, nil)
+	return err
+}
+
 // get decodes the result of a sync answer.
 func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 	var out T
