@@ -84,6 +84,9 @@ func (a *Agent) route(tier string) api.Route {
 	if a.plan != nil {
 		t, _ := a.plan.Config.Tier(tier)
 		r.Role = t.Role
+		setPassage(&r, a.plan.Config)
+	} else {
+		setPassage(&r, nil)
 	}
 	for _, n := range []string{tier, r.Role, u.Model, tier + "/" + r.Variant, u.Served} {
 		if n != "" && !slices.Contains(r.Names, n) {
