@@ -25,6 +25,7 @@ type Control interface {
 // Config is what main hands in. Zero limits mean the defaults.
 type Config struct {
 	Control   Control
+	Overview  Overview // asked for the page; nil: it shows only what the gateway knows itself
 	Log       *slog.Logger
 	Notify    *Notifier           // nil when no service manager listens
 	Inherited *Inherited          // descriptors from systemd's fd store or from a predecessor
@@ -70,6 +71,7 @@ type Gateway struct {
 	source Source
 	server *http.Server
 	ports  *listeners
+	page   *page
 	memory *tableMemory
 	view   atomic.Pointer[view]
 
@@ -85,6 +87,7 @@ func New(cfg Config) *Gateway {
 	g.access = access{names: cfg.AllowHosts}
 	g.pool = newPool(cfg.Log, g.kick, g.nudge)
 	g.source = g.pool
+	g.page = newPage(g.newFeed())
 	g.server = g.newServer()
 	g.ports = newListeners(cfg.Log, fdStore{cfg.Notify}, cfg.MaxConns, func(l limitedListener) {
 		// Serve ends when its listener is closed, and that is the only way in which it ends.

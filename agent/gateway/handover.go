@@ -166,6 +166,7 @@ func (g *Gateway) retire(ctx context.Context, tables <-chan api.Table, s *succes
 	g.retiring.Store(true)
 	g.pool.setHeir()
 	g.ports.close()
+	g.page.board.end()
 	done := make(chan struct{})
 	go func() { g.outlast(ctx); close(done) }()
 	for {
