@@ -78,7 +78,7 @@ func (g *Gateway) servePage(w http.ResponseWriter, r *http.Request, v *view) boo
 	switch name, part := strings.CutPrefix(r.URL.Path, pagePrefix); {
 	case r.URL.Path == "/" && !r.URL.Query().Has("model"): // with one, it is that engine's own page
 		// A browser names the type that it wants; */* alone comes from a program, which has no use for the page.
-		w.Header().Set("Vary", "Accept")
+		w.Header().Add("Vary", "Accept")
 		if strings.Contains(r.Header.Get("Accept"), "text/html") {
 			g.page.serveAsset(w, r, "index.html")
 		} else {

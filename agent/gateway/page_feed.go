@@ -9,22 +9,12 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/gateway/queue"
 )
 
 // feedTick is how often the page's figures are looked at while somebody watches, and so how many snapshots a second there
 // are at most. Requests come and go too fast to be told of each.
 const feedTick = 250 * time.Millisecond
-
-// Waits tells of the requests for a tier that wait.
-type Waits struct {
-	Requests int
-	Since    time.Time // when the first of them came
-}
-
-// queueing is a Source that tells of what it holds.
-type queueing interface {
-	Waits() map[string]Waits // by tier
-}
 
 // feed makes the page's snapshots out of what the gateway knows and what tierd says.
 type feed struct {
@@ -32,20 +22,12 @@ type feed struct {
 	overview Overview
 	view     func() *view
 	report   func() api.GatewayReport
-	waits    func() map[string]Waits
-	build    string // of the page's assets
+	queues   func() map[string]queue.Stats // by tier
+	build    string                        // of the page's assets
 }
 
 func (g *Gateway) newFeed() *feed {
-	return &feed{
-		log: g.log, overview: g.cfg.Overview, view: g.view.Load, report: g.report,
-		waits: func() map[string]Waits {
-			if q, ok := g.source.(queueing); ok {
-				return q.Waits()
-			}
-			return nil
-		},
-	}
+	return &feed{log: g.log, overview: g.cfg.Overview, view: g.view.Load, report: g.report, queues: g.hold.stats}
 }
 
 // run publishes a snapshot at once and then whenever it has changed, until ctx ends.
@@ -93,7 +75,7 @@ func (f *feed) publish(n *told, last []byte, publish func([]byte)) []byte {
 		return last
 	}
 	now := time.Now()
-	s := newSnapshot(v, f.report(), f.waits(), n, now)
+	s := newSnapshot(v, f.report(), f.queues(), n, now)
 	s.Build = f.build
 	body, err := json.Marshal(s)
 	if err != nil { // a time beyond the year 9999, from tierd

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/gateway/queue"
 )
 
 // feedRig is a board with a feed in a bubble. Whatever it leaves running fails the bubble.
@@ -20,23 +21,19 @@ type feedRig struct {
 	tierd    *fakeOverview
 	view     atomic.Pointer[view]
 	inFlight atomic.Int64
-	waits    atomic.Pointer[map[string]Waits]
+	queues   atomic.Pointer[map[string]queue.Stats]
 }
 
 func newFeedRig() *feedRig {
 	r := &feedRig{tierd: &fakeOverview{}}
 	r.view.Store(pageView(api.Route{Tier: "a", State: api.Stopped}))
+	r.queues.Store(&map[string]queue.Stats{})
 	f := &feed{
 		log: slog.New(slog.DiscardHandler), overview: r.tierd, view: r.view.Load, build: "b",
 		report: func() api.GatewayReport {
 			return api.GatewayReport{InFlight: map[string]int{"a": int(r.inFlight.Load())}}
 		},
-		waits: func() map[string]Waits {
-			if w := r.waits.Load(); w != nil {
-				return *w
-			}
-			return nil
-		},
+		queues: func() map[string]queue.Stats { return *r.queues.Load() },
 	}
 	r.board = newBoard(f.run)
 	return r
@@ -126,7 +123,7 @@ func TestASnapshotComesAtOnceAndThenWhenSomethingChanges(t *testing.T) {
 			t.Errorf("without a change: %s", <-frames)
 		}
 		r.inFlight.Store(3)
-		r.waits.Store(&map[string]Waits{"a": {Requests: 2, Since: time.Now()}})
+		r.queues.Store(&map[string]queue.Stats{"a": {Waiting: 2}})
 		pass(feedTick)
 		if s := next(t, frames); s.Tiers[0].InFlight != 3 || s.Tiers[0].Waiting != 2 {
 			t.Errorf("with requests: %+v", s)
@@ -232,7 +229,7 @@ func TestWithoutTierdThePageShowsWhatTheGatewayKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newFeedRig()
 		r.view.Store(nil)
-		f := &feed{log: slog.New(slog.DiscardHandler), view: r.view.Load, report: func() api.GatewayReport { return api.GatewayReport{} }, waits: func() map[string]Waits { return nil }}
+		f := &feed{log: slog.New(slog.DiscardHandler), view: r.view.Load, report: func() api.GatewayReport { return api.GatewayReport{} }, queues: func() map[string]queue.Stats { return nil }}
 		r.board = newBoard(f.run)
 		frames, leave, _ := r.join()
 		defer leave()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/gateway/queue"
 )
 
 // snapshot is all that the page shows. Sizes are bytes; ages are told as times, so that nothing changes while nothing
@@ -55,7 +56,7 @@ type shownTier struct {
 	IdleSince    time.Time `json:"idle_since,omitzero"`
 }
 
-func newSnapshot(v *view, report api.GatewayReport, waits map[string]Waits, n *told, now time.Time) snapshot {
+func newSnapshot(v *view, report api.GatewayReport, queues map[string]queue.Stats, n *told, now time.Time) snapshot {
 	s := snapshot{Tiers: []shownTier{}, Events: n.events, Warnings: []string{}}
 	if s.Events == nil {
 		s.Events = []api.Event{}
@@ -71,8 +72,8 @@ func newSnapshot(v *view, report api.GatewayReport, waits map[string]Waits, n *t
 	for _, r := range v.table.Routes {
 		t := routed(r)
 		t.InFlight = report.InFlight[r.Tier]
-		if w := waits[r.Tier]; w.Requests > 0 {
-			t.Waiting, t.WaitingSince = w.Requests, second(w.Since)
+		if q := queues[r.Tier]; q.Waiting > 0 {
+			t.Waiting, t.WaitingSince = q.Waiting, second(now.Add(-q.Longest))
 		}
 		if idle, known := report.Idle[r.Tier]; known {
 			t.IdleSince = second(now.Add(-time.Duration(idle * float64(time.Second))))

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/gateway/queue"
 )
 
 func TestPercentIn(t *testing.T) {
@@ -50,7 +51,7 @@ func TestWhatThePageSaysOfATier(t *testing.T) {
 	for rule, c := range map[string]struct {
 		route  api.Route
 		report api.GatewayReport
-		waits  map[string]Waits
+		queues map[string]queue.Stats
 		told   *told
 		want   shownTier
 	}{
@@ -59,7 +60,7 @@ func TestWhatThePageSaysOfATier(t *testing.T) {
 			shownTier{Name: "a", Role: "coder", Port: 8002, State: api.Starting, Status: "Loading weights 43 %", Percent: &percent, Engine: "vllm", ReadyBy: now.Add(time.Minute), Concurrency: 4},
 		},
 		"requests are the gateway's own to count": {
-			ready, api.GatewayReport{InFlight: map[string]int{"a": 3, "b": 9}}, map[string]Waits{"a": {2, began}}, &told{},
+			ready, api.GatewayReport{InFlight: map[string]int{"a": 3, "b": 9}}, map[string]queue.Stats{"a": {Waiting: 2, Longest: 90 * time.Second}}, &told{},
 			shownTier{Name: "a", State: api.Ready, Engine: "remote", LeavesMachine: true, InFlight: 3, Waiting: 2, WaitingSince: began},
 		},
 		"idleness is told as the time when it began": {
@@ -90,7 +91,7 @@ func TestWhatThePageSaysOfATier(t *testing.T) {
 			shownTier{Name: "a", State: api.Starting},
 		},
 	} {
-		got := newSnapshot(pageView(c.route), c.report, c.waits, c.told, now)
+		got := newSnapshot(pageView(c.route), c.report, c.queues, c.told, now)
 		if len(got.Tiers) != 1 || !reflect.DeepEqual(got.Tiers[0], c.want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", rule, got.Tiers, c.want)
 		}

@@ -93,6 +93,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			_ = g.cfg.Notify.Send("STOPPING=1\nSTATUS=Finishing the requests in flight")
 			g.ports.close()
 			g.page.board.end()
+			g.hold.stop()
 			g.finish(g.cfg.StopBound)
 			return nil
 		}
