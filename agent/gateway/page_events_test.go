@@ -100,6 +100,26 @@ func TestTheGatewayTellsOfRequests(t *testing.T) {
 	s.until(t, "with an idle tier", func(s snapshot) bool { return s.Tiers[0].InFlight == 0 && !s.Tiers[0].IdleSince.IsZero() })
 }
 
+func TestARequestThatWaitsIsNotInFlight(t *testing.T) {
+	coder := route(t, "coder", "/nowhere")
+	coder.State, coder.Hold = api.Starting, patience.Seconds()
+	rig := startRig(t, Config{}, coder)
+	s := openEvents(t, rig)
+	rest := make(chan int, 1)
+	go func() {
+		res, _ := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`)
+		rest <- res.StatusCode
+	}()
+	s.until(t, "with a request that waits", func(s snapshot) bool {
+		return s.Tiers[0].Waiting == 1 && s.Tiers[0].InFlight == 0 && !s.Tiers[0].WaitingSince.IsZero()
+	})
+	rig.change(t, "coder", func(r *api.Route) { r.State, r.Reason = api.Blocked, "its model is gone" })
+	s.until(t, "without one", func(s snapshot) bool { return s.Tiers[0].Waiting == 0 && s.Tiers[0].State == api.Blocked })
+	if got := <-rest; got != 503 {
+		t.Errorf("it was answered with %d", got)
+	}
+}
+
 func TestAStopEndsTheStreamsAndDoesNotWaitForThem(t *testing.T) {
 	rig := startRig(t, Config{StopBound: patience}, route(t, "coder", "/nowhere"))
 	s := openEvents(t, rig)

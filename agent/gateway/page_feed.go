@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
-	"github.com/tierd/tierd/agent/gateway/queue"
 )
 
 // feedTick is how often the page's figures are looked at while somebody watches, and so how many snapshots a second there
@@ -21,13 +20,16 @@ type feed struct {
 	log      *slog.Logger
 	overview Overview
 	view     func() *view
-	report   func() api.GatewayReport
-	queues   func() map[string]queue.Stats // by tier
-	build    string                        // of the page's assets
+	load     func() load
+	build    string // of the page's assets
 }
 
 func (g *Gateway) newFeed() *feed {
-	return &feed{log: g.log, overview: g.cfg.Overview, view: g.view.Load, report: g.report, queues: g.hold.stats}
+	return &feed{log: g.log, overview: g.cfg.Overview, view: g.view.Load, load: func() load {
+		l := load{queues: g.hold.stats()}
+		l.inFlight, l.idle, _ = g.pool.report()
+		return l
+	}}
 }
 
 // run publishes a snapshot at once and then whenever it has changed, until ctx ends.
@@ -75,7 +77,7 @@ func (f *feed) publish(n *told, last []byte, publish func([]byte)) []byte {
 		return last
 	}
 	now := time.Now()
-	s := newSnapshot(v, f.report(), f.queues(), n, now)
+	s := newSnapshot(v, f.load(), n, now)
 	s.Build = f.build
 	body, err := json.Marshal(s)
 	if err != nil { // a time beyond the year 9999, from tierd

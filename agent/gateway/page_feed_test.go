@@ -30,10 +30,9 @@ func newFeedRig() *feedRig {
 	r.queues.Store(&map[string]queue.Stats{})
 	f := &feed{
 		log: slog.New(slog.DiscardHandler), overview: r.tierd, view: r.view.Load, build: "b",
-		report: func() api.GatewayReport {
-			return api.GatewayReport{InFlight: map[string]int{"a": int(r.inFlight.Load())}}
+		load: func() load {
+			return load{inFlight: map[string]int{"a": int(r.inFlight.Load())}, queues: *r.queues.Load()}
 		},
-		queues: func() map[string]queue.Stats { return *r.queues.Load() },
 	}
 	r.board = newBoard(f.run)
 	return r
@@ -229,7 +228,7 @@ func TestWithoutTierdThePageShowsWhatTheGatewayKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newFeedRig()
 		r.view.Store(nil)
-		f := &feed{log: slog.New(slog.DiscardHandler), view: r.view.Load, report: func() api.GatewayReport { return api.GatewayReport{} }, queues: func() map[string]queue.Stats { return nil }}
+		f := &feed{log: slog.New(slog.DiscardHandler), view: r.view.Load, load: func() load { return load{} }}
 		r.board = newBoard(f.run)
 		frames, leave, _ := r.join()
 		defer leave()

@@ -56,7 +56,14 @@ type shownTier struct {
 	IdleSince    time.Time `json:"idle_since,omitzero"`
 }
 
-func newSnapshot(v *view, report api.GatewayReport, queues map[string]queue.Stats, n *told, now time.Time) snapshot {
+// load is what goes on at the tiers, by their names.
+type load struct {
+	inFlight map[string]int
+	idle     map[string]float64 // seconds
+	queues   map[string]queue.Stats
+}
+
+func newSnapshot(v *view, l load, n *told, now time.Time) snapshot {
 	s := snapshot{Tiers: []shownTier{}, Events: n.events, Warnings: []string{}}
 	if s.Events == nil {
 		s.Events = []api.Event{}
@@ -71,11 +78,11 @@ func newSnapshot(v *view, report api.GatewayReport, queues map[string]queue.Stat
 	}
 	for _, r := range v.table.Routes {
 		t := routed(r)
-		t.InFlight = report.InFlight[r.Tier]
-		if q := queues[r.Tier]; q.Waiting > 0 {
+		t.InFlight = l.inFlight[r.Tier]
+		if q := l.queues[r.Tier]; q.Waiting > 0 {
 			t.Waiting, t.WaitingSince = q.Waiting, second(now.Add(-q.Longest))
 		}
-		if idle, known := report.Idle[r.Tier]; known {
+		if idle, known := l.idle[r.Tier]; known {
 			t.IdleSince = second(now.Add(-time.Duration(idle * float64(time.Second))))
 		}
 		if said := n.tier(r.Tier); said != nil {

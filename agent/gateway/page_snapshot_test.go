@@ -49,49 +49,48 @@ func TestWhatThePageSaysOfATier(t *testing.T) {
 	heard := func(tier api.Tier) *told { return &told{status: &api.Status{Tiers: []api.Tier{tier}}, heard: now} }
 	percent := 43
 	for rule, c := range map[string]struct {
-		route  api.Route
-		report api.GatewayReport
-		queues map[string]queue.Stats
-		told   *told
-		want   shownTier
+		route api.Route
+		load  load
+		told  *told
+		want  shownTier
 	}{
 		"a load has its words, its figure and its end": {
-			starting, api.GatewayReport{}, nil, &told{},
+			starting, load{}, &told{},
 			shownTier{Name: "a", Role: "coder", Port: 8002, State: api.Starting, Status: "Loading weights 43 %", Percent: &percent, Engine: "vllm", ReadyBy: now.Add(time.Minute), Concurrency: 4},
 		},
 		"requests are the gateway's own to count": {
-			ready, api.GatewayReport{InFlight: map[string]int{"a": 3, "b": 9}}, map[string]queue.Stats{"a": {Waiting: 2, Longest: 90 * time.Second}}, &told{},
+			ready, load{inFlight: map[string]int{"a": 3, "b": 9}, queues: map[string]queue.Stats{"a": {Waiting: 2, Longest: 90 * time.Second}}}, &told{},
 			shownTier{Name: "a", State: api.Ready, Engine: "remote", LeavesMachine: true, InFlight: 3, Waiting: 2, WaitingSince: began},
 		},
 		"idleness is told as the time when it began": {
-			ready, api.GatewayReport{Idle: map[string]float64{"a": 90.0004}}, nil, &told{},
+			ready, load{idle: map[string]float64{"a": 90.0004}}, &told{},
 			shownTier{Name: "a", State: api.Ready, Engine: "remote", LeavesMachine: true, IdleSince: began},
 		},
 		"tierd adds since when, the charge and what else to know": {
-			ready, api.GatewayReport{}, nil, heard(api.Tier{Name: "a", State: api.Ready, Since: began, Memory: 5, RestartPending: true, Status: "Serving"}),
+			ready, load{}, heard(api.Tier{Name: "a", State: api.Ready, Since: began, Memory: 5, RestartPending: true, Status: "Serving"}),
 			shownTier{
 				Name: "a", State: api.Ready, Engine: "remote", LeavesMachine: true, Since: began, Memory: 5,
 				Notes: []string{"restart pending: tiers.toml has changed since it was started (tierctl restart a)"},
 			},
 		},
 		"words of another state than the table's are left out": {
-			ready, api.GatewayReport{}, nil, heard(api.Tier{Name: "a", State: api.Starting, Since: began, Memory: 5, Status: "Warming up"}),
+			ready, load{}, heard(api.Tier{Name: "a", State: api.Starting, Since: began, Memory: 5, Status: "Warming up"}),
 			shownTier{Name: "a", State: api.Ready, Engine: "remote", LeavesMachine: true, Memory: 5},
 		},
 		"what a stopped tier waits for": {
-			api.Route{Tier: "a", State: api.Stopped}, api.GatewayReport{}, nil, heard(api.Tier{Name: "a", State: api.Stopped, Status: "waits for coder to go"}),
+			api.Route{Tier: "a", State: api.Stopped}, load{}, heard(api.Tier{Name: "a", State: api.Stopped, Status: "waits for coder to go"}),
 			shownTier{Name: "a", State: api.Stopped, Status: "waits for coder to go"},
 		},
 		"a status that repeats the reason is said once": {
-			api.Route{Tier: "a", State: api.Failed, Reason: "it died"}, api.GatewayReport{}, nil, heard(api.Tier{Name: "a", State: api.Failed, Status: "it died", Reason: "it died"}),
+			api.Route{Tier: "a", State: api.Failed, Reason: "it died"}, load{}, heard(api.Tier{Name: "a", State: api.Failed, Status: "it died", Reason: "it died"}),
 			shownTier{Name: "a", State: api.Failed, Reason: "it died"},
 		},
 		"a time that no calendar has is none": {
-			api.Route{Tier: "a", State: api.Starting, ReadyBy: now.AddDate(20000, 0, 0)}, api.GatewayReport{}, nil, &told{},
+			api.Route{Tier: "a", State: api.Starting, ReadyBy: now.AddDate(20000, 0, 0)}, load{}, &told{},
 			shownTier{Name: "a", State: api.Starting},
 		},
 	} {
-		got := newSnapshot(pageView(c.route), c.report, c.queues, c.told, now)
+		got := newSnapshot(pageView(c.route), c.load, c.told, now)
 		if len(got.Tiers) != 1 || !reflect.DeepEqual(got.Tiers[0], c.want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", rule, got.Tiers, c.want)
 		}
@@ -107,11 +106,11 @@ func TestWhatThePageSaysOfTierd(t *testing.T) {
 	}
 	n := &told{}
 	v := pageView(api.Route{Tier: "a"})
-	if got := newSnapshot(v, api.GatewayReport{}, nil, n, now); got.Tierd != (shownTierd{State: "asked"}) || got.Budget != nil || got.Events == nil {
+	if got := newSnapshot(v, load{}, n, now); got.Tierd != (shownTierd{State: "asked"}) || got.Budget != nil || got.Events == nil {
 		t.Errorf("before an answer: %+v", got)
 	}
 	n.take(answer{status: *status, budget: &api.Budget{Fits: true}, at: now})
-	got := newSnapshot(v, api.GatewayReport{}, nil, n, now)
+	got := newSnapshot(v, load{}, n, now)
 	want := []string{
 		"/etc/tierd/tiers.toml cannot be used as it is now; what tierd read before stays in force: line 3 is wrong",
 		"swap is off",
@@ -121,12 +120,12 @@ func TestWhatThePageSaysOfTierd(t *testing.T) {
 		t.Errorf("after an answer: %+v", got)
 	}
 	n.take(answer{err: &api.Error{Message: "cannot reach tierd"}, at: now.Add(time.Hour)})
-	got = newSnapshot(v, api.GatewayReport{}, nil, n, now)
+	got = newSnapshot(v, load{}, n, now)
 	if got.Tierd != (shownTierd{State: "away", Error: "cannot reach tierd", Heard: now}) || got.Budget == nil || len(got.Tiers) != 1 {
 		t.Errorf("when it is away: %+v", got)
 	}
 	n.take(answer{status: api.Status{Version: "1.3"}, at: now})
-	if got := newSnapshot(v, api.GatewayReport{}, nil, n, now); got.Tierd.State != "there" || got.Budget != nil {
+	if got := newSnapshot(v, load{}, n, now); got.Tierd.State != "there" || got.Budget != nil {
 		t.Errorf("when it is back, and cannot read the host: %+v", got)
 	}
 }
@@ -156,7 +155,7 @@ func TestForeignTextSurvives(t *testing.T) {
 			status: api.Status{Warnings: []string{draw("warning")}, Tiers: []api.Tier{{Name: v.table.Routes[0].Tier, State: api.Failed, Warning: draw("note")}}},
 			budget: &api.Budget{Words: draw("words"), RAM: api.Pool{Broken: draw("broken")}, Tiers: []api.Share{{Tier: draw("share"), RAM: 1}}},
 		})
-		want := newSnapshot(v, api.GatewayReport{}, nil, n, time.Now())
+		want := newSnapshot(v, load{}, n, time.Now())
 		body, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)
