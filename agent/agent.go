@@ -98,6 +98,7 @@ type Agent struct {
 	protection  map[string]units.Bytes // by slice, what was tried last
 	unprotected string                 // why that failed
 
+	counts   counts
 	changes  []*change
 	changeID int
 
@@ -131,6 +132,7 @@ func New(opts Options) *Agent {
 		use:      map[string]use{},
 		measured: measured{peaks: map[string]peak{}},
 		stale:    map[string]string{},
+		counts:   newCounts(),
 		tableNew: make(chan struct{}),
 	}
 }

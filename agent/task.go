@@ -80,6 +80,7 @@ func ending(t *task) *api.Error {
 func (a *Agent) note(c *change, t *task, state string) {
 	a.post(func() {
 		c.Tasks[t.index].State = state
+		a.noteOrder(c, t, state)
 		text, why := t.summary()+": "+state, t.left
 		if t.err != nil {
 			why = t.err.Message
