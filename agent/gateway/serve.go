@@ -3,7 +3,6 @@ package gateway
 import (
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -32,6 +31,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := g.serve(w, r); err != nil {
 		f := asFailure(err)
+		g.metrics.refused(f.code)
 		g.log.Debug("answered with an error", "method", r.Method, "path", r.URL.Path, "status", f.status, "err", f.message)
 		f.write(w)
 	}
@@ -45,7 +45,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 			message: "The gateway does not know the tiers yet: tierd has not answered. See `systemctl status tierd`.",
 		}
 	}
-	if err := g.access.check(r, v.table.Listen); err != nil {
+	who, answered, err := g.admit(w, r, v)
+	if err != nil || answered {
 		return err
 	}
 	if r.Method == http.MethodConnect {
@@ -56,39 +57,32 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	port := localPort(r)
 	if port == v.table.Port {
-		if served := g.serveOwn(w, r, v); served {
+		if served := g.serveOwn(w, r, v, who); served {
 			return nil
 		}
-		return g.pass(w, r, func(body []byte) (*target, error) { return targetByName(v, r, body) })
+		return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByName(v, r, body)) })
 	}
 	route := v.byPort[port]
 	if route == nil {
 		return notFound("not_found", "No tier is served on port %d any more.", port)
 	}
-	if isGet(r) && r.URL.Path == modelsPath {
-		writeJSON(w, http.StatusOK, listModels(v, route))
+	if serveModels(w, r, v, route, who) {
 		return nil
 	}
-	return g.pass(w, r, func(body []byte) (*target, error) { return targetByPort(v, route, r, body) })
+	return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByPort(v, route, r, body)) })
 }
 
 // serveOwn answers what the port of all tiers has of its own.
-func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool {
+func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view, who caller) bool {
 	if !isGet(r) {
 		return false
 	}
 	switch path := r.URL.Path; {
-	case path == modelsPath:
-		writeJSON(w, http.StatusOK, listModels(v, nil))
-	case strings.HasPrefix(path, modelsPath+"/"):
-		name := strings.TrimPrefix(path, modelsPath+"/")
-		if route := v.byName[name]; route != nil {
-			writeJSON(w, http.StatusOK, newModel(route))
-		} else {
-			unknownModel(name, v).write(w)
-		}
-	case path == "/health":
-		writeJSON(w, http.StatusOK, newHealth(v, g.pool))
+	case serveModels(w, r, v, nil, who):
+	case path == metricsPath:
+		g.metrics.handler.ServeHTTP(w, r)
+	case isHealth(path):
+		writeJSON(w, http.StatusOK, newHealth(v, g.pool, who))
 	default:
 		return false
 	}
@@ -97,7 +91,7 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool
 
 // pass reads the body, finds the tier, and forwards.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body []byte) (*target, error)) error {
-	body, err := readBody(w, r, g.cfg.MaxBody)
+	body, err := readBody(w, r, g.maxBody())
 	if err != nil {
 		return err
 	}
@@ -105,14 +99,17 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body [
 	if err != nil {
 		return err
 	}
+	t.seen = g.metrics.visit(t.tier)
+	defer t.seen.end()
 	lease, err := g.source.Acquire(r.Context(), Ask{
 		Tier: t.tier, Session: r.Header.Get("X-Session-Id"), Parent: r.Header.Get("X-Parent-Session-Id"), Light: isGet(r),
 	})
 	if err != nil {
-		return err
+		return t.seen.failed(err)
 	}
+	t.seen.granted()
 	defer lease.Release()
-	return g.forward(w, r, lease, t)
+	return t.seen.failed(g.forward(w, r, lease, t))
 }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
