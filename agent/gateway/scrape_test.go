@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -61,6 +62,43 @@ func TestTokensComeFromTheEngines(t *testing.T) {
 		tierd_engine_up tier=cloud -`)
 	if idle := rig.pool; idle.load()["tier-coder.service"] != 0 || len(rig.report().Idle) != 0 {
 		t.Error("a scrape counts as a request, so that a tier that is watched would never be idle")
+	}
+}
+
+// The manual page is the only place that tells what there is to be scraped.
+func TestTheManualPageHasEverySeries(t *testing.T) {
+	page, err := os.ReadFile("../../docs/man/tier-gateway.8.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, name := range regexp.MustCompile(`\*(tierd_[a-z_]+)\*`).FindAllStringSubmatch(string(page), -1) {
+		documented[name[1]] = true
+	}
+	sources := ""
+	for _, file := range []string{"metrics.go", "scrape.go", "scrapetierd.go", "scrapeengine.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources += string(text)
+	}
+	defined := map[string]bool{}
+	for _, name := range regexp.MustCompile(`(?:Name: "|desc\(")(?:tierd_)?([a-z_]+)"`).FindAllStringSubmatch(sources, -1) {
+		defined["tierd_"+name[1]] = true
+	}
+	if len(defined) < 30 {
+		t.Errorf("only %d series were found in the sources", len(defined))
+	}
+	for name := range defined {
+		if !documented[name] {
+			t.Errorf("%s is not in tier-gateway(8)", name)
+		}
+	}
+	for name := range documented {
+		if !defined[name] {
+			t.Errorf("tier-gateway(8) has %s, which there is not", name)
+		}
 	}
 }
 
