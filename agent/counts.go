@@ -28,13 +28,18 @@ func newCounts() counts {
 	}
 }
 
-// whyOf is for whom a change does what it does: what it says itself, else by its kind. Only orders are made by hand.
+// whyOf is for whom a change does what it does: what it says itself, else by its kind.
 func whyOf(c *change) string {
 	if c.why != "" {
 		return c.why
 	}
-	if c.Kind == "evict" {
+	switch c.Kind {
+	case "evict":
 		return api.WhyEvicted
+	case "ensure":
+		return api.WhyDemand
+	case "idle":
+		return api.WhyIdle
 	}
 	return api.WhyOperator
 }

@@ -13,7 +13,7 @@ func defaults() *Config {
 	return &Config{
 		Host: HostConfig{Reserve: 12 * GiB, Models: []string{"/var/lib/tierd/models"}},
 		Gateway: Gateway{
-			Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second, MaxConnections: 1024, MaxBody: 64 * MiB,
+			Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second, Hold: 4 * time.Minute, MaxConnections: 1024, MaxBody: 64 * MiB,
 		},
 	}
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/tierd/tierd/agent/api"
 )
@@ -54,7 +55,7 @@ func needs(path string, own bool) need {
 		return needModels
 	case path == metricsPath:
 		return needMetrics
-	case path == "/":
+	case path == "/", strings.HasPrefix(path, pagePrefix): // what is forwarded from there is looked at again
 		return needKey
 	case isHealth(path):
 		return needNothing

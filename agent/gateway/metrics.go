@@ -139,11 +139,18 @@ type visit struct {
 
 // visit begins one, which waits.
 func (m *metrics) visit(tier string) visit {
-	v := visit{meter: (*m.meters.Load())[tier], since: time.Now(), waits: true}
-	if v.meter != nil {
-		v.meter.waiting.Inc()
-	}
+	v := visit{meter: (*m.meters.Load())[tier]}
+	v.again()
 	return v
+}
+
+// again has it wait: at first, and when nothing has come of it.
+func (v *visit) again() {
+	if v.meter == nil || v.waits {
+		return
+	}
+	v.since, v.waits = time.Now(), true
+	v.meter.waiting.Inc()
 }
 
 // granted ends the wait.

@@ -90,8 +90,10 @@ func serve(o options, stderr io.Writer) error {
 	}
 	defer reload.finish()
 	go hangups(ctx, reload)
+	tierd := api.New(o.control)
 	return gateway.New(gateway.Config{
-		Control:     api.New(o.control),
+		Control:     tierd,
+		Overview:    tierd,
 		Log:         log,
 		Notify:      &gateway.Notifier{Address: os.Getenv("NOTIFY_SOCKET")},
 		Inherited:   inherited,
