@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -121,9 +120,6 @@ func (m *metrics) forget(tier string) {
 		vec.DeletePartialMatch(of)
 	}
 }
-
-// tiers lists the tiers that there are meters for.
-func (m *metrics) tiers() map[string]*meter { return maps.Clone(*m.meters.Load()) }
 
 // refused counts an error of the gateway's own. Codes are words of this package, so that there are few.
 func (m *metrics) refused(code string) { m.errors.WithLabelValues(code).Inc() }
