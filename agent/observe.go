@@ -141,6 +141,7 @@ func (a *Agent) derive() {
 		}
 	}
 	a.states = states
+	a.noteServing()
 	a.reapDrains()
 }
 
@@ -201,7 +202,6 @@ func (a *Agent) turned(name string, old, v verdict) {
 		if old.State == api.Starting {
 			a.noteLoad(name)
 		}
-		a.choose(name)
 		a.forgive(a.tierOf(name))
 	case a.locks[name]:
 	case v.State == api.Failed && old.State == api.Starting:
