@@ -185,6 +185,7 @@ func FuzzChoices(f *testing.F) {
 func TestOfTwoThatAreUpTheOneThatServesOnIsChosen(t *testing.T) {
 	inKeptBed(t, func(b *bed) {
 		mustDone(t, b.act("orch", "start", "a"))
+		b.after(time.Second)
 		b.systemd.by(func() { b.systemd.set(b.systemd.units[orchB], "active", "running", "success", 0) })
 		b.after(time.Second)
 		b.mustServe("b", api.Ready)
