@@ -245,7 +245,7 @@ func TestTheHoldHasABound(t *testing.T) {
 		"a load that is nearly done":                       {api.Starting, 241 * time.Second, nil, "starting", retryStarting},
 		"tierd is away": {api.Stopped, 0, &api.Error{Kind: api.KindUnavailable, Message: "cannot reach tierd at /x"},
 			"as long as it may: cannot reach tierd at /x", retryAbsent},
-		"tierd's words are no prompt":   {api.Stopped, 0, errors.New("context deadline exceeded"), "as long as it may: tierd does not answer", retryAbsent},
+		"tierd's words are no prompt": {api.Stopped, 0, errors.New("context deadline exceeded"), "as long as it may: tierd does not answer", retryAbsent},
 	} {
 		inHold(t, func(r *api.Route) { r.State, r.Hold = c.state, 240 }, func(r *holdRig) {
 			r.tierd.ensure = func(ctx context.Context, _ string) error {
@@ -614,22 +614,6 @@ func TestABurstOfOneSessionIsHeldAndNotRefused(t *testing.T) {
 			r.t.Errorf("counted %+v", s)
 		}
 	})
-}
-
-func TestAStreamThatWaitsIsKeptAliveOnlyWhereTheTierSaysSo(t *testing.T) {
-	for keepalive, want := range map[string]int{"": 0, keepaliveComments: 1 + 5} {
-		inHold(t, func(r *api.Route) { r.State, r.Keepalive = api.Starting, keepalive }, func(r *holdRig) {
-			beats := 0
-			one := r.ask(Ask{Beat: func() { beats++ }})
-			time.Sleep(firstBeat + 5*nextBeat)
-			synctest.Wait()
-			if beats != want {
-				r.t.Errorf("%q: %d beats", keepalive, beats)
-			}
-			r.set(func(r *api.Route) { r.State = api.Ready })
-			r.served(one)
-		})
-	}
 }
 
 func TestTheElderCountsAgainstTheLimit(t *testing.T) {
