@@ -27,19 +27,19 @@ func cold(t *testing.T, tier, socket string) api.Route {
 	return r
 }
 
-// answer is what a client got in the end.
-type answer struct {
+// received is what a client got in the end.
+type received struct {
 	status int
 	body   string
 	header http.Header
 }
 
 // asks sends a request from a goroutine of its own.
-func asks(t *testing.T, url, body string, header ...string) <-chan answer {
-	got := make(chan answer, 1)
+func asks(t *testing.T, url, body string, header ...string) <-chan received {
+	got := make(chan received, 1)
 	go func() {
 		res, text := fetch(t, "POST", url, body, header...)
-		got <- answer{res.StatusCode, text, res.Header}
+		got <- received{res.StatusCode, text, res.Header}
 	}()
 	return got
 }
@@ -49,7 +49,7 @@ func (r *rig) heldNow(tier string) int { return r.hold.waiting()[tier] }
 func TestManyWaitForAColdTierAndNobodyIsLost(t *testing.T) {
 	engine := echoing(t, "coder")
 	rig := startRig(t, Config{}, cold(t, "coder", engine.socket))
-	var all []<-chan answer
+	var all []<-chan received
 	for n := range 30 {
 		all = append(all, asks(t, rig.tierURL("coder", "/x"), fmt.Sprintf(`{"n":%d}`, n)))
 	}
@@ -315,7 +315,7 @@ func TestAHeldRequestOutlastsAHandover(t *testing.T) {
 	go func() { ended <- g.Run(ctx) }()
 	eventually(t, "it serves", func() bool { return m.heard("READY=1") })
 	url := "http://" + address(r.Port) + "/x"
-	var all []<-chan answer
+	var all []<-chan received
 	for range 4 {
 		all = append(all, asks(t, url, `{"by":"elder"}`))
 	}
