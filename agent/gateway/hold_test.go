@@ -470,6 +470,55 @@ func TestATierThatGoesBetweenTurnAndLeaseIsWaitedFor(t *testing.T) {
 	})
 }
 
+// overtaken is a pool that refuses by a table, while the next one reaches the hold.
+type overtaken struct {
+	Source
+	next func()
+}
+
+func (o *overtaken) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
+	if next := o.next; next != nil {
+		o.next = nil
+		next()
+		return nil, notReady(api.Route{Tier: "a", State: api.Draining})
+	}
+	return o.Source.Acquire(ctx, ask)
+}
+
+func TestARefusalThatANewerTableOvertookIsForgotten(t *testing.T) {
+	inHold(t, func(*api.Route) {}, func(r *holdRig) {
+		r.source = &overtaken{r.pool, func() { r.set(func(*api.Route) {}) }}
+		one := r.ask(Ask{})
+		if !one.over() {
+			r.t.Fatal("waits for a table that has come")
+		}
+		r.served(one)
+	})
+}
+
+func TestWhoHangsUpJustAsItsTurnComesGivesItBack(t *testing.T) {
+	inHold(t, func(r *api.Route) { r.Concurrency = 1 }, func(r *holdRig) {
+		for n := range 100 {
+			first, second := r.ask(Ask{}), r.ask(Ask{})
+			r.served(first)
+			if n%2 == 0 {
+				second.leave()
+				first.lease.Release()
+			} else {
+				first.lease.Release()
+				second.leave()
+			}
+			<-second.done
+			if second.lease != nil {
+				second.lease.Release()
+			}
+		}
+		if s := r.stats()["a"]; s.InFlight != 0 || s.Left == 0 {
+			r.t.Errorf("left with %+v", s)
+		}
+	})
+}
+
 func TestAnAttemptThatCameToNothingIsMadeAgainWithinTheSameBound(t *testing.T) {
 	inHold(t, stopped, func(r *holdRig) {
 		ask := Ask{Tier: "a", Session: "s"}
