@@ -122,6 +122,7 @@ func (h *hold) take(ctx context.Context, ask Ask, t *heldTier, turn queue.Turn, 
 		return nil, err
 	}
 	lease.held, lease.turn, lease.ask, lease.after = t, turn, ask, h.after
+	lease.ask.Body = nil // the caller's
 	if lease.Route.Engine == engineLlama && lease.Route.Parallel > 1 && !ask.Light {
 		session := ask.session
 		if session != 0 && !slottable(ask.Path, ask.Body) {

@@ -242,7 +242,8 @@ func TestTheHoldHasABound(t *testing.T) {
 	}{
 		"a load of which nothing is known":                 {api.Starting, 0, nil, `"a" is starting`, retryStarting},
 		"a long load: five attempts last until it is done": {api.Starting, 240*time.Second + 10*time.Minute, nil, "waited 4m0s", 120},
-		"a load that is nearly done":                       {api.Starting, 241 * time.Second, nil, "starting", retryStarting},
+		"a load that is nearly done":                       {api.Starting, 241 * time.Second, nil, "starting", retryBroken},
+		"a load that takes longer than others did":         {api.Starting, 200 * time.Second, nil, "starting", retryStarting},
 		"tierd is away": {api.Stopped, 0, &api.Error{Kind: api.KindUnavailable, Message: "cannot reach tierd at /x"},
 			"as long as it may: cannot reach tierd at /x", retryAbsent},
 		"tierd's words are no prompt": {api.Stopped, 0, errors.New("context deadline exceeded"), "as long as it may: tierd does not answer", retryAbsent},
@@ -706,6 +707,16 @@ func TestSessionsFindTheirSlotsAgain(t *testing.T) {
 		r.setHeir()
 		if n := slot(ask("s")); n != 0 {
 			r.t.Errorf("beside a successor: %d", n)
+		}
+	})
+	inHold(t, llama, func(r *holdRig) { // a drain that is called off leaves the engine as it was
+		first := r.ask(ask("s"))
+		r.set(func(r *api.Route) { r.State = api.Draining })
+		r.set(func(r *api.Route) { r.State = api.Ready })
+		second := r.ask(ask("t"))
+		r.served(first, second)
+		if first.lease.Slot != 1 || second.lease.Slot != 2 {
+			r.t.Errorf("slots %d and %d at the same time", first.lease.Slot, second.lease.Slot)
 		}
 	})
 	for rule, edit := range map[string]func(*api.Route){

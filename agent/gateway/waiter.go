@@ -69,7 +69,7 @@ func (h *hold) begin(t *heldTier, ask Ask, family queue.ID, pause time.Duration)
 	case !t.ready() && (ask.Probe || left <= 0 || t.route.State == api.Blocked):
 		return refuse(notReady(t.route))
 	case left <= 0:
-		return refuse(t.tooLong(now, ask.spent))
+		return refuse(t.tooLong(ask.spent))
 	}
 	w := &waiter{
 		hold: h, tier: t, ask: ask, began: now, deadline: now.Add(left), pause: pause, slow: pause > 0 && ask.tries == 0,
@@ -202,8 +202,7 @@ func (w *waiter) overdue() error {
 	if w.ask.tries > 0 && w.tier.ready() {
 		return w.ask.Unsent
 	}
-	now := time.Now()
-	return w.tier.tooLong(now, w.ask.spent+now.Sub(w.began))
+	return w.tier.tooLong(w.ask.spent + time.Since(w.began))
 }
 
 // finish counts what came of the wait.
