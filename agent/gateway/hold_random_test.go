@@ -117,6 +117,9 @@ func (v *service) note(t *testing.T, l *Lease, by int) {
 	}
 }
 
+// cut tells whether the tier had to go.
+func cut(l *Lease) bool { return errors.Is(context.Cause(l.Context), errTierGone) }
+
 // client asks at random, hangs up now and then, and tries again what came to nothing.
 func (s *stage) client(t *testing.T, name string, v *service, bound time.Duration, end time.Time) {
 	for time.Now().Before(end) {
@@ -140,12 +143,11 @@ func (s *stage) client(t *testing.T, name string, v *service, bound time.Duratio
 				continue
 			}
 			v.note(t, lease, 1)
-			select {
-			case <-time.After(s.below(20 * time.Second)):
-			case <-lease.Context.Done():
+			for left := s.below(20 * time.Second); left > 0 && !cut(lease); left -= time.Second {
+				time.Sleep(min(left, time.Second))
 			}
-			if again = errors.Is(context.Cause(lease.Context), errTierGone); again {
-				ask.again(lease, errTierGone)
+			if again = cut(lease); again {
+				ask.again(lease, &unsent{notReady(lease.Route)})
 			}
 			v.note(t, lease, -1)
 			lease.Release()

@@ -529,7 +529,7 @@ func TestAnAttemptThatCameToNothingIsMadeAgainWithinTheSameBound(t *testing.T) {
 		r.served(one)
 		time.Sleep(time.Hour) // in service: that is no wait
 		r.set(stopped)
-		ask.again(one.lease, errTierGone)
+		ask.again(one.lease, &unsent{notReady(r.routes[0])})
 		one.lease.Release()
 		next := r.ask(ask)
 		if f := r.failed(next); next.took != 40*time.Second || f.code != codeNotReady {
@@ -664,6 +664,22 @@ func TestABurstOfOneSessionIsHeldAndNotRefused(t *testing.T) {
 			r.t.Errorf("counted %+v", s)
 		}
 	})
+}
+
+func TestAStreamThatWaitsIsKeptAliveOnlyWhereTheTierSaysSo(t *testing.T) {
+	for keepalive, want := range map[string]int{"": 0, keepaliveComments: 1 + 5} {
+		inHold(t, func(r *api.Route) { r.State, r.Keepalive = api.Starting, keepalive }, func(r *holdRig) {
+			beats := 0
+			one := r.ask(Ask{Beat: func() { beats++ }})
+			time.Sleep(firstBeat + 5*nextBeat)
+			synctest.Wait()
+			if beats != want {
+				r.t.Errorf("%q: %d beats", keepalive, beats)
+			}
+			r.set(func(r *api.Route) { r.State = api.Ready })
+			r.served(one)
+		})
+	}
 }
 
 func TestTheElderCountsAgainstTheLimit(t *testing.T) {

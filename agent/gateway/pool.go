@@ -34,6 +34,9 @@ type Ask struct {
 	Path string
 	Body []byte
 
+	// Beat, unless nil, is called while a stream waits whose client needs a byte now and then. It runs within Acquire.
+	Beat func()
+
 	// Unsent is set for another attempt, see again: the failure of the last one.
 	Unsent          error
 	tries           int           // attempts that the engine took no connection for

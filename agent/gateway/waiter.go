@@ -9,6 +9,12 @@ import (
 	"github.com/tierd/tierd/agent/gateway/queue"
 )
 
+// How long a stream that waits is left without a byte, where the route asks for comments, and then from one to the next.
+const (
+	firstBeat = 5 * time.Second
+	nextBeat  = 10 * time.Second
+)
+
 // Pauses before a request is tried again whose engine took no connection, doubled up to the last. tierd hears of the end of
 // an engine within milliseconds, so that its table ends most of these; a full backlog of connects ends sooner.
 const (
@@ -35,7 +41,7 @@ type waiter struct {
 // again makes ask the next attempt of a request whose lease came to nothing: no byte has gone to the client.
 func (ask *Ask) again(l *Lease, why error) {
 	ask.Unsent, ask.family, ask.session, ask.spent = why, l.ask.family, l.ask.session, l.ask.spent
-	if !errors.Is(why, errTierGone) {
+	if !isNotReady(why) {
 		ask.tries++
 	}
 }
@@ -112,11 +118,17 @@ func (h *hold) join(w *waiter) *failure {
 func (w *waiter) wait(ctx context.Context) (*Lease, error) {
 	end := time.NewTimer(time.Until(w.deadline))
 	defer end.Stop()
-	var pause <-chan time.Time
+	var pause, beat <-chan time.Time
 	if w.pause > 0 {
 		timer := time.NewTimer(w.pause)
 		defer timer.Stop()
 		pause = timer.C
+	}
+	var beats *time.Timer
+	if w.ask.Beat != nil {
+		beats = time.NewTimer(firstBeat)
+		defer beats.Stop()
+		beat = beats.C
 	}
 	for {
 		select {
@@ -129,6 +141,9 @@ func (w *waiter) wait(ctx context.Context) (*Lease, error) {
 			if err := w.joinAfterPause(); err != nil {
 				return w.finish(nil, err)
 			}
+		case <-beat:
+			w.beat()
+			beats.Reset(nextBeat)
 		case <-ctx.Done():
 			w.leave(true)
 			return w.finish(nil, context.Cause(ctx))
@@ -168,6 +183,16 @@ func (w *waiter) joinAfterPause() error {
 		return f
 	}
 	return nil
+}
+
+// beat keeps a client that needs it patient.
+func (w *waiter) beat() {
+	w.hold.mu.Lock()
+	comments := w.tier.route.Keepalive == keepaliveComments
+	w.hold.mu.Unlock()
+	if comments {
+		w.ask.Beat()
+	}
 }
 
 // leave ends the wait. It returns false when the request has its turn or its error, which is given back only when the
