@@ -486,6 +486,30 @@ func TestAStopEndsWhatRequestsWaitFor(t *testing.T) {
 	}
 }
 
+func TestASecondOrderToStopEndsWhatWasAskedForSinceTheFirst(t *testing.T) {
+	for _, action := range []string{"stop", "down"} {
+		t.Run(action, func(t *testing.T) {
+			inBed(t, func(b *bed) {
+				order := func() {
+					if action == "stop" {
+						must(b.Act(context.Background(), "coder", api.TierRequest{Action: "stop"}))
+					} else {
+						must(b.Stack(context.Background(), api.StackRequest{Action: "down"}))
+					}
+				}
+				mustDone(t, b.act("coder", "start", ""))
+				order()
+				call := b.ensure("coder")
+				call.mustWait(t)
+				order()
+				b.after(time.Minute)
+				mustKind(t, call.is(t), api.KindAborted, "ordered to stop")
+				b.mustState("coder", api.Stopped)
+			})
+		})
+	}
+}
+
 func TestAnAbortOfTheStartIsToldToWhoWaits(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.systemd.slow[coder] = true
