@@ -56,7 +56,7 @@ func decide(f wishFacts) (ruling, *api.Error) {
 func (a *Agent) wishFacts(tier string, w *wish, want units.Unit) wishFacts {
 	f := wishFacts{tier: tier, serves: a.serves(tier), manual: a.manual(tier), setback: a.setbackOf(want.Name)}
 	if w.change != nil && w.change.Done() {
-		f.ended = a.withPause(w.change.Err, want.Name)
+		f.ended = a.withPause(w.change.Err, w.change.tasks[0].unit)
 		w.change = nil
 	}
 	f.coming = w.change != nil

@@ -14,7 +14,7 @@ func TestADecisionOnAWish(t *testing.T) {
 		want  ruling
 		says  string
 	}{
-		{"what serves is grantIt, whatever else", wishFacts{serves: true, ended: wrong, blocked: none, manual: true, busy: true, setback: pause}, grantIt, ""},
+		{"what serves is granted, whatever else", wishFacts{serves: true, ended: wrong, blocked: none, manual: true, busy: true, setback: pause}, grantIt, ""},
 		{"the failure of its own start is told before another is joined", wishFacts{ended: wrong, coming: true, setback: pause}, refuseIt, "its start failed"},
 		{"a start of anybody's is waited for, also of a manual tier", wishFacts{coming: true, manual: true, busy: true, setback: pause}, waitOn, ""},
 		{"what cannot start is told at once, and not after its stop", wishFacts{blocked: none, manual: true, busy: true, setback: pause}, refuseIt, "its model is missing"},
