@@ -143,8 +143,8 @@ func (a *Agent) derive() {
 		}
 	}
 	a.states = states
-	a.noteServing()
 	a.counts.forgetLives(known)
+	a.noteServing()
 	a.reapDrains()
 }
 
