@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # setup.sh fetches a Go when the machine has none that is new enough, so where it is can be told only in the recipes.
 go_path = PATH="$$(packaging/gopath.sh)"
 
-.PHONY: setup demo package lint vmtest check-fast check clean
+.PHONY: setup demo package lint vmtest check-fast check bench clean
 
 setup:
 	@packaging/setup.sh
@@ -51,6 +51,12 @@ check-vm: setup
 .PHONY: check-vllm
 check-vllm: package
 	@$(go_path) packaging/vmtest/vllm.sh
+
+# The gateway beside nginx and beside no proxy at all: tables, then a line a figure with its goal (docs/bench.md). On two
+# cores about four minutes; nothing else should run meanwhile. ARGS='-only data -rounds 2' runs a part.
+ARGS ?=
+bench: setup
+	@$(go_path) packaging/bench.sh $(ARGS)
 
 clean:
 	rm -rf build dist

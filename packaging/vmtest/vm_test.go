@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tierd/tierd/packaging/figure"
 )
 
 // vmMemory of a VM holds two of the tiers of testdata/vm-tiers.toml beside the reserve, and not three. The system itself
@@ -62,7 +64,7 @@ func startVM(t *testing.T, memory int64) (*VM, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bench("vm-boot", milliseconds(time.Since(begin)), "ms", 20_000)
+	figure.AtMost("vm-boot-ms", milliseconds(time.Since(begin)), 20_000)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log("the VM's journal:\n" + v.Journal())

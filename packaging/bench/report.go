@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/tierd/tierd/packaging/figure"
+)
+
+// table prints what the rounds showed, all targets beside each other; "+" is over direct.
+func table(w io.Writer, r *rig, all map[string]samples) error {
+	out := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	row := func(cells ...any) {
+		for _, c := range cells {
+			if f, ok := c.(float64); ok {
+				c = fmt.Sprintf("%.1f", f)
+			}
+			fmt.Fprint(out, c, "\t")
+		}
+		fmt.Fprintln(out)
+	}
+	for _, p := range phases() {
+		s := all[p.name]
+		unit := "req"
+		each := 1.0
+		if p.job.Kind == streamJob {
+			unit, each = "event", float64(p.job.Events)
+		}
+		row(p.name, "p50 µs", "p99 µs", "+p50 µs", "+p99 µs", "req/s", "ratio", "CPU µs/"+unit)
+		for _, t := range r.targets {
+			cells := []any{t.name, s.of(t.name, p50), s.of(t.name, p99)}
+			if t.name == direct {
+				cells = append(cells, "", "", fmt.Sprintf("%.0f", s.of(t.name, rate)), "", "")
+			} else {
+				cells = append(cells, s.over(t.name, direct, p50), s.over(t.name, direct, p99), fmt.Sprintf("%.0f", s.of(t.name, rate)),
+					fmt.Sprintf("%.2f", s.ratio(t.name, direct, rate)), micros(s.cpuEach(t.name))/each)
+			}
+			row(cells...)
+		}
+		row()
+	}
+	return out.Flush()
+}
+
+// dataFigures prints the figures that have goals.
+func dataFigures(all map[string]samples) {
+	one, sixteen, streams, body := all["1 connection"], all["16 connections"], all["8 streams"], all["5 MiB body"]
+	figure.AtMost("added-p50-us", one.over(gateway, direct, p50), 100)
+	figure.AtMost("cpu-per-request-1-connection-us", micros(one.cpuEach(gateway)), 60)
+	figure.AtLeast("throughput-16-connections-of-direct", sixteen.ratio(gateway, direct, rate), 0.40)
+	figure.AtMost("cpu-per-request-16-connections-us", micros(sixteen.cpuEach(gateway)), 60)
+	figure.AtMost("stream-event-p50-over-nginx-us", streams.over(gateway, nginx, p50), 30)
+	figure.AtMost("body-5mib-added-p50-ms", body.over(gateway, direct, p50)/1e3, 5)
+	figure.AtMost("body-5mib-cpu-ms", millis(body.cpuEach(gateway)), 4)
+}
+
+// memoryFigures prints what the gateway has in memory after its load.
+func memoryFigures(m memory) {
+	const mib = 1 << 20
+	figure.AtMost("resident-after-load-mib", float64(m.resident)/mib, 20)
+	figure.AtMost("resident-peak-mib", float64(m.peak)/mib, 20)
+}
