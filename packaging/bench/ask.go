@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -26,27 +27,23 @@ type smallAsker struct {
 	next    int64
 }
 
-func newSmallAsker(address string, number int) (*smallAsker, error) {
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		return nil, err
-	}
+func newSmallAsker(c net.Conn, number int) *smallAsker {
 	body := append([]byte(`{"model":"coder",`), idMark...)
 	at := len(body)
 	body = append(body, zeros(idLength)...)
 	body = append(body, `","max_tokens":200,"temperature":0,"messages":[{"role":"system","content":"You name the coasts that a lighthouse stands on."},`...)
 	body = append(body, `{"role":"user","content":"Which coasts have more than one lighthouse, and who pays for the light?"}]}`...)
-	head := requestHead("POST", smallPath, address, len(body))
+	head := requestHead(smallPath, c.RemoteAddr().String(), len(body))
 	return &smallAsker{
 		Conn: c, request: append(head, body...), idAt: len(head) + at, want: bytes.Clone(smallBody),
 		buffer: make([]byte, 16<<10), next: int64(number) * 1e9,
-	}, nil
+	}
 }
 
 // requestHead has the headers that OpenAI's clients send.
-func requestHead(method, target, host string, length int) []byte {
-	return fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json\r\n"+
-		"User-Agent: OpenAI/JS 6.1.0\r\nAuthorization: Bearer none\r\nContent-Length: %d\r\n\r\n", method, target, host, length)
+func requestHead(target, host string, length int) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json\r\n"+
+		"User-Agent: OpenAI/JS 6.1.0\r\nAuthorization: Bearer none\r\nContent-Length: %d\r\n\r\n", target, host, length)
 }
 
 func (a *smallAsker) close() { a.Close() }
@@ -111,16 +108,9 @@ type httpAsker struct {
 	body    []byte
 }
 
-func newHTTPAsker(address, target string, body []byte) (*httpAsker, error) {
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequest(http.MethodPost, "http://"+address+target, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &httpAsker{c, bufio.NewReaderSize(c, 32<<10), r, requestHead("POST", target, address, len(body)), body}, nil
+func newHTTPAsker(c net.Conn, target string, body []byte) *httpAsker {
+	head := requestHead(target, c.RemoteAddr().String(), len(body))
+	return &httpAsker{c, bufio.NewReaderSize(c, 32<<10), &http.Request{Method: http.MethodPost}, head, body}
 }
 
 func (a *httpAsker) close() { a.Close() }
@@ -148,21 +138,20 @@ type uploadAsker struct {
 	want string
 }
 
-const uploadSize = 5 << 20
-
-func newUploadAsker(address string) (*uploadAsker, error) {
-	body := make([]byte, 0, uploadSize)
+// uploadBody is shared by all who send it.
+var uploadBody = sync.OnceValue(func() []byte {
+	const size, end = 5 << 20, `"}`
+	body := make([]byte, 0, size)
 	body = append(body, `{"model":"coder","input":"`...)
-	const end = `"}`
-	for len(body) < uploadSize-len(end) {
-		body = append(body, pattern[:min(len(pattern), uploadSize-len(end)-len(body))]...)
+	for len(body) < size-len(end) {
+		body = append(body, pattern[:min(len(pattern), size-len(end)-len(body))]...)
 	}
-	body = append(body, end...)
-	a, err := newHTTPAsker(address, uploadPath, body)
-	if err != nil {
-		return nil, err
-	}
-	return &uploadAsker{a, uploadAnswer(len(body), crc32.Checksum(body, castagnoli))}, nil
+	return append(body, end...)
+})
+
+func newUploadAsker(c net.Conn) *uploadAsker {
+	body := uploadBody()
+	return &uploadAsker{newHTTPAsker(c, uploadPath, body), uploadAnswer(len(body), crc32.Checksum(body, castagnoli))}
 }
 
 func (a *uploadAsker) ask(latencies []int64) ([]int64, error) {

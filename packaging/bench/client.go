@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,9 @@ type job struct {
 	Kind     string
 	Address  string        // host:port
 	Conns    int           // connections, each with one request at a time
-	For      time.Duration // until then; 0: until Requests are done
-	Requests int           // over all connections
+	For      time.Duration // until then
+	Open     bool          // until the next job is told, which is not done
+	Requests int           // over all connections, when neither For nor Open is set
 	Events   int           // of one stream
 	Every    time.Duration // between events
 }
@@ -41,18 +43,28 @@ type result struct {
 
 // runClient does jobs until stdin ends. It is one process for a whole run, so that no job pays for its start.
 func runClient(in io.Reader, out io.Writer) error {
-	jobs := json.NewDecoder(in)
-	for {
-		var j job
-		if err := jobs.Decode(&j); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
+	jobs := make(chan job)
+	broken := make(chan error, 1)
+	go func() {
+		defer close(jobs)
+		for lines := json.NewDecoder(in); ; {
+			var j job
+			if err := lines.Decode(&j); err != nil {
+				broken <- err
+				return
+			}
+			jobs <- j
 		}
-		if err := json.NewEncoder(out).Encode(j.run()); err != nil {
+	}()
+	for j := range jobs {
+		if err := json.NewEncoder(out).Encode(j.run(jobs)); err != nil {
 			return err
 		}
 	}
+	if err := <-broken; !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
 }
 
 // asker does one request after the other on a connection of its own, and appends what it measured.
@@ -62,19 +74,43 @@ type asker interface {
 }
 
 func (j job) newAsker(number int) (asker, error) {
+	c, err := net.Dial("tcp", j.Address)
+	if err != nil {
+		return nil, err
+	}
 	switch j.Kind {
 	case smallJob:
-		return newSmallAsker(j.Address, number)
+		return newSmallAsker(c, number), nil
 	case streamJob:
-		return newStreamAsker(j.Address, j.Events, j.Every)
+		return newStreamAsker(c, j.Events, j.Every), nil
 	case uploadJob:
-		return newUploadAsker(j.Address)
+		return newUploadAsker(c), nil
 	}
 	return nil, fmt.Errorf("no job is called %q", j.Kind)
 }
 
+// bound returns what tells whether there is another request to do.
+func (j job) bound(jobs <-chan job) func() bool {
+	switch {
+	case j.Open:
+		var ended atomic.Bool
+		go func() {
+			<-jobs
+			ended.Store(true)
+		}()
+		return func() bool { return !ended.Load() }
+	case j.For > 0:
+		end := time.Now().Add(j.For)
+		return func() bool { return time.Now().Before(end) }
+	default:
+		var left atomic.Int64
+		left.Store(int64(j.Requests))
+		return func() bool { return left.Add(-1) >= 0 }
+	}
+}
+
 // run connects first, then lets the clock run.
-func (j job) run() result {
+func (j job) run(jobs <-chan job) result {
 	askers := make([]asker, j.Conns)
 	for i := range askers {
 		a, err := j.newAsker(i)
@@ -86,19 +122,12 @@ func (j job) run() result {
 	}
 	var (
 		wait      sync.WaitGroup
-		left      atomic.Int64
 		done      atomic.Int64
 		fault     atomic.Pointer[error]
 		latencies = make([][]int64, j.Conns)
+		more      = j.bound(jobs)
 		start     = time.Now()
 	)
-	left.Store(int64(j.Requests))
-	more := func() bool {
-		if j.For > 0 {
-			return time.Since(start) < j.For
-		}
-		return left.Add(-1) >= 0
-	}
 	for i, a := range askers {
 		wait.Go(func() {
 			for fault.Load() == nil && more() {

@@ -24,6 +24,8 @@ const (
 	largePath  = "/v1/large" // ?bytes=N
 )
 
+const maxLarge = 16 << 20
+
 // castagnoli has an instruction of its own on most processors.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -148,11 +150,24 @@ func (e *engineConn) answer(target *url.URL, length int) error {
 	query := target.Query()
 	switch target.Path {
 	case streamPath:
-		return e.answerStream(query)
+		events, err := strconv.Atoi(query.Get("events"))
+		every, everyErr := time.ParseDuration(query.Get("every"))
+		if err != nil || everyErr != nil {
+			return e.refuse("400 Bad Request")
+		}
+		return e.answerStream(events, every)
 	case largePath:
-		return e.answerLarge(query)
+		size, err := strconv.Atoi(query.Get("bytes"))
+		if err != nil || size < 0 || size > maxLarge {
+			return e.refuse("400 Bad Request")
+		}
+		return e.answerLarge(size)
 	}
-	_, err := io.WriteString(e, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+	return e.refuse("404 Not Found")
+}
+
+func (e *engineConn) refuse(status string) error {
+	_, err := fmt.Fprintf(e, "HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n", status)
 	return err
 }
 
@@ -165,6 +180,7 @@ func (e *engineConn) answerSmall(length int) error {
 	if _, err := io.ReadFull(e.in, body); err != nil {
 		return err
 	}
+	copy(e.small[e.idAt:], noID)
 	if at := bytes.Index(body, idMark); at >= 0 && at+len(idMark)+idLength <= len(body) {
 		copy(e.small[e.idAt:], body[at+len(idMark):][:idLength])
 	}
@@ -194,15 +210,7 @@ func uploadAnswer(length int, sum uint32) string {
 }
 
 // answerStream sends each event in a chunk and a write of its own, as engines do.
-func (e *engineConn) answerStream(query url.Values) error {
-	events, err := strconv.Atoi(query.Get("events"))
-	if err != nil {
-		return err
-	}
-	every, err := time.ParseDuration(query.Get("every"))
-	if err != nil {
-		return err
-	}
+func (e *engineConn) answerStream(events int, every time.Duration) error {
 	if _, err := io.WriteString(e, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"); err != nil {
 		return err
 	}
@@ -218,16 +226,12 @@ func (e *engineConn) answerStream(query url.Values) error {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(e, "%x\r\n%s\n\n\r\n0\r\n\r\n", len(lastEvent)+2, lastEvent)
+	_, err := fmt.Fprintf(e, "%x\r\n%s\n\n\r\n0\r\n\r\n", len(lastEvent)+2, lastEvent)
 	return err
 }
 
 // answerLarge sends as many bytes as are asked for.
-func (e *engineConn) answerLarge(query url.Values) error {
-	size, err := strconv.Atoi(query.Get("bytes"))
-	if err != nil {
-		return err
-	}
+func (e *engineConn) answerLarge(size int) error {
 	if _, err := fmt.Fprintf(e, "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", size); err != nil {
 		return err
 	}

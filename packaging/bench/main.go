@@ -37,7 +37,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		f.StringVar(&o.gateway, "gateway", "build/bench/tier-gateway", "the gateway's `program`")
 		f.StringVar(&o.nginx, "nginx", "nginx", "nginx's `program`")
 		f.IntVar(&o.rounds, "rounds", 6, "`rounds` over all targets")
-		f.StringVar(&o.only, "only", "data,memory", "`parts` to run, separated by commas")
+		f.StringVar(&o.only, "only", "data,memory,abuse", "`parts` to run, separated by commas")
 		if err := f.Parse(args); err != nil {
 			return 2
 		}
@@ -74,13 +74,23 @@ func bench(o options, stdout io.Writer) (err error) {
 		figures = append(figures, func() { dataFigures(all) })
 	}
 	if wants("memory") {
-		m, err := measureMemory(r, o.gateway)
+		m, err := measureMemory(r)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(stdout, "gateway: %d KiB resident when fresh, %d KiB after 100,000 requests and 1,000 streams, %d KiB at most\n\n",
 			m.fresh>>10, m.resident>>10, m.peak>>10)
 		figures = append(figures, func() { memoryFigures(m) })
+	}
+	if wants("abuse") {
+		list, err := measureAbuse(r, fullScale)
+		if err != nil {
+			return err
+		}
+		if err := abuseTable(stdout, list); err != nil {
+			return err
+		}
+		figures = append(figures, func() { abuseFigures(list) })
 	}
 	for _, print := range figures {
 		print()

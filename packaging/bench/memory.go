@@ -9,19 +9,12 @@ import (
 type memory struct{ fresh, resident, peak uint64 }
 
 // measureMemory gives a fresh gateway 100,000 requests and 1,000 streams.
-func measureMemory(r *rig, path string) (memory, error) {
+func measureMemory(r *rig) (memory, error) {
 	var m memory
-	last := len(r.running) - 1
-	if err := r.running[last].stop(); err != nil {
-		return m, err
-	}
-	r.running = r.running[:last]
-	g, err := r.startGateway(path)
+	g, err := r.freshGateway()
 	if err != nil {
 		return m, err
 	}
-	r.running = append(r.running, g)
-	r.targets[len(r.targets)-1].pids = []int{g.pid()}
 	if m.fresh, _, err = resident(g.pid()); err != nil {
 		return m, err
 	}

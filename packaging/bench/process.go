@@ -72,6 +72,11 @@ func resident(pid int) (now, peak uint64, err error) {
 	return now, peak, nil
 }
 
+// resetPeak has VmHWM begin anew.
+func resetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}
+
 // childrenOf lists the processes that a process has started.
 func childrenOf(pid int) ([]int, error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
@@ -163,15 +168,37 @@ func startClient(dir string) (*client, error) {
 
 // do has a job done. A wrong answer is an error.
 func (c *client) do(j job) (result, error) {
+	if err := c.begin(j); err != nil {
+		return result{}, err
+	}
+	return c.end(j)
+}
+
+// begin starts a job that lasts; finish ends it.
+func (c *client) begin(j job) error {
+	if err := c.jobs.Encode(j); err != nil {
+		return fmt.Errorf("the client's process: %w", err)
+	}
+	return nil
+}
+
+func (c *client) finish(j job) (result, error) {
+	if err := c.begin(job{}); err != nil {
+		return result{}, err
+	}
+	return c.end(j)
+}
+
+func (c *client) end(j job) (result, error) {
 	var r result
-	if err := errors.Join(c.jobs.Encode(j), c.results.Decode(&r)); err != nil {
+	if err := c.results.Decode(&r); err != nil {
 		return r, fmt.Errorf("the client's process: %w", err)
 	}
 	if r.Fault != "" {
 		return r, fmt.Errorf("%s, request %d: %s", j.Kind, r.Done+1, r.Fault)
 	}
 	if r.Done == 0 {
-		return r, fmt.Errorf("%s: no request was done in %v", j.Kind, j.For)
+		return r, fmt.Errorf("%s: no request was done", j.Kind)
 	}
 	return r, nil
 }

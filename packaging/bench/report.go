@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/tierd/tierd/packaging/figure"
@@ -60,4 +61,15 @@ func memoryFigures(m memory) {
 	const mib = 1 << 20
 	figure.AtMost("resident-after-load-mib", float64(m.resident)/mib, 20)
 	figure.AtMost("resident-peak-mib", float64(m.peak)/mib, 20)
+}
+
+// abuseFigures prints the goals that hold under abuse: others go on, and memory stays bounded.
+func abuseFigures(list []abused) {
+	const mib = 1 << 20
+	peak := uint64(0)
+	for _, a := range list {
+		peak = max(peak, a.resident)
+		figure.AtMost("abuse-"+strings.ReplaceAll(a.name, " ", "-")+"-others-p99-ms", millis(a.others.P99), 100)
+	}
+	figure.AtMost("abuse-resident-peak-mib", float64(peak)/mib, 64)
 }

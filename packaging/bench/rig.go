@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -14,11 +15,12 @@ type rig struct {
 	dir     string
 	client  *client
 	engine  *process
-	socket  string
 	tierd   *tierd
 	control string
+	program string   // tier-gateway
+	gateway *process // the one that runs
 	targets []target
-	running []*process
+	others  []*process // nginx, engine and client
 }
 
 // target is one way to the engine.
@@ -34,9 +36,9 @@ const (
 	gateway = "gateway"
 )
 
-// startRig starts all three ways; opt tells where the programs are.
+// startRig starts all three ways; opt tells where the programs are. Without an nginx that way is left out.
 func startRig(opt options) (r *rig, err error) {
-	r = &rig{}
+	r = &rig{program: opt.gateway}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.stop())
@@ -45,49 +47,58 @@ func startRig(opt options) (r *rig, err error) {
 	if r.dir, err = os.MkdirTemp("", "tierd-bench-"); err != nil {
 		return r, err
 	}
-	r.socket = filepath.Join(r.dir, "engine.sock")
 	if r.client, err = startClient(r.dir); err != nil {
 		return r, err
 	}
-	r.running = append(r.running, r.client.process)
-	engine, address, err := startEngine(r.dir, r.socket)
+	r.others = append(r.others, r.client.process)
+	socket := filepath.Join(r.dir, "engine.sock")
+	engine, address, err := startEngine(r.dir, socket)
 	if err != nil {
 		return r, err
 	}
 	r.engine = engine
-	r.running = append(r.running, engine)
+	r.others = append(r.others, engine)
 	r.targets = append(r.targets, target{name: direct, address: address})
-	proxy, address, err := startNginx(r.dir, opt.nginx, r.socket)
-	if err != nil {
+	if opt.nginx != "" {
+		if err := r.addNginx(opt.nginx, socket); err != nil {
+			return r, err
+		}
+	}
+	if r.tierd, r.control, err = startTierd(r.dir, socket); err != nil {
 		return r, err
 	}
-	r.running = append(r.running, proxy)
-	if err := reach(address, proxy); err != nil {
-		return r, err
-	}
-	workers, err := childrenOf(proxy.pid())
-	if err != nil {
-		return r, err
-	}
-	r.targets = append(r.targets, target{nginx, address, append(workers, proxy.pid())})
-	if r.tierd, r.control, err = startTierd(r.dir, r.socket); err != nil {
-		return r, err
-	}
-	g, err := r.startGateway(opt.gateway)
-	if err != nil {
-		return r, err
-	}
-	r.running = append(r.running, g)
-	r.targets = append(r.targets, target{gateway, r.tierd.address(), []int{g.pid()}})
-	return r, nil
+	r.targets = append(r.targets, target{name: gateway, address: r.tierd.address()})
+	_, err = r.freshGateway()
+	return r, err
 }
 
-// startGateway starts tier-gateway as its unit does, and waits for its port.
-func (r *rig) startGateway(path string) (*process, error) {
-	g, err := start(r.dir, "gateway", path, "-control", r.control)
+func (r *rig) addNginx(path, socket string) error {
+	p, address, err := startNginx(r.dir, path, socket)
+	if err != nil {
+		return err
+	}
+	r.others = append(r.others, p)
+	if err := reach(address, p); err != nil {
+		return err
+	}
+	workers, err := childrenOf(p.pid())
+	r.targets = append(r.targets, target{nginx, address, append(workers, p.pid())})
+	return err
+}
+
+// freshGateway starts tier-gateway as its unit does, in place of the one that runs, and waits for its port.
+func (r *rig) freshGateway(args ...string) (*process, error) {
+	if r.gateway != nil {
+		if err := r.gateway.stop(); err != nil {
+			return nil, err
+		}
+	}
+	g, err := start(r.dir, "gateway", r.program, append(args, "-control", r.control)...)
+	r.gateway = g
 	if err != nil {
 		return nil, err
 	}
+	r.targets[len(r.targets)-1].pids = []int{g.pid()}
 	return g, reach(r.tierd.address(), g)
 }
 
@@ -108,8 +119,11 @@ func reach(address string, p *process) error {
 // stop ends everything and removes the folder.
 func (r *rig) stop() error {
 	var errs []error
-	for i := len(r.running) - 1; i >= 0; i-- {
-		errs = append(errs, r.running[i].stop())
+	if r.gateway != nil {
+		errs = append(errs, r.gateway.stop())
+	}
+	for _, p := range slices.Backward(r.others) {
+		errs = append(errs, p.stop())
 	}
 	if r.tierd != nil {
 		errs = append(errs, r.tierd.server.Close())

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 )
@@ -15,13 +16,9 @@ type streamAsker struct {
 	events int
 }
 
-func newStreamAsker(address string, events int, every time.Duration) (*streamAsker, error) {
+func newStreamAsker(c net.Conn, events int, every time.Duration) *streamAsker {
 	target := fmt.Sprintf("%s?events=%d&every=%s", streamPath, events, every)
-	a, err := newHTTPAsker(address, target, []byte(`{"model":"coder","stream":true,"prompt":"A coast"}`))
-	if err != nil {
-		return nil, err
-	}
-	return &streamAsker{a, events}, nil
+	return &streamAsker{newHTTPAsker(c, target, []byte(`{"model":"coder","stream":true,"prompt":"A coast"}`)), events}
 }
 
 func (a *streamAsker) ask(latencies []int64) ([]int64, error) {

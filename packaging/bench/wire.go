@@ -44,6 +44,9 @@ var event, eventNumber, eventTime = func() ([]byte, int, int) {
 // lastEvent ends a stream.
 const lastEvent = "data: [DONE]"
 
+// noID is what the engine says when a request has no id.
+var noID = zeros(idLength)
+
 func zeros(n int) []byte { return bytes.Repeat([]byte{'0'}, n) }
 
 // putNumber writes n with leading zeros over all of place.
