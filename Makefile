@@ -52,11 +52,14 @@ check-vm: setup
 check-vllm: package
 	@$(go_path) packaging/vmtest/vllm.sh
 
-# The gateway beside nginx and beside no proxy at all: tables, then a line a figure with its goal (docs/bench.md). On two
-# cores about four minutes; nothing else should run meanwhile. ARGS='-only data -rounds 2' runs a part.
-ARGS ?=
+# The gateway beside nginx and beside no proxy at all, in memory and under abuse, and what it costs that requests start
+# tiers: tables, then a line a figure with its goal (docs/bench.md). Root; on two cores about five minutes, in which nothing
+# else should run. PARTS='data memory' leaves the rest out and needs no root; PROFILE=1 writes CPU profiles of the gateway.
+bench: export PARTS := $(or $(PARTS),data memory abuse start)
+bench: export ROUNDS := $(or $(ROUNDS),6)
+bench: export PROFILE := $(PROFILE)
 bench: setup
-	@$(go_path) packaging/bench.sh $(ARGS)
+	@$(go_path) packaging/bench.sh
 
 clean:
 	rm -rf build dist

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -20,13 +22,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+func build(t *testing.T, program string, flags ...string) {
+	t.Helper()
+	args := append([]string{"build", "-o", program}, flags...)
+	if out, err := exec.Command("go", append(args, "../../cmd/tier-gateway")...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
 // testRig is a rig without nginx, on a gateway that is built for it.
 func testRig(t *testing.T) *rig {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "tier-gateway")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/tier-gateway").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	build(t, program)
 	r, err := startRig(options{gateway: program})
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +86,23 @@ func TestARoundComparesAllWaysAndCountsTheirTime(t *testing.T) {
 	var out strings.Builder
 	if err := table(&out, r, all); err != nil || !strings.Contains(out.String(), "gateway") {
 		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+func TestAProfileNeedsAGatewayThatIsBuiltForIt(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "tier-gateway")
+	build(t, program, "-tags", "profile")
+	r, err := startRig(options{gateway: program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	err = profile(io.Discard, r, dir, []phase{{"a few", job{Kind: smallJob, Conns: 1, Requests: 10}}})
+	if err := errors.Join(err, r.stop()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "a-few.pprof")); err != nil || info.Size() == 0 {
+		t.Errorf("%v, %v", info, err)
 	}
 }
 

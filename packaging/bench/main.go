@@ -6,10 +6,12 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +21,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 type options struct {
 	gateway, nginx string // programs
 	rounds         int
-	only           string
+	parts          string
+	profiles       string // folder; "" writes none
 }
 
 // run returns the exit status: 0 however good the figures are, 1 when an answer was wrong or nothing could be measured.
@@ -37,7 +40,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		f.StringVar(&o.gateway, "gateway", "build/bench/tier-gateway", "the gateway's `program`")
 		f.StringVar(&o.nginx, "nginx", "nginx", "nginx's `program`")
 		f.IntVar(&o.rounds, "rounds", 6, "`rounds` over all targets")
-		f.StringVar(&o.only, "only", "data,memory,abuse", "`parts` to run, separated by commas")
+		f.StringVar(&o.parts, "parts", "data memory abuse", "`parts` to run, separated by spaces")
+		f.StringVar(&o.profiles, "profiles", "", "`folder` for CPU profiles of the gateway, in place of measuring")
 		if err := f.Parse(args); err != nil {
 			return 2
 		}
@@ -56,44 +60,53 @@ func bench(o options, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if stopped := r.stop(); err == nil {
-			err = stopped
-		}
-	}()
-	wants := func(part string) bool { return strings.Contains(","+o.only+",", ","+part+",") }
+	defer func() { err = errors.Join(err, r.stop()) }()
+	if o.profiles != "" {
+		return profile(stdout, r, o.profiles, phases())
+	}
+	parts := strings.Fields(o.parts)
 	var figures []func()
-	if wants("data") {
-		all, err := measure(r, o.rounds, phases())
+	for _, part := range []struct {
+		name string
+		do   func(io.Writer, *rig, options) (figures func(), err error)
+	}{{"data", data}, {"memory", resting}, {"abuse", abusing}} {
+		if !slices.Contains(parts, part.name) {
+			continue
+		}
+		print, err := part.do(stdout, r, o)
 		if err != nil {
 			return err
 		}
-		if err := table(stdout, r, all); err != nil {
-			return err
-		}
-		figures = append(figures, func() { dataFigures(all) })
-	}
-	if wants("memory") {
-		m, err := measureMemory(r)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(stdout, "gateway: %d KiB resident when fresh, %d KiB after 100,000 requests and 1,000 streams, %d KiB at most\n\n",
-			m.fresh>>10, m.resident>>10, m.peak>>10)
-		figures = append(figures, func() { memoryFigures(m) })
-	}
-	if wants("abuse") {
-		list, err := measureAbuse(r, fullScale)
-		if err != nil {
-			return err
-		}
-		if err := abuseTable(stdout, list); err != nil {
-			return err
-		}
-		figures = append(figures, func() { abuseFigures(list) })
+		figures = append(figures, print)
 	}
 	for _, print := range figures {
 		print()
 	}
 	return nil
+}
+
+func data(w io.Writer, r *rig, o options) (func(), error) {
+	all, err := measure(r, o.rounds, phases())
+	if err != nil {
+		return nil, err
+	}
+	return func() { dataFigures(all) }, table(w, r, all)
+}
+
+func resting(w io.Writer, r *rig, _ options) (func(), error) {
+	m, err := measureMemory(r)
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintf(w, "gateway: %d KiB resident when fresh, %d KiB after 100,000 requests and 1,000 streams, %d KiB at most\n\n",
+		m.fresh>>10, m.resident>>10, m.peak>>10)
+	return func() { memoryFigures(m) }, err
+}
+
+func abusing(w io.Writer, r *rig, _ options) (func(), error) {
+	list, err := measureAbuse(r, fullScale)
+	if err != nil {
+		return nil, err
+	}
+	return func() { abuseFigures(list) }, abuseTable(w, list)
 }
