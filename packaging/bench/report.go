@@ -47,20 +47,20 @@ func table(w io.Writer, r *rig, all map[string]samples) error {
 // dataFigures prints the figures that have goals.
 func dataFigures(all map[string]samples) {
 	one, sixteen, streams, body := all["1 connection"], all["16 connections"], all["8 streams"], all["5 MiB body"]
-	figure.AtMost("added-p50-us", one.over(gateway, direct, p50), 100)
-	figure.AtMost("cpu-per-request-1-connection-us", micros(one.cpuEach(gateway)), 60)
-	figure.AtLeast("throughput-16-connections-of-direct", sixteen.ratio(gateway, direct, rate), 0.40)
-	figure.AtMost("cpu-per-request-16-connections-us", micros(sixteen.cpuEach(gateway)), 60)
-	figure.AtMost("stream-event-p50-over-nginx-us", streams.over(gateway, nginx, p50), 30)
-	figure.AtMost("body-5mib-added-p50-ms", body.over(gateway, direct, p50)/1e3, 5)
-	figure.AtMost("body-5mib-cpu-ms", millis(body.cpuEach(gateway)), 4)
+	figure.AtMost("added-p50", one.over(gateway, direct, p50), "µs", 100)
+	figure.AtMost("cpu-per-request-1-connection", micros(one.cpuEach(gateway)), "µs", 60)
+	figure.AtLeast("throughput-16-connections-of-direct", sixteen.ratio(gateway, direct, rate), "", 0.40)
+	figure.AtMost("cpu-per-request-16-connections", micros(sixteen.cpuEach(gateway)), "µs", 60)
+	figure.AtMost("stream-event-p50-over-nginx", streams.over(gateway, nginx, p50), "µs", 30)
+	figure.AtMost("body-5mib-added-p50", body.over(gateway, direct, p50)/1e3, "ms", 5)
+	figure.AtMost("body-5mib-cpu", millis(body.cpuEach(gateway)), "ms", 4)
 }
 
 // memoryFigures prints what the gateway has in memory after its load.
 func memoryFigures(m memory) {
 	const mib = 1 << 20
-	figure.AtMost("resident-after-load-mib", float64(m.resident)/mib, 20)
-	figure.AtMost("resident-peak-mib", float64(m.peak)/mib, 20)
+	figure.AtMost("resident-after-load", float64(m.resident)/mib, "MiB", 20)
+	figure.AtMost("resident-peak", float64(m.peak)/mib, "MiB", 20)
 }
 
 // abuseFigures prints the goals that hold under abuse: others go on, and memory stays bounded.
@@ -69,7 +69,7 @@ func abuseFigures(list []abused) {
 	peak := uint64(0)
 	for _, a := range list {
 		peak = max(peak, a.resident)
-		figure.AtMost("abuse-"+strings.ReplaceAll(a.name, " ", "-")+"-others-p99-ms", millis(a.others.P99), 100)
+		figure.AtMost("abuse-"+strings.ReplaceAll(a.name, " ", "-")+"-others-p99", millis(a.others.P99), "ms", 100)
 	}
-	figure.AtMost("abuse-resident-peak-mib", float64(peak)/mib, 64)
+	figure.AtMost("abuse-resident-peak", float64(peak)/mib, "MiB", 64)
 }

@@ -11,16 +11,25 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 )
 
-// AtMost prints a figure that should be small. The name ends in the unit: "start-ms".
-func AtMost(name string, value, limit float64) {
-	write(os.Stdout, name, value, "<=", limit, value <= limit)
+// AtMost prints a figure that should be small. The unit becomes the name's end: "start", "ms" is start-ms, "woken", "/min"
+// is woken-per-min; a figure may have none.
+func AtMost(name string, value float64, unit string, limit float64) {
+	write(os.Stdout, named(name, unit), value, "<=", limit, value <= limit)
 }
 
 // AtLeast prints a figure that should be large.
-func AtLeast(name string, value, limit float64) {
-	write(os.Stdout, name, value, ">=", limit, value >= limit)
+func AtLeast(name string, value float64, unit string, limit float64) {
+	write(os.Stdout, named(name, unit), value, ">=", limit, value >= limit)
+}
+
+func named(name, unit string) string {
+	if unit == "" {
+		return name
+	}
+	return name + "-" + strings.NewReplacer("/", "per-", "µ", "u").Replace(strings.ToLower(unit))
 }
 
 func write(w io.Writer, name string, value float64, op string, limit float64, ok bool) {

@@ -29,3 +29,11 @@ func TestALineHasItsFigureItsGoalAndTheVerdict(t *testing.T) {
 		}
 	}
 }
+
+func TestTheUnitIsTheEndOfTheName(t *testing.T) {
+	for want, unit := range map[string]string{"x": "", "x-ms": "ms", "x-us": "µs", "x-mib": "MiB", "x-per-min": "/min"} {
+		if got := named("x", unit); got != want {
+			t.Errorf("%q: got %q, want %q", unit, got, want)
+		}
+	}
+}

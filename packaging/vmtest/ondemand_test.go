@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/tierd/tierd/packaging/figure"
 )
 
 // TestGatewayStartsQuickly measures what it costs that a request starts a tier, rather than a person.
@@ -46,7 +44,7 @@ func onDemand(t *testing.T, b *Bed, ctx context.Context, name, args string, goal
 	}
 	fmt.Printf("%s: %.0f ms by systemctl, %.0f ms through the gateway; the difference %.0f to %.0f ms\n",
 		name, middle(byHand), middle(byGateway), slices.Min(over), slices.Max(over))
-	figure.AtMost(name+"-over-systemctl-ms", middle(over), goal)
+	bench(name+"-over-systemctl", middle(over), "ms", goal)
 }
 
 func middle(list []float64) float64 {

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tierd/tierd/packaging/figure"
 	"github.com/tierd/tierd/packaging/vmtest/wire"
 )
 
@@ -83,12 +82,12 @@ func summaryOf[T any](t *testing.T, raw []byte) (sum T) {
 func checkWatch(t *testing.T, name string, w wire.Watch, budget int64) {
 	t.Helper()
 	mib := func(n int64) float64 { return float64(n) / (1 << 20) }
-	figure.AtLeast(name+"-least-available-mib", mib(w.MinAvailable), mib(reserve))
-	figure.AtMost(name+"-most-charged-mib", mib(w.MaxCharges), mib(budget))
-	figure.AtMost(name+"-most-held-mib", mib(w.MaxHeld), mib(budget))
-	figure.AtMost(name+"-oom-kills", float64(w.OOMKills), 0)
-	figure.AtMost(name+"-most-copies", float64(w.MaxCopies), 1)
-	figure.AtMost(name+"-longest-unwatched-ms", w.LongestGap*1000, 1000)
+	benchAtLeast(name+"-least-available", mib(w.MinAvailable), "MiB", mib(reserve))
+	bench(name+"-most-charged", mib(w.MaxCharges), "MiB", mib(budget))
+	bench(name+"-most-held", mib(w.MaxHeld), "MiB", mib(budget))
+	bench(name+"-oom-kills", float64(w.OOMKills), "", 0)
+	bench(name+"-most-copies", float64(w.MaxCopies), "", 1)
+	bench(name+"-longest-unwatched", w.LongestGap*1000, "ms", 1000)
 	for kind, times := range w.Violations {
 		t.Errorf("%s: seen in %d of %d samples", kind, times, w.Samples)
 	}
@@ -103,9 +102,9 @@ func checkWatch(t *testing.T, name string, w wire.Watch, budget int64) {
 // checkTally wants every command to have ended with the tier up, or with a reason.
 func checkTally(t *testing.T, name string, sum wire.Tally) {
 	t.Helper()
-	figure.AtLeast(name+"-admitted", float64(sum.Count(wire.Admitted)), 1)
-	figure.AtMost(name+"-unexplained", float64(sum.Count(wire.Unexplained)), 0)
-	figure.AtMost(name+"-longest-start-ms", sum.Longest*1000, 60_000)
+	benchAtLeast(name+"-admitted", float64(sum.Count(wire.Admitted)), "", 1)
+	bench(name+"-unexplained", float64(sum.Count(wire.Unexplained)), "", 0)
+	bench(name+"-longest-start", sum.Longest*1000, "ms", 60_000)
 	if n := sum.Count(wire.Unexplained); n > 0 {
 		t.Errorf("%d commands were refused without a reason", n)
 	}
@@ -123,7 +122,7 @@ func logLines(t *testing.T, v *VM, name string) {
 func TestVMTenMinutesOfRequests(t *testing.T) {
 	length := hammerTime(t)
 	seen, sum := hammered(t, "vm-requests", fmt.Sprintf("requests -for %s -seed 1", length))
-	figure.AtLeast("vm-requests-answered-a-minute", float64(sum.Answered)/length.Minutes(), 10)
+	benchAtLeast("vm-requests-answered", float64(sum.Answered)/length.Minutes(), "/min", 10)
 	if n := sum.Count(""); sum.Answered != n {
 		t.Errorf("of %d requests %d were answered; errors: %q", n, sum.Answered, sum.Failed)
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/tierd/tierd/packaging/figure"
 )
 
 // vmPorts are the ports of the tiers in testdata/vm-tiers.toml.
@@ -30,7 +28,7 @@ func TestVMServes(t *testing.T) {
 	installInVM(t, v, ctx, vmTiers(t))
 	begin := time.Now()
 	t.Log(inVM(t, v, ctx, "tierctl up && tierctl status"))
-	figure.AtMost("vm-tier-load-ms", milliseconds(time.Since(begin))/float64(len(vmPorts)), 20_000)
+	bench("vm-tier-load", milliseconds(time.Since(begin))/float64(len(vmPorts)), "ms", 20_000)
 	for _, p := range vmPorts {
 		text, err := v.Chat(ctx, p.port, p.tier, "Say hello.", 8)
 		if err != nil {
@@ -62,7 +60,7 @@ func TestVMServes(t *testing.T) {
 	if err := v.PowerOff(ctx); err != nil {
 		t.Error(err)
 	}
-	figure.AtMost("vm-poweroff-ms", milliseconds(time.Since(begin)), 15_000)
+	bench("vm-poweroff", milliseconds(time.Since(begin)), "ms", 15_000)
 }
 
 // streamInVM measures how fast one engine answers, through the gateway and the VM's line.
@@ -74,7 +72,7 @@ func streamInVM(t *testing.T, v *VM, ctx context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	figure.AtMost("vm-token-ms", milliseconds(time.Since(first))/(tokens-1), 100)
+	bench("vm-token", milliseconds(time.Since(first))/(tokens-1), "ms", 100)
 	begin := time.Now()
 	const completions = 20
 	for range completions {
@@ -82,7 +80,7 @@ func streamInVM(t *testing.T, v *VM, ctx context.Context) {
 			t.Fatal(err)
 		}
 	}
-	figure.AtMost("vm-completion-ms", milliseconds(time.Since(begin))/completions, 1000)
+	bench("vm-completion", milliseconds(time.Since(begin))/completions, "ms", 1000)
 }
 
 // TestVMTierThatBreaksItsLimitDiesAlone gives one tier far less memory than its context takes. The kernel kills its engine

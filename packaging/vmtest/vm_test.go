@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/tierd/tierd/packaging/figure"
 )
 
 // vmMemory of a VM holds two of the tiers of testdata/vm-tiers.toml beside the reserve, and not three. The system itself
@@ -64,7 +62,7 @@ func startVM(t *testing.T, memory int64) (*VM, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	figure.AtMost("vm-boot-ms", milliseconds(time.Since(begin)), 20_000)
+	bench("vm-boot", milliseconds(time.Since(begin)), "ms", 20_000)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log("the VM's journal:\n" + v.Journal())
