@@ -109,107 +109,121 @@ func (c slowWriter) Write(p []byte) (int, error) {
 	return written, err
 }
 
-// slow is one slow client. Only what it gets before it is hung up on counts.
+// slow is one slow client.
 type slow struct {
 	asker
 	*slowConn
+	fate  fate
+	err   error // of its request
+	early bool  // it was over before anybody hung up
 }
 
-// hold lets all be slow at the same time. Then some become quick, and must get right answers; the rest hangs up, or waits
-// for the gateway to end it.
-func (a *abuser) hold(slows []slow, ends func(i int) bool) (string, error) {
-	var (
-		wait     sync.WaitGroup
-		good     = make([]error, len(slows))
-		hungUp   atomic.Bool
-		early    atomic.Int64
-		quickly  = max(len(slows)/20, 1)
-		isQuick  = func(i int) bool { return i%(len(slows)/quickly) == 0 }
-		atQuick  sync.WaitGroup
-		timedOut atomic.Int64
-	)
-	for i, s := range slows {
-		if isQuick(i) {
-			atQuick.Add(1)
+// fate is what becomes of a slow client in the end.
+type fate int
+
+const (
+	hangsUp fate = iota
+	hurries      // and must get what it asked for
+	ends         // by the gateway, which gives it up
+)
+
+// fateOf has every twentieth hurry.
+func fateOf(i int) fate {
+	if i%20 == 0 {
+		return hurries
+	}
+	return hangsUp
+}
+
+// hold lets all be slow at the same time, and then each meet its fate.
+func (a *abuser) hold(slows []*slow) (string, error) {
+	var all, hurrying sync.WaitGroup
+	var hungUp atomic.Bool
+	for _, s := range slows {
+		group := &all
+		if s.fate == hurries {
+			group = &hurrying
 		}
-		wait.Go(func() {
-			_, good[i] = s.ask(nil)
-			switch {
-			case isQuick(i):
-				atQuick.Done()
-			case ends(i):
-				timedOut.Add(1)
-			case !hungUp.Load():
-				early.Add(1)
-			}
+		group.Go(func() {
+			_, s.err = s.ask(nil)
+			s.early = !hungUp.Load()
 		})
 	}
 	time.Sleep(a.linger)
-	for i, s := range slows {
-		if isQuick(i) {
+	for _, s := range slows {
+		if s.fate == hurries {
 			s.hurry()
 		}
 	}
-	atQuick.Wait()
+	hurrying.Wait()
 	hungUp.Store(true)
-	for i, s := range slows {
-		if !isQuick(i) && !ends(i) {
+	for _, s := range slows {
+		if s.fate == hangsUp {
 			s.Conn.Close()
 		}
 	}
-	wait.Wait()
-	for i, s := range slows {
+	all.Wait()
+	return judgeSlow(slows)
+}
+
+func judgeSlow(slows []*slow) (string, error) {
+	counts := map[fate]int{}
+	for _, s := range slows {
 		s.Conn.Close()
-		if err := good[i]; isQuick(i) && err != nil {
-			return "", fmt.Errorf("one that became quick: %w", err)
+		counts[s.fate]++
+		switch {
+		case s.fate == hurries && s.err != nil:
+			return "", fmt.Errorf("one that hurried: %w", s.err)
+		case s.fate == hangsUp && s.early:
+			return "", fmt.Errorf("one was over while it was slow: %v", s.err)
+		case s.fate == ends && s.err == nil:
+			return "", errors.New("one that was too slow was served")
 		}
 	}
-	if n := early.Load(); n > 0 {
-		return "", fmt.Errorf("%d of %d were done or ended while they were slow: %w", n, len(slows), errors.Join(good...))
-	}
-	answers := fmt.Sprintf("%d became quick and got it all", quickly)
-	if n := timedOut.Load(); n > 0 {
-		answers += fmt.Sprintf(", %d were ended as too slow", n)
+	answers := fmt.Sprintf("%d hurried and got it all", counts[hurries])
+	if n := counts[ends]; n > 0 {
+		answers += fmt.Sprintf(", %d were given up as too slow", n)
 	}
 	return answers, nil
 }
 
 // slowReaders ask for large answers and for streams without pauses, and take a few KiB a second of them.
 func (a *abuser) slowReaders() (string, error) {
-	slows := make([]slow, a.readers)
+	slows := make([]*slow, a.readers)
 	for i := range slows {
 		c, err := a.dialSlow()
 		if err != nil {
 			return "", err
 		}
 		c.step, c.pause = 512, 50*time.Millisecond
-		if i%2 == 0 {
-			slows[i] = slow{newLargeAsker(c, 8<<20), c}
-		} else {
-			slows[i] = slow{newStreamAsker(c, 30_000, 0), c}
+		slows[i] = &slow{asker: newLargeAsker(c, 8<<20), slowConn: c, fate: fateOf(i / 2)}
+		if i%2 == 1 {
+			slows[i].asker = newStreamAsker(c, 30_000, 0)
 		}
 	}
-	return a.hold(slows, func(int) bool { return false })
+	return a.hold(slows)
 }
 
 // slowWriters send a byte now and then, of the header or of a body that is said to have 5 MiB.
 func (a *abuser) slowWriters() (string, error) {
-	slows := make([]slow, a.writers)
+	slows := make([]*slow, a.writers)
 	for i := range slows {
 		c, err := a.dialSlow()
 		if err != nil {
 			return "", err
 		}
 		c.step, c.pause = 1, 100*time.Millisecond
-		if i%2 == 1 {
+		slows[i] = &slow{asker: newSmallAsker(slowWriter{c}, i), slowConn: c, fate: fateOf(i / 2)}
+		switch {
+		case i%2 == 1:
 			c.free = 64 << 10
-			slows[i] = slow{newUploadAsker(slowWriter{c}), c}
-		} else {
-			slows[i] = slow{newSmallAsker(slowWriter{c}, i), c}
+			slows[i].asker = newUploadAsker(slowWriter{c})
+		case a.patient && slows[i].fate == hangsUp:
+			// A header has to be there in some seconds; a body may take as long as it likes, if only it does not stand still.
+			slows[i].fate = ends
 		}
 	}
-	// A header has to be there in some seconds; a body may take as long as it likes, if only it does not stand still.
-	return a.hold(slows, func(i int) bool { return a.patient && i%2 == 0 })
+	return a.hold(slows)
 }
 
 // dialSlow connects with a small window, so that what is not read stays with the gateway and the engine.
