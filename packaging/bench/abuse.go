@@ -56,7 +56,8 @@ func abuses() []abuse {
 type abuser struct {
 	scale
 	address string
-	pid     int // of the gateway
+	pid     int           // of the gateway
+	pause   time.Duration // how long it may leave a client without an answer who then ends its side
 }
 
 // abused is what one scenario showed.
@@ -69,11 +70,12 @@ type abused struct {
 // measureAbuse does one scenario after the other, while some clients ask on whose answers are checked. What a scenario has
 // opened must be closed in the gateway soon after, too.
 func measureAbuse(r *rig, s scale) ([]abused, error) {
-	g, err := r.freshGateway("-max-conns", fmt.Sprint(s.idle+spare))
+	r.tierd.limit(s.idle + spare)
+	g, err := r.freshGateway()
 	if err != nil {
 		return nil, err
 	}
-	a := &abuser{s, r.tierd.address(), g.pid()}
+	a := &abuser{s, r.tierd.address(), g.pid(), 20 * time.Millisecond}
 	before, err := a.files()
 	if err != nil {
 		return nil, err

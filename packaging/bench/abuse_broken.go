@@ -190,7 +190,7 @@ func (r answered) check(sent []byte) error {
 }
 
 // exchange sends bytes on a connection of their own and reads every answer to the connection's end. It ends its own side
-// when the gateway waits for more. That the gateway goes away without an answer is fine.
+// when nothing has come for a pause: the gateway waits for more. That it goes away without an answer is fine.
 func (a *abuser) exchange(sent []byte) ([]answered, error) {
 	c, err := net.Dial("tcp", a.address)
 	if err != nil {
@@ -199,7 +199,7 @@ func (a *abuser) exchange(sent []byte) ([]answered, error) {
 	defer c.Close()
 	go func() { _, _ = c.Write(sent) }() // the answer may come before it has all been taken
 	var all bytes.Buffer
-	_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	_ = c.SetReadDeadline(time.Now().Add(a.pause))
 	_, err = all.ReadFrom(c)
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		_ = c.(*net.TCPConn).CloseWrite()

@@ -185,7 +185,7 @@ func answering(t *testing.T, answer string) net.Conn {
 
 func TestSeedsOfMutationsAreAnsweredBeforeTheyAreSpoiled(t *testing.T) {
 	r := testRig(t)
-	a := &abuser{address: r.tierd.address()}
+	a := &abuser{address: r.tierd.address(), pause: patience}
 	for seed := range uint64(40) {
 		sent := seedRequest(rand.New(rand.NewPCG(1, seed)))
 		got, err := a.exchange(sent)

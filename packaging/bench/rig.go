@@ -87,13 +87,13 @@ func (r *rig) addNginx(path, socket string) error {
 }
 
 // freshGateway starts tier-gateway as its unit does, in place of the one that runs, and waits for its port.
-func (r *rig) freshGateway(args ...string) (*process, error) {
+func (r *rig) freshGateway() (*process, error) {
 	if r.gateway != nil {
 		if err := r.gateway.stop(); err != nil {
 			return nil, err
 		}
 	}
-	g, err := start(r.dir, "gateway", r.program, append(args, "-control", r.control)...)
+	g, err := start(r.dir, "gateway", r.program, "-control", r.control)
 	r.gateway = g
 	if err != nil {
 		return nil, err

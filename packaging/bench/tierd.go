@@ -6,14 +6,16 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 
 	"github.com/tierd/tierd/agent/api"
 )
 
 // tierd answers the gateway as the daemon would that has one tier, which is ready.
 type tierd struct {
-	table  api.Table
 	server *http.Server
+	mu     sync.Mutex
+	table  api.Table
 }
 
 // startTierd listens on dir/tierd.sock. The tier's engine is at socket.
@@ -46,13 +48,23 @@ func startTierd(dir, socket string) (*tierd, string, error) {
 	return t, path, nil
 }
 
-// serveTable holds who has the table until it hangs up: nothing ever changes.
+// serveTable holds who has the table until it hangs up: nothing changes for a gateway that runs.
 func (t *tierd) serveTable(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("after") == fmt.Sprint(t.table.Seq) {
+	t.mu.Lock()
+	table := t.table
+	t.mu.Unlock()
+	if r.URL.Query().Get("after") == fmt.Sprint(table.Seq) {
 		<-r.Context().Done()
 		return
 	}
-	send(w, t.table)
+	send(w, table)
+}
+
+// limit sets how many connections the next gateway takes; 0: its default.
+func (t *tierd) limit(conns int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.table.MaxConnections = conns
 }
 
 func send(w http.ResponseWriter, value any) {
