@@ -35,6 +35,7 @@ var requests = map[string]struct{ path, body string }{
 	"GET /v1/events":            {"/v1/events?after=0", ""},
 	"GET /v1/openapi.json":      {"/v1/openapi.json", ""},
 	"GET /v1/gateway/table":     {"/v1/gateway/table?after=0&timeout=1s", ""},
+	"POST /v1/gateway/ensure":   {"/v1/gateway/ensure", `{"tier":"coder"}`},
 	"POST /v1/gateway/report":   {"/v1/gateway/report", `{"listeners":[{"tier":"coder","port":8002}]}`},
 }
 

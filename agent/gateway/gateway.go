@@ -20,6 +20,8 @@ type Control interface {
 	// Table waits until there is a table with Seq > after, or until tierd's own time limit, then returns the latest.
 	Table(ctx context.Context, after uint64) (api.Table, error)
 	Report(ctx context.Context, report api.GatewayReport) error
+	// Ensure returns nil once the tier is ready, or an *api.Error that says why it will not be.
+	Ensure(ctx context.Context, tier string) error
 }
 
 // Config is what main hands in. Zero limits mean the defaults.
@@ -67,6 +69,7 @@ type Gateway struct {
 	log    *slog.Logger
 	access access
 	pool   *pool
+	hold   *hold
 	source Source
 	server *http.Server
 	ports  *listeners
@@ -84,7 +87,8 @@ func New(cfg Config) *Gateway {
 	g := &Gateway{cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), active: make(chan struct{}, 1)}
 	g.access = access{names: cfg.AllowHosts}
 	g.pool = newPool(cfg.Log, g.kick, g.nudge)
-	g.source = g.pool
+	g.hold = newHold(g.pool, cfg.Control, cfg.Log, g.nudge)
+	g.source = g.hold
 	g.server = g.newServer()
 	g.ports = newListeners(cfg.Log, fdStore{cfg.Notify}, cfg.MaxConns, func(l limitedListener) {
 		// Serve ends when its listener is closed, and that is the only way in which it ends.
@@ -110,6 +114,7 @@ func poke(ch chan<- struct{}) {
 // drains can be sure that it takes no new request.
 func (g *Gateway) apply(t api.Table) {
 	g.pool.apply(t.Routes)
+	g.hold.apply(t.Routes)
 	g.view.Store(newView(t))
 }
 
@@ -117,5 +122,15 @@ func (g *Gateway) apply(t api.Table) {
 func (g *Gateway) report() api.GatewayReport {
 	r := api.GatewayReport{Listeners: g.ports.report()}
 	r.InFlight, r.Idle, r.Drained = g.pool.report()
+	for tier, n := range g.hold.waiting() {
+		r.InFlight[tier] += n // who waits for a tier is about to use it
+		delete(r.Idle, tier)
+	}
 	return r
+}
+
+// setElder notes what a predecessor still serves; nil when it has ended.
+func (g *Gateway) setElder(load map[string]int) {
+	g.pool.setElder(load)
+	g.hold.setElder(load)
 }
