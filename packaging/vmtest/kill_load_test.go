@@ -47,7 +47,7 @@ func TestKillUnderLoad(t *testing.T) {
 			}
 			bench(name+"-broken", float64(tally.Count(load.Broken)), "", float64(mayFail))
 			bench(name+"-explained", float64(tally.Count(load.Clear)), "", float64(mayFail))
-			benchLoad(t, name, tally, mayFail)
+			benchLoad(t, name, tally, mayFail, holdBound.Seconds())
 			checkAfterKill(t, k.tier, at, results)
 		})
 	}

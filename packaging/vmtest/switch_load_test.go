@@ -39,8 +39,8 @@ func switchUnderLoad(t *testing.T, b *Bed, ctx context.Context, name string, n i
 	switches(t, b, ctx, n, there, "main")
 	tally, _ := r.stop(t, ctx)
 	other, _ := beside.stop(t, ctx)
-	benchLoad(t, name, tally, 0)
-	benchLoad(t, name+"-beside", other, 0)
+	benchLoad(t, name, tally, 0, holdBound.Seconds())
+	benchLoad(t, name+"-beside", other, 0, holdBound.Seconds())
 	for _, variant := range []string{"main", there} {
 		answers := map[string]string{"main": "orch-main", "llama": "orch-llama", "cloud": ProviderModel}[variant]
 		if tally.By[answers] < n {
