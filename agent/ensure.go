@@ -182,7 +182,7 @@ func decide(f wishFacts) (deedFor, *api.Error) {
 	case f.blocked != nil:
 		return refusedIt, f.blocked
 	case f.manual:
-		return refusedIt, &api.Error{Kind: api.KindConflict, Hint: "tierctl start " + f.tier,
+		return refusedIt, &api.Error{Kind: api.KindConfig, Hint: "tierctl start " + f.tier,
 			Message: fmt.Sprintf("%s is not up, and no request starts it: tiers.toml says start = \"manual\"", f.tier)}
 	case f.busy:
 		return keepWaiting, nil

@@ -308,7 +308,7 @@ func TestARequestThatIsAskedForAgainAfterARestartOfTierdEvictsAsBefore(t *testin
 func TestRequestsDoNotStartAManualTier(t *testing.T) {
 	inBed(t, func(b *bed) {
 		err := b.ensure("util").is(t)
-		mustKind(t, err, api.KindConflict, `util is not up, and no request starts it: tiers.toml says start = "manual"`)
+		mustKind(t, err, api.KindConfig, `util is not up, and no request starts it: tiers.toml says start = "manual"`)
 		var e *api.Error
 		if errors.As(err, &e); e.Hint != "tierctl start util" {
 			t.Errorf("the hint: %q", e.Hint)
@@ -318,7 +318,7 @@ func TestRequestsDoNotStartAManualTier(t *testing.T) {
 		b.after(2 * time.Second)
 		call.mustBeReady(t)
 		must(b.Act(context.Background(), "util", api.TierRequest{Action: "stop"}))
-		mustKind(t, b.ensure("util").is(t), api.KindConflict, "no request starts it")
+		mustKind(t, b.ensure("util").is(t), api.KindConfig, "no request starts it")
 	})
 }
 

@@ -201,6 +201,7 @@ func (f *fakeControl) Report(report api.GatewayReport) { f.note("report %d", len
 
 func (f *fakeControl) Ensure(ctx context.Context, tier string) error {
 	if tier == "slow" {
+		f.note("waits for %s", tier)
 		<-ctx.Done()
 		f.note("gone %s", tier)
 		return ctx.Err()
