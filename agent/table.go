@@ -85,9 +85,9 @@ func (a *Agent) route(tier string) api.Route {
 	if a.plan != nil {
 		t, _ := a.plan.Config.Tier(tier)
 		r.Role = t.Role
-		if i := slices.IndexFunc(t.Variants, func(v units.Variant) bool { return v.Name == r.Variant }); i >= 0 {
-			r.Parallel = t.Variants[i].Parallel
-		}
+		setPassage(&r, a.plan.Config)
+	} else {
+		setPassage(&r, nil)
 	}
 	for _, n := range []string{tier, r.Role, u.Model, tier + "/" + r.Variant, u.Served} {
 		if n != "" && !slices.Contains(r.Names, n) {

@@ -35,7 +35,7 @@ func (h *hold) settled(ctx context.Context, t *heldTier, err error) bool {
 	case err == nil:
 		t.trouble = ""
 		return false
-	case said && answer.Kind != api.KindUnavailable && answer.Kind != api.KindConflict:
+	case said && answer.Kind != api.KindUnavailable:
 		t.trouble = ""
 		h.log.Info("tierd will not have a tier ready that requests wait for", "tier", t.route.Tier, "requests", t.queue.Waiting(), "err", err)
 		h.fail(t, denied(t.route, answer))

@@ -27,6 +27,7 @@ type Control interface {
 // Config is what main hands in. Zero limits mean the defaults.
 type Config struct {
 	Control   Control
+	Overview  Overview // asked for the page; nil: it shows only what the gateway knows itself
 	Log       *slog.Logger
 	Notify    *Notifier           // nil when no service manager listens
 	Inherited *Inherited          // descriptors from systemd's fd store or from a predecessor
@@ -73,6 +74,7 @@ type Gateway struct {
 	source Source
 	server *http.Server
 	ports  *listeners
+	page   *page
 	memory *tableMemory
 	view   atomic.Pointer[view]
 
@@ -89,6 +91,7 @@ func New(cfg Config) *Gateway {
 	g.pool = newPool(cfg.Log, g.kick, g.nudge)
 	g.hold = newHold(g.pool, cfg.Control, cfg.Log, g.nudge)
 	g.source = g.hold
+	g.page = newPage(g.newFeed())
 	g.server = g.newServer()
 	g.ports = newListeners(cfg.Log, fdStore{cfg.Notify}, cfg.MaxConns, func(l limitedListener) {
 		// Serve ends when its listener is closed, and that is the only way in which it ends.

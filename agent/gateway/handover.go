@@ -167,6 +167,7 @@ func (g *Gateway) retire(ctx context.Context, tables <-chan api.Table, s *succes
 	g.pool.setHeir()
 	g.hold.setHeir()
 	g.ports.close()
+	g.page.board.end()
 	done := make(chan struct{})
 	go func() { g.outlast(ctx); close(done) }()
 	for {

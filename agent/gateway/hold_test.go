@@ -245,7 +245,6 @@ func TestTheHoldHasABound(t *testing.T) {
 		"a load that is nearly done":                       {api.Starting, 241 * time.Second, nil, "starting", retryStarting},
 		"tierd is away": {api.Stopped, 0, &api.Error{Kind: api.KindUnavailable, Message: "cannot reach tierd at /x"},
 			"as long as it may: cannot reach tierd at /x", retryAbsent},
-		"another change holds the tier": {api.Stopping, 0, &api.Error{Kind: api.KindConflict, Message: "change 7 is at it"}, "change 7 is at it", retryLeaving},
 		"tierd's words are no prompt":   {api.Stopped, 0, errors.New("context deadline exceeded"), "as long as it may: tierd does not answer", retryAbsent},
 	} {
 		inHold(t, func(r *api.Route) { r.State, r.Hold = c.state, 240 }, func(r *holdRig) {
@@ -284,6 +283,7 @@ func TestTierdsNoEndsTheHoldAtOnce(t *testing.T) {
 			failure{status: 503, code: "tier_blocked", retryAfter: retryAbsent}, "there is no model"},
 		"a tier that there is not":       {&api.Error{Kind: api.KindNotFound, Message: "no tier"}, failure{status: 404, code: "model_not_found"}, "no tier"},
 		"words that OpenCode looks for":  {&api.Error{Kind: api.KindUnit, Message: "the Context is too large"}, failure{status: 503, code: codeNotReady, retryAfter: retryAbsent}, "now. `tierctl"},
+		"one that is started by hand":    {&api.Error{Kind: api.KindConflict, Message: "a is not up", Hint: "tierctl start a"}, failure{status: 503, code: codeNotReady, retryAfter: retryAbsent}, "See: tierctl start a"},
 		"one that somebody has ended":    {&api.Error{Kind: api.KindAborted, Message: "stopped by root"}, failure{status: 503, code: codeNotReady, retryAfter: retryAbsent}, "root"},
 		"a gateway that has no business": {&api.Error{Kind: api.KindForbidden, Message: "not permitted"}, failure{status: 503, code: codeNotReady, retryAfter: retryAbsent}, "permitted"},
 	} {

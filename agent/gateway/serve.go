@@ -91,7 +91,7 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool
 	case path == "/health":
 		writeJSON(w, http.StatusOK, newHealth(v, g.pool))
 	default:
-		return false
+		return g.servePage(w, r, v)
 	}
 	return true
 }

@@ -5,16 +5,17 @@ import (
 	"strconv"
 )
 
-// slotPaths are those where llama-server takes `id_slot` from the body.
+// slotPaths are those where llama-server takes `id_slot` from the body: tried on build 11669. /v1/messages ignores it.
 var slotPaths = map[string]bool{
 	"/v1/chat/completions": true, "/chat/completions": true, "/v1/completions": true, "/completions": true, "/completion": true, "/infill": true,
+	"/v1/responses": true, "/responses": true,
 }
 
 var slotKey = []byte(`"id_slot"`)
 
 // slottable tells whether a slot can be named in a body: on such a path, in a JSON object that is not empty and in which
 // the client has named none. The text of a message cannot look like the key, since its quotes are escaped; where a key
-// deeper in the body does, the engine chooses.
+// deeper in the body does, the engine chooses. Of one that escapes hide the last would win, which is the client's.
 func slottable(path string, body []byte) bool {
 	if !slotPaths[path] {
 		return false
