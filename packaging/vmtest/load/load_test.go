@@ -140,7 +140,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"a plain answer that is shorter than told": {func(w http.ResponseWriter, text string) { w.Header().Set("Content-Length", "99"); fmt.Fprint(w, "{") }, false, Cut, "unexpected EOF"},
 		"a plain answer without a text":            {func(w http.ResponseWriter, text string) { fmt.Fprint(w, `{"model":"coder"}`) }, false, Short, "finish_reason"},
 		"a connection that breaks":                 {func(http.ResponseWriter, string) { panic(http.ErrAbortHandler) }, false, Broken, "EOF"},
-		"a status without an error object":         {func(w http.ResponseWriter, _ string) { http.Error(w, "no", 503) }, false, Failed, "status 503: no"},
+		"a status without an error object":         {func(w http.ResponseWriter, _ string) { http.Error(w, "no", http.StatusServiceUnavailable) }, false, Failed, "status 503: no"},
 		"a status with one":                        {func(w http.ResponseWriter, _ string) { refuse(w, 502, 0) }, false, Clear, "status 502"},
 		"a status that is the client's fault":      {func(w http.ResponseWriter, _ string) { refuse(w, 404, 0) }, false, Failed, "status 404"},
 	} {
