@@ -39,8 +39,8 @@ check: setup
 	@$(go_path) packaging/check.sh
 
 # The scenarios in a VM that has a memory controller, pressure figures and an OOM killer of its own. The first run needs a
-# kernel (packaging/vmtest/mkuml.sh), which takes ten minutes where it has to be built; another takes about twenty, ten of
-# them one test that MINUTES=1 shortens. Root, on x86-64.
+# kernel (packaging/vmtest/mkuml.sh), which takes ten minutes where it has to be built; another takes about thirty, of which
+# two tests take MINUTES each. Root, on x86-64.
 .PHONY: check-vm
 MINUTES ?= 10
 check-vm: setup
