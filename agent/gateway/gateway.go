@@ -8,11 +8,11 @@ package gateway
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
 // Control is what the gateway asks of tierd; *api.Client is one.
@@ -68,7 +68,7 @@ type Gateway struct {
 	access access
 	pool   *pool
 	source Source
-	server *http.Server
+	server *wire.Server
 	ports  *listeners
 	memory *tableMemory
 	view   atomic.Pointer[view]

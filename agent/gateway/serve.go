@@ -1,27 +1,19 @@
 package gateway
 
 import (
-	"log/slog"
 	"net/http"
 	"strings"
-	"time"
+
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
-// Limits on what a client may send before its request is known.
-const (
-	headerPause   = 10 * time.Second
-	idleClient    = 3 * time.Minute
-	maxHeaderSize = 64 << 10
-)
-
-func (g *Gateway) newServer() *http.Server {
-	return &http.Server{
-		Handler:           g,
-		ReadHeaderTimeout: headerPause,
-		IdleTimeout:       idleClient,
-		MaxHeaderBytes:    maxHeaderSize,
-		// What the server would print is about clients that went away.
-		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+func (g *Gateway) newServer() *wire.Server {
+	return &wire.Server{
+		Handler: g,
+		Refuse: func(w http.ResponseWriter, status int, reason string) {
+			(&failure{status: status, kind: "invalid_request_error", code: "bad_request", message: reason}).write(w)
+		},
+		Log: g.log,
 	}
 }
 
@@ -97,22 +89,38 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool
 
 // pass reads the body, finds the tier, and forwards.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body []byte) (*target, error)) error {
-	body, err := readBody(w, r, g.cfg.MaxBody)
+	block, body, err := readBody(w, r, g.cfg.MaxBody)
 	if err != nil {
 		return err
 	}
+	defer block.Free()
 	t, err := route(body)
 	if err != nil {
 		return err
+	}
+	var early *comments
+	if v := g.view.Load(); v.byTier[t.tier] != nil && v.byTier[t.tier].Keepalive == keepaliveComments && wantsStream(body) {
+		early = newComments(w, t.tier)
+		defer early.stop()
 	}
 	lease, err := g.source.Acquire(r.Context(), Ask{
 		Tier: t.tier, Session: r.Header.Get("X-Session-Id"), Parent: r.Header.Get("X-Parent-Session-Id"), Light: isGet(r),
 	})
 	if err != nil {
+		return early.explain(hungUp(w, r, err))
+	}
+	early.admitted()
+	defer lease.Release()
+	return early.explain(g.forward(w, r, lease, t, early))
+}
+
+// hungUp is nil when nobody is there any more to read an error.
+func hungUp(w http.ResponseWriter, r *http.Request, err error) error {
+	if r.Context().Err() == nil {
 		return err
 	}
-	defer lease.Release()
-	return g.forward(w, r, lease, t)
+	wire.Of(w).Abort()
+	return nil
 }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
