@@ -1,20 +1,10 @@
 package wire
 
 import (
-	"errors"
 	"io"
-	"net"
 	"strings"
 	"time"
 )
-
-// errSilent ends a connection without an answer.
-var errSilent = errors.New("nothing to answer")
-
-// isEnd tells that the client closed in the middle.
-func isEnd(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
-}
 
 // requestBody is a request's body, as net/http frames it, with the time that a client gets for it.
 type requestBody struct {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -30,6 +31,7 @@ type conn struct {
 	cancel  context.CancelCauseFunc // of the request being answered
 	current *Response
 	post    bool // the last request was a POST
+	served  bool // a request was answered
 	taken   bool // the connection is no longer HTTP
 
 	writeDeadline time.Time
@@ -127,6 +129,12 @@ func isTimeout(err error) bool {
 // request reads a request's head. The whole head is in the buffer before it is parsed, which bounds its size and its time, and
 // lets check see what http.ReadRequest does not tell.
 func (c *conn) request() (*http.Request, error) {
+	if c.served && c.br.Buffered() < 4 {
+		c.in.readBy(HeaderPause)
+		if _, err := c.br.Peek(4); err != nil {
+			return nil, io.EOF // too little to be a request that was cut off
+		}
+	}
 	if c.post {
 		// Old clients send an empty line after a form.
 		for n := 0; n < 4; n++ {
@@ -139,10 +147,6 @@ func (c *conn) request() (*http.Request, error) {
 	h, err := c.wholeHead()
 	if err != nil {
 		return nil, err
-	}
-	host := string(h.host) // the buffer may be used again
-	if h.host != nil {
-		h.host = []byte(host)
 	}
 	r, err := http.ReadRequest(c.br)
 	if err != nil {
@@ -217,15 +221,15 @@ func (c *conn) answer(r *http.Request) bool {
 	keep := !c.taken && w.finish()
 	c.in.disarm()
 	cancel(nil)
-	c.current = nil
+	c.current, c.served = nil, true
 	return keep
 }
 
 // refuse answers what could not be read, when there is something to answer, and lets the client read that.
 func (c *conn) refuse(err error) {
-	var netErr net.Error
-	if errors.Is(err, errSilent) || errors.As(err, &netErr) || isEnd(err) {
-		return
+	var read *net.OpError
+	if err == io.EOF || isTimeout(err) || errors.As(err, &read) {
+		return // the client has gone, or never came
 	}
 	ref := asRefusal(err)
 	w := &Response{c: c, length: -1, method: http.MethodGet, http11: true, close: true}

@@ -48,7 +48,10 @@ func NewEngine(raw net.Conn) *Engine {
 // engineInput bounds the head of an answer.
 type engineInput struct{ *Engine }
 
-var errLargeAnswer = errors.New("the head of its answer is larger than 1 MiB")
+var (
+	errLargeAnswer = errors.New("the head of its answer is larger than 1 MiB")
+	errStatus      = errors.New("its answer has a status below 100")
+)
 
 func (in engineInput) Read(p []byte) (int, error) {
 	if in.room <= 0 {
@@ -129,6 +132,9 @@ func (e *Engine) answer(method string) (*http.Response, error) {
 				err = errLargeAnswer
 			}
 			return nil, err
+		}
+		if res.StatusCode < 100 {
+			return nil, errStatus
 		}
 		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
 			e.room = int(^uint(0) >> 1)

@@ -9,10 +9,11 @@ import (
 
 // head is what has to be known of a request's head that http.ReadRequest does not tell.
 type head struct {
-	size   int    // bytes up to and with the empty line; 0: it is not complete
-	host   []byte // the value of Host; nil: there is none
-	length bool   // there is a Content-Length
-	folded bool   // a line goes on in the next one
+	size    int  // bytes up to and with the empty line; 0: it is not complete
+	host    bool // there is a Host
+	strange bool // whose value is none
+	length  bool // there is a Content-Length
+	folded  bool // a line goes on in the next one
 }
 
 // scanHead looks for the end of the head that b begins with.
@@ -34,7 +35,7 @@ func scanHead(b []byte) (h head) {
 			h.folded = true
 		case line[0]|0x20 == 'h':
 			if value, ok := field(line, "host"); ok {
-				h.host = bytes.Trim(value, " \t")
+				h.host, h.strange = true, !validHost(bytes.Trim(value, " \t"))
 			}
 		case line[0]|0x20 == 'c':
 			if _, ok := field(line, "content-length"); ok {
@@ -80,10 +81,10 @@ func (h *head) check(r *http.Request) error {
 		return errVersion
 	case h.folded:
 		return malformed("A header goes over more than one line.")
-	case h.host == nil && r.ProtoAtLeast(1, 1) && r.Method != http.MethodConnect:
-		return malformed("There is no Host header.")
-	case !validHost(h.host):
+	case h.strange:
 		return malformed("The Host header is not valid.")
+	case !h.host && r.ProtoAtLeast(1, 1) && r.Method != http.MethodConnect:
+		return malformed("There is no Host header.")
 	case h.length && len(r.TransferEncoding) > 0:
 		return malformed("There is a Content-Length beside a Transfer-Encoding.")
 	}
