@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,7 +42,9 @@ func child(b *testing.B, env string) *exec.Cmd {
 	return cmd
 }
 
+// start has the process end with this one, however that ends.
 func start(b *testing.B, cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -158,7 +161,7 @@ func startNginx(b *testing.B, dir, socket string) (way, bool) {
 	}
 	w := way{name: "nginx", at: address(benchPort(b))}
 	config := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;
+	text := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log;
 events { worker_connections 2048; }
 http { access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   client_max_body_size 64m; keepalive_requests 1000000000; tcp_nodelay on;
@@ -171,16 +174,7 @@ http { access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/p
 	cmd := exec.Command(path, "-c", config, "-e", filepath.Join(dir, "error.log"))
 	start(b, cmd)
 	awaitPort(b, w.at)
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
-	for _, field := range strings.Fields(string(children)) {
-		pid, _ := strconv.Atoi(field)
-		w.pids = append(w.pids, pid)
-		b.Cleanup(func() { // its worker outlives a master that is killed
-			if p, err := os.FindProcess(pid); err == nil {
-				p.Kill()
-			}
-		})
-	}
+	w.pids = []int{cmd.Process.Pid}
 	return w, true
 }
 

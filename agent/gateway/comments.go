@@ -25,8 +25,9 @@ const maxEngineError = 64 << 10
 // tier it gets the head of an answer and a comment every few seconds. The price is the engine's status, which can then only
 // be told in an event. A nil *comments is a request that waits in silence.
 type comments struct {
-	w    http.ResponseWriter
-	tier string
+	w     http.ResponseWriter
+	tier  string
+	every time.Duration
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -34,9 +35,11 @@ type comments struct {
 	over  bool
 }
 
-func newComments(w http.ResponseWriter, tier string) *comments {
-	c := &comments{w: w, tier: tier}
-	c.timer = time.AfterFunc(commentPause, c.write)
+func newComments(w http.ResponseWriter, tier string, every time.Duration) *comments {
+	c := &comments{w: w, tier: tier, every: every}
+	c.mu.Lock() // the timer is set before it can be looked at
+	defer c.mu.Unlock()
+	c.timer = time.AfterFunc(every, c.write)
 	return c
 }
 
@@ -55,7 +58,7 @@ func (c *comments) write() {
 	}
 	fmt.Fprintf(c.w, ": waiting for tier %s\n\n", c.tier)
 	_ = http.NewResponseController(c.w).Flush()
-	c.timer.Reset(commentPause)
+	c.timer.Reset(c.every)
 }
 
 // admitted ends the time in which a stream may be begun early: the tier is there. One that was begun gets comments until the

@@ -73,6 +73,8 @@ type Gateway struct {
 	memory *tableMemory
 	view   atomic.Pointer[view]
 
+	commentPause time.Duration // see comments
+
 	retiring atomic.Bool   // answers carry Connection: close
 	changed  chan struct{} // something that a report to tierd tells is new
 	active   chan struct{} // so are the requests in flight, which may wait a little
@@ -81,7 +83,7 @@ type Gateway struct {
 // New makes a gateway; nothing is opened before Run.
 func New(cfg Config) *Gateway {
 	cfg.setDefaults()
-	g := &Gateway{cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), active: make(chan struct{}, 1)}
+	g := &Gateway{cfg: cfg, log: cfg.Log, commentPause: commentPause, changed: make(chan struct{}, 1), active: make(chan struct{}, 1)}
 	g.access = access{names: cfg.AllowHosts}
 	g.pool = newPool(cfg.Log, g.kick, g.nudge)
 	g.source = g.pool

@@ -100,7 +100,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body [
 	}
 	var early *comments
 	if v := g.view.Load(); v.byTier[t.tier] != nil && v.byTier[t.tier].Keepalive == keepaliveComments && wantsStream(body) {
-		early = newComments(w, t.tier)
+		early = newComments(w, t.tier, g.commentPause)
 		defer early.stop()
 	}
 	lease, err := g.source.Acquire(r.Context(), Ask{
