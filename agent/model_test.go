@@ -36,12 +36,15 @@ var (
 		return deed{
 			what: rapid.SampledFrom([]string{
 				"start", "stop", "restart", "switch", "up", "down", "abort", "crash", "systemctl start", "systemctl stop",
-				"start evict", "start evict", "busy", "idle", "tierd restarts", "edit", "garbage", "reload", "fails", "works", "slow", "quick", "bus lost", "boot",
+				"start evict", "start evict", "busy", "idle", "ensure", "ensure", "ensure", "hang up", "gateway comes", "gateway goes", "wait long", "tierd restarts", "edit", "garbage", "reload", "fails", "works", "slow", "quick", "bus lost", "boot",
 			}).Draw(t, "what"),
 			tier: anyTier.Draw(t, "tier"), unit: anyUnit.Draw(t, "unit"), wait: anyWait.Draw(t, "wait"), other: rapid.Bool().Draw(t, "other"),
 		}
 	})
 )
+
+// modelConfig is the bed's, with tiers that stop when they are idle.
+var modelConfig = strings.NewReplacer("priority = 90", "priority = 90\nidle_stop = \"5m\"", "priority = 50", "priority = 50\nidle_stop = \"90s\"").Replace(bedConfig)
 
 // do does it; what a request is answered does not matter here.
 func (b *bed) do(d deed) {
@@ -59,6 +62,20 @@ func (b *bed) do(d deed) {
 		b.Report(api.GatewayReport{InFlight: map[string]int{d.tier: 1}})
 	case "idle":
 		b.Report(api.GatewayReport{Idle: map[string]float64{d.tier: 90}})
+	case "ensure":
+		b.calls = append(b.calls, b.ensure(d.tier))
+	case "hang up":
+		if len(b.calls) > 0 {
+			b.calls[int(d.wait)%len(b.calls)].hangUp(nil)
+		}
+	case "gateway comes":
+		if b.poller == nil {
+			b.poller = poll(b)
+		}
+	case "gateway goes":
+		b.leave()
+	case "wait long":
+		b.after(10 * time.Minute)
 	case "switch":
 		_, _ = b.Act(ctx, d.tier, api.TierRequest{Action: "switch", Variant: variant})
 	case "up", "down":
@@ -88,10 +105,11 @@ func (b *bed) do(d deed) {
 	case "systemctl stop":
 		f.by(func() { f.halt(d.unit) })
 	case "tierd restarts":
+		b.leave()
 		b.end()
 		b.run()
 	case "edit":
-		b.write(strings.ReplaceAll(bedConfig, "4K", map[bool]string{false: "8K", true: "16K"}[d.other]))
+		b.write(strings.ReplaceAll(modelConfig, "4K", map[bool]string{false: "8K", true: "16K"}[d.other]))
 	case "garbage":
 		b.write("garbage")
 	case "reload":
@@ -113,6 +131,14 @@ func (b *bed) do(d deed) {
 	b.after(d.wait)
 }
 
+// leave is the end of a gateway.
+func (b *bed) leave() {
+	if b.poller != nil {
+		b.poller.cancel()
+		b.poller = nil
+	}
+}
+
 // check says what is not as it must be once everything works again and time has passed.
 func (b *bed) check() (wrongs []string) {
 	b.systemd.by(func() {
@@ -125,7 +151,7 @@ func (b *bed) check() (wrongs []string) {
 		}
 		clear(b.systemd.slow)
 	})
-	b.write(bedConfig)
+	b.write(modelConfig)
 	b.after(time.Minute)
 	list, err := b.Changes()
 	if err != nil {
@@ -135,6 +161,19 @@ func (b *bed) check() (wrongs []string) {
 		_ = b.AbortChange(c.ID) // one that waits for a slow unit would wait for ever
 	}
 	b.after(time.Hour)
+	b.leave()
+	for i, c := range b.calls {
+		select {
+		case err := <-c.answer:
+			var known *api.Error
+			if err != nil && !errors.As(err, &known) && !errors.Is(err, context.Canceled) {
+				wrongs = append(wrongs, fmt.Sprintf("call %d of Ensure says %v", i, err))
+			}
+		default:
+			wrongs = append(wrongs, fmt.Sprintf("call %d of Ensure is never answered", i))
+			c.hangUp(nil)
+		}
+	}
 	if list, err = b.Changes(); err != nil {
 		return []string{err.Error()}
 	}
@@ -180,7 +219,7 @@ func (b *bed) check() (wrongs []string) {
 
 // TestWhateverHappens lets users, administrators, crashes, restarts and a failing bus do anything in any order. Never are
 // two variants started at the same time or a running unit defined, nor do units that load or run pass the budget; every
-// change ends; and afterwards every unit is loaded as planned and shown as it is.
+// change and every call of Ensure ends; and afterwards every unit is loaded as planned and shown as it is.
 func TestWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		deeds := rapid.SliceOfN(anyDeed, 1, 25).Draw(r, "deeds")
@@ -188,6 +227,7 @@ func TestWhateverHappens(t *testing.T) {
 		var wrongs []string
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
+			b.write(modelConfig)
 			b.has(size)
 			b.systemd.room = units.Bytes(size)*gib - 10*gib
 			b.run()

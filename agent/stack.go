@@ -27,6 +27,7 @@ type job struct {
 	left   string // why there is nothing to do after all, one sentence
 	evict  bool   // a start: others may give way for it, whatever its tier's `start` says
 	spare  bool   // a start: nobody gives way for it
+	known  bool   // a start: the unit is as the loop has it, so that nothing is read before
 }
 
 // summary is the job in words.

@@ -12,12 +12,6 @@ import (
 	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
-// commentPause is how long a stream waits before it is begun with comments, and the time between two of them.
-const commentPause = 5 * time.Second
-
-// keepaliveComments is the value of Route.Keepalive that asks for them.
-const keepaliveComments = "comments"
-
 // maxEngineError bounds what is read of an engine's error to put it into an event.
 const maxEngineError = 64 << 10
 
@@ -25,31 +19,23 @@ const maxEngineError = 64 << 10
 // tier it gets the head of an answer and a comment every few seconds. The price is the engine's status, which can then only
 // be told in an event. A nil *comments is a request that waits in silence.
 type comments struct {
-	w     http.ResponseWriter
-	tier  string
-	every time.Duration
+	w    http.ResponseWriter
+	tier string
 
-	mu    sync.Mutex
-	timer *time.Timer
-	begun bool
-	over  bool
+	mu      sync.Mutex
+	begun   bool
+	waiting bool        // for the engine's answer
+	timer   *time.Timer // of the comments meanwhile
 }
 
-func newComments(w http.ResponseWriter, tier string, every time.Duration) *comments {
-	c := &comments{w: w, tier: tier, every: every}
-	c.mu.Lock() // the timer is set before it can be looked at
-	defer c.mu.Unlock()
-	c.timer = time.AfterFunc(every, c.write)
-	return c
-}
-
-// write sends one comment. Writing fails when the client is gone, which ends the request's context as well.
+// write sends one comment. It fails when the client is gone, which ends the request's context as well.
 func (c *comments) write() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
-		return
-	}
+	c.send()
+}
+
+func (c *comments) send() {
 	if !c.begun {
 		c.begun = true
 		c.w.Header().Set("Content-Type", "text/event-stream")
@@ -58,20 +44,29 @@ func (c *comments) write() {
 	}
 	fmt.Fprintf(c.w, ": waiting for tier %s\n\n", c.tier)
 	_ = http.NewResponseController(c.w).Flush()
-	c.timer.Reset(c.every)
 }
 
-// admitted ends the time in which a stream may be begun early: the tier is there. One that was begun gets comments until the
-// engine answers.
-func (c *comments) admitted() {
+// goOn has comments sent until the engine answers, when the stream was begun: who waited long for a tier waits for its answer
+// as well.
+func (c *comments) goOn() {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.begun {
-		c.over = true
-		c.timer.Stop()
+		return
+	}
+	c.waiting = true
+	c.timer = time.AfterFunc(nextBeat, c.tick)
+}
+
+func (c *comments) tick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting {
+		c.send()
+		c.timer.Reset(nextBeat)
 	}
 }
 
@@ -82,8 +77,10 @@ func (c *comments) stop() (begun bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over = true
-	c.timer.Stop()
+	if c.waiting {
+		c.waiting = false
+		c.timer.Stop()
+	}
 	return c.begun
 }
 

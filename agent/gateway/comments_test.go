@@ -6,23 +6,41 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
 )
 
-// refusingSource holds a request until it is let go and then refuses it.
-type refusingSource struct{ letGo chan struct{} }
+// beatingSource holds a request, with a beat every millisecond, until it is let go.
+type beatingSource struct {
+	Source
+	letGo chan struct{}
+}
 
-func (s refusingSource) Acquire(ctx context.Context, _ Ask) (*Lease, error) {
-	select {
-	case <-s.letGo:
-		return nil, notReady(api.Route{Tier: "coder", State: api.Failed, Reason: "no \"memory\""})
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+func (s beatingSource) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
+	for {
+		select {
+		case <-s.letGo:
+			return s.Source.Acquire(ctx, ask)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+			if ask.Beat != nil {
+				ask.Beat()
+			}
+		}
 	}
+}
+
+// refusingSource has no lease for anybody.
+type refusingSource struct{}
+
+func (refusingSource) Acquire(context.Context, Ask) (*Lease, error) {
+	return nil, notReady(api.Route{Tier: "coder", State: api.Failed, Reason: "no \"memory\""})
 }
 
 // commentRig is a gateway whose tier coder is waited for.
@@ -30,9 +48,8 @@ func commentRig(t *testing.T, keepalive string, handler http.HandlerFunc) (*rig,
 	coder := route(t, "coder", startEngine(t, handler).socket)
 	coder.Keepalive = keepalive
 	rig := startRig(t, Config{}, coder)
-	rig.commentPause = time.Millisecond
 	letGo := make(chan struct{})
-	rig.source = waitingSource{rig.pool, letGo}
+	rig.source = beatingSource{rig.pool, letGo}
 	rig.publish(t) // the handler sees what was written before its view
 	return rig, letGo
 }
@@ -90,7 +107,7 @@ func TestAStreamBegunEarlyEndsWithAnErrorAndABreak(t *testing.T) {
 	} {
 		rig, letGo := commentRig(t, keepaliveComments, func(w http.ResponseWriter, r *http.Request) { c.engine(w, r) })
 		if c.engine == nil {
-			rig.source = refusingSource{letGo}
+			rig.source = beatingSource{refusingSource{}, letGo}
 			rig.publish(t)
 		}
 		_, in := openStream(t, rig, streamBody)
@@ -128,7 +145,7 @@ func TestNothingIsSentEarlyUnlessItIsAskedFor(t *testing.T) {
 func TestAClientThatLeavesABegunStreamEndsItsHold(t *testing.T) {
 	left := make(chan struct{})
 	rig, _ := commentRig(t, keepaliveComments, nil)
-	rig.source = leftSource{left}
+	rig.source = leftSource{left, true}
 	rig.publish(t)
 	res, _ := openStream(t, rig, streamBody)
 	res.Body.Close()
@@ -140,19 +157,47 @@ func TestAClientThatLeavesABegunStreamEndsItsHold(t *testing.T) {
 	}
 }
 
-// leftSource tells when its client has gone.
-type leftSource struct{ left chan struct{} }
+// leftSource tells when its client has gone. beats: it keeps the client patient meanwhile.
+type leftSource struct {
+	left  chan struct{}
+	beats bool
+}
 
-func (s leftSource) Acquire(ctx context.Context, _ Ask) (*Lease, error) {
+func (s leftSource) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
+	if s.beats {
+		ask.Beat()
+	}
 	<-ctx.Done()
 	close(s.left)
 	return nil, context.Cause(ctx)
 }
 
+func TestCommentsGoOnUntilTheEngineAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := httptest.NewRecorder()
+		c := &comments{w: w, tier: "coder"}
+		c.goOn() // not begun: nothing is sent, however long the engine takes
+		time.Sleep(time.Hour)
+		if c.stop() || w.Body.Len() > 0 {
+			t.Errorf("begun with %q", w.Body)
+		}
+		c.write()
+		c.goOn()
+		time.Sleep(3*nextBeat + time.Second)
+		if !c.stop() {
+			t.Error("it was not begun")
+		}
+		time.Sleep(time.Hour)
+		if got := strings.Count(w.Body.String(), ": waiting for tier coder\n\n"); got != 4 {
+			t.Errorf("%d comments", got)
+		}
+	})
+}
+
 func TestAClientThatHangsUpEndsItsHold(t *testing.T) {
 	left := make(chan struct{})
 	rig := startRig(t, Config{}, route(t, "coder", "/nowhere"))
-	rig.source = leftSource{left}
+	rig.source = leftSource{left, false}
 	rig.publish(t)
 	c, err := net.Dial("tcp", address(rig.table.Routes[0].Port))
 	if err != nil {

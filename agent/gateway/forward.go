@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,11 +29,12 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *t
 			heads.Put(head)
 		}
 	}()
-	*head = appendOutgoing((*head)[:0], r, t)
-	e, err := g.send(r, l, *head, t.body)
+	body := l.withSlot(t.body)
+	*head = appendOutgoing((*head)[:0], r, t.url, body)
+	e, err := g.send(r, l, *head, body)
 	begun := early.stop()
 	if err != nil {
-		return g.unsent(w, r, l, err)
+		return g.notAnswered(w, r, l, err)
 	}
 	if e.res.StatusCode == http.StatusSwitchingProtocols {
 		defer e.end(l, false)
@@ -53,8 +56,15 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *t
 	return nil
 }
 
-// unsent is the failure for a request of which the client has got nothing.
-func (g *Gateway) unsent(w http.ResponseWriter, r *http.Request, l *Lease, err error) error {
+// unsent is the failure of a request that may be sent once more: the engine took no connection, or tierd had the tier go
+// before there was an answer. An engine that broke off by itself may have died of the request.
+type unsent struct{ error }
+
+// Unwrap makes the failure inside what the client gets when there is no other attempt.
+func (u *unsent) Unwrap() error { return u.error }
+
+// notAnswered is the failure for a request of which the client has got nothing.
+func (g *Gateway) notAnswered(w http.ResponseWriter, r *http.Request, l *Lease, err error) error {
 	if r.Context().Err() != nil {
 		wire.Of(w).Abort() // nobody is there to read an answer
 		return nil
@@ -63,13 +73,18 @@ func (g *Gateway) unsent(w http.ResponseWriter, r *http.Request, l *Lease, err e
 		f := notReady(l.Route)
 		f.retryAfter = retryLeaving
 		f.message = fmt.Sprintf("Tier %q stopped before it answered. `tierctl status` shows what comes next.", l.Route.Tier)
-		return f
+		return &unsent{f}
 	}
+	op, ok := errors.AsType[*net.OpError](err)
+	refused := ok && op.Op == "dial"
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		err = errno // "connection refused" says it; the socket's path is no business of the client's
 	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("it closed the connection")
+	}
+	if refused {
+		return &unsent{broken(l.Route, err)}
 	}
 	return broken(l.Route, err)
 }
@@ -85,12 +100,12 @@ func forEngine(name string) bool {
 }
 
 // appendOutgoing makes the head of the request that the engine gets.
-func appendOutgoing(b []byte, r *http.Request, t *target) []byte {
+func appendOutgoing(b []byte, r *http.Request, u *url.URL, body parts) []byte {
 	host := r.Host
 	if host == "" {
 		host = "engine"
 	}
-	b = wire.AppendRequest(b, r.Method, t.url.RequestURI(), host)
+	b = wire.AppendRequest(b, r.Method, u.RequestURI(), host)
 	listed := r.Header["Connection"]
 	for name, values := range r.Header {
 		if !forEngine(name) || len(listed) > 0 && wire.Listed(listed, name) {
@@ -109,7 +124,7 @@ func appendOutgoing(b []byte, r *http.Request, t *target) []byte {
 			break
 		}
 	}
-	return wire.AppendEnd(b, r.Method, t.body)
+	return wire.AppendEnd(b, r.Method, body)
 }
 
 // goneOr tells why an answer broke off.

@@ -104,7 +104,7 @@ func TestEndToEndHeaders(t *testing.T) {
 		}
 		h.Set("Connection", strings.Join(listed, ","))
 		r := &http.Request{Method: "GET", Host: "localhost", Header: h}
-		head := appendOutgoing(nil, r, &target{url: &url.URL{Path: "/"}})
+		head := appendOutgoing(nil, r, &url.URL{Path: "/"}, nil)
 		out, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 		if err != nil {
 			t.Fatalf("%q: %v", head, err)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -82,7 +83,7 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool
 	case path == "/health":
 		writeJSON(w, http.StatusOK, newHealth(v, g.pool))
 	default:
-		return false
+		return g.servePage(w, r, v)
 	}
 	return true
 }
@@ -98,29 +99,40 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body [
 	if err != nil {
 		return err
 	}
+	ask := newAsk(t.tier, r.Method, t.url.Path, body)
+	ask.Session, ask.Parent = r.Header.Get("X-Session-Id"), r.Header.Get("X-Parent-Session-Id")
 	var early *comments
-	if v := g.view.Load(); v.byTier[t.tier] != nil && v.byTier[t.tier].Keepalive == keepaliveComments && wantsStream(body) {
-		early = newComments(w, t.tier, g.commentPause)
+	if route := g.view.Load().byTier[t.tier]; route != nil && route.Keepalive == keepaliveComments && wantsStream(body) {
+		early = &comments{w: w, tier: t.tier}
 		defer early.stop()
+		ask.Beat = early.write
 	}
-	lease, err := g.source.Acquire(r.Context(), Ask{
-		Tier: t.tier, Session: r.Header.Get("X-Session-Id"), Parent: r.Header.Get("X-Parent-Session-Id"), Light: isGet(r),
-	})
-	if err != nil {
-		return early.explain(hungUp(w, r, err))
+	for {
+		again, err := g.attempt(w, r, t, &ask, early)
+		if !again {
+			return early.explain(err)
+		}
 	}
-	early.admitted()
-	defer lease.Release()
-	return early.explain(g.forward(w, r, lease, t, early))
 }
 
-// hungUp is nil when nobody is there any more to read an error.
-func hungUp(w http.ResponseWriter, r *http.Request, err error) error {
-	if r.Context().Err() == nil {
-		return err
+// attempt forwards the request once. It is to be done again when nothing has come of it at either end.
+func (g *Gateway) attempt(w http.ResponseWriter, r *http.Request, t *target, ask *Ask, early *comments) (again bool, err error) {
+	lease, err := g.source.Acquire(r.Context(), *ask)
+	if err != nil {
+		if r.Context().Err() != nil {
+			wire.Of(w).Abort() // nobody is there to read an answer
+			return false, nil
+		}
+		return false, err
 	}
-	wire.Of(w).Abort()
-	return nil
+	defer lease.Release()
+	early.goOn()
+	err = g.forward(w, r, lease, t, early)
+	if nothing, ok := errors.AsType[*unsent](err); ok {
+		ask.again(lease, nothing)
+		return true, nil
+	}
+	return false, err
 }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
