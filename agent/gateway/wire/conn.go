@@ -34,7 +34,8 @@ type conn struct {
 	served  bool // a request was answered
 	taken   bool // the connection is no longer HTTP
 
-	writeDeadline time.Time
+	writeDeadline time.Time // as it is set
+	ownDeadline   bool      // the handler has set one
 }
 
 // States, for the server that shuts down. Only fresh and idle ones may be closed by it.
@@ -222,6 +223,9 @@ func (c *conn) answer(r *http.Request) bool {
 	c.in.disarm()
 	cancel(nil)
 	c.current, c.served = nil, true
+	if c.ownDeadline {
+		c.ownDeadline, c.writeDeadline = false, time.Time{}
+	}
 	return keep
 }
 
@@ -265,8 +269,11 @@ func (c *conn) write(b []byte) error {
 	return err
 }
 
-// writeBy keeps the deadline for writes at least WritePause away.
+// writeBy keeps the deadline for writes at least WritePause away, unless the handler has set its own.
 func (c *conn) writeBy() {
+	if c.ownDeadline {
+		return
+	}
 	if now := time.Now(); c.writeDeadline.Sub(now) < WritePause {
 		c.writeDeadline = now.Add(WritePause + WritePause/4)
 		_ = c.raw.SetWriteDeadline(c.writeDeadline)

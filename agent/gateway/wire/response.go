@@ -19,7 +19,7 @@ const (
 )
 
 // Response is the http.ResponseWriter of a request. It sends no byte before a flush, 4 KiB of body, or the handler's end.
-// http.NewResponseController finds Flush and the deadlines. Its methods are for one goroutine at a time.
+// http.NewResponseController finds Flush and the deadline for writes. Its methods are for one goroutine at a time.
 type Response struct {
 	c      *conn
 	body   requestBody // the request's
@@ -113,14 +113,11 @@ func (w *Response) FlushError() error {
 	return w.send(nil, false)
 }
 
-// SetWriteDeadline is for http.ResponseController. It holds until the next write that finds it nearer than WritePause.
+// SetWriteDeadline is for http.ResponseController. It holds for the rest of the answer.
 func (w *Response) SetWriteDeadline(t time.Time) error {
-	w.c.writeDeadline = time.Time{}
+	w.c.ownDeadline = true
 	return w.c.raw.SetWriteDeadline(t)
 }
-
-// Begun tells whether the client has got something already.
-func (w *Response) Begun() bool { return w.begun }
 
 // Abort has the connection end so that the client cannot take what it has for a whole answer.
 func (w *Response) Abort() { w.aborted = true }

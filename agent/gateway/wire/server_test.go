@@ -394,3 +394,20 @@ func TestTheResponseIsFoundBehindAWrapper(t *testing.T) {
 		t.Error("it is not")
 	}
 }
+
+func TestAHandlersOwnDeadlineHoldsForItsAnswerAlone(t *testing.T) {
+	failed := make(chan error, 1)
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/late" {
+			http.NewResponseController(w).SetWriteDeadline(past)
+			io.WriteString(w, "too late")
+			failed <- http.NewResponseController(w).Flush()
+		} else if r.URL.Path == "/soon" {
+			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
+		}
+	})
+	got := exchangeBytes(t, through(t, s), lines("GET /soon HTTP/1.1", "Host: a", "", "GET / HTTP/1.1", "Host: a", "", "GET /late HTTP/1.1", "Host: a"))
+	if err := <-failed; !isTimeout(err) || strings.Count(string(got), "200 OK") != 2 {
+		t.Errorf("%v, %q", err, got)
+	}
+}
