@@ -107,7 +107,7 @@ func digits(b []byte) (n int) {
 // question is what clients of the benchmark send.
 func question(path string, body int) []byte {
 	text := `{"model":"coder","messages":[{"role":"user","content":"` + strings.Repeat("y", max(body-60, 0)) + `"}]}`
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nContent-Type: application/json\r\nX-Session-Id: abc\r\nContent-Length: %d\r\n\r\n%s", path, len(text), text)
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(text), text)
 }
 
 // askRaw sends a question and reads the answer of known length.

@@ -3,7 +3,15 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"sync"
 )
+
+// heads are for the heads of requests to engines.
+var heads = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// maxHeadKept bounds what the pool keeps.
+const maxHeadKept = 32 << 10
 
 // exchange is a request that an engine has begun to answer.
 type exchange struct {
@@ -15,7 +23,16 @@ type exchange struct {
 
 // send puts the request to the engine. It is done once more when a kept connection turned out to be dead: the engine had
 // closed it before it saw the request. A new connection that breaks means that the engine died of the request, perhaps.
-func (g *Gateway) send(r *http.Request, l *Lease, head []byte, body [][]byte) (*exchange, error) {
+func (g *Gateway) send(r *http.Request, l *Lease, u *url.URL, body parts) (*exchange, error) {
+	head := heads.Get().(*[]byte)
+	*head = appendOutgoing((*head)[:0], r, u, body)
+	sent := true
+	defer func() {
+		// An answer may take an hour, so that the memory of its question is given back now.
+		if sent && cap(*head) <= maxHeadKept {
+			heads.Put(head)
+		}
+	}()
 	for attempt := 0; ; attempt++ {
 		c, err := l.connect(r.Context(), attempt > 0)
 		if err != nil {
@@ -24,8 +41,9 @@ func (g *Gateway) send(r *http.Request, l *Lease, head []byte, body [][]byte) (*
 		e := &exchange{conn: c}
 		// A client that hangs up ends its request at the engine, which sees its connection close.
 		e.quiet = context.AfterFunc(r.Context(), func() { _ = c.Close() })
-		e.res, err = c.Do(r.Method, head, body)
+		e.res, err = c.Do(r.Method, *head, body)
 		if err == nil {
+			sent = !c.Sending()
 			return e, nil
 		}
 		again := c.Stale() && attempt == 0 && r.Context().Err() == nil && !l.gone()

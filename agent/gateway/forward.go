@@ -8,30 +8,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
-// heads are for the heads of requests to engines.
-var heads = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
-
-// maxHeadKept bounds what the pool keeps.
-const maxHeadKept = 32 << 10
-
 // forward sends the request over the lease and the answer back. Up to the answer's header a failure is returned;
 // after it the client's connection is aborted, since a clean end would pass off half an answer as a whole one.
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *target, early *comments) error {
-	head := heads.Get().(*[]byte)
-	defer func() {
-		if cap(*head) <= maxHeadKept {
-			heads.Put(head)
-		}
-	}()
-	body := l.withSlot(t.body)
-	*head = appendOutgoing((*head)[:0], r, t.url, body)
-	e, err := g.send(r, l, *head, body)
+	e, err := g.send(r, l, t.url, l.withSlot(t.body))
 	begun := early.stop()
 	if err != nil {
 		return g.notAnswered(w, r, l, err)

@@ -48,6 +48,7 @@ const (
 
 func newConn(s *Server, raw net.Conn) *conn {
 	c := &conn{s: s, raw: raw, in: newInput(raw), born: time.Now(), remote: raw.RemoteAddr().String()}
+	c.in.rest = c.rest
 	c.in.gone = func() { c.cancel(ErrClientGone) }
 	c.ctx = context.WithValue(context.Background(), http.LocalAddrContextKey, raw.LocalAddr())
 	c.br = getReader(c.in)
@@ -220,13 +221,29 @@ func (c *conn) answer(r *http.Request) bool {
 	c.current = w
 	c.s.Handler.ServeHTTP(w, r)
 	keep := !c.taken && w.finish()
-	c.in.disarm()
+	c.disarm()
 	cancel(nil)
 	c.current, c.served = nil, true
 	if c.ownDeadline {
 		c.ownDeadline, c.writeDeadline = false, time.Time{}
 	}
 	return keep
+}
+
+// rest gives the buffer back while a request takes long. Nobody reads before disarm.
+func (c *conn) rest() {
+	if c.br.Buffered() == 0 {
+		putReader(c.br)
+		c.br = nil
+	}
+}
+
+// disarm ends the watch for a client that hangs up.
+func (c *conn) disarm() {
+	c.in.disarm()
+	if c.br == nil {
+		c.br = getReader(c.in)
+	}
 }
 
 // refuse answers what could not be read, when there is something to answer, and lets the client read that.

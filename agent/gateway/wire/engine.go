@@ -143,6 +143,9 @@ func (e *Engine) answer(method string) (*http.Response, error) {
 	}
 }
 
+// Sending tells, after Do, that the engine has not read the whole request yet.
+func (e *Engine) Sending() bool { return e.writing != nil }
+
 // Stale tells, after an error of Do, that the engine had closed a kept connection before it saw the request.
 func (e *Engine) Stale() bool { return e.used && !e.heard }
 

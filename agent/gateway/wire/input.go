@@ -20,6 +20,7 @@ var past = time.Unix(1, 0)
 // gets its answer when that is there before watchAfter; a longer request ends.
 type input struct {
 	conn  net.Conn
+	rest  func() // called when a watch begins: the request takes long
 	gone  func() // called when the client has gone while it was watched
 	saved []byte // read already, and to be handed out first
 	one   [1]byte
@@ -111,6 +112,7 @@ func (in *input) watch() {
 		return
 	}
 	in.state = watching
+	in.rest()
 	in.readForever()
 	in.mu.Unlock()
 	n, err := in.conn.Read(in.one[:])

@@ -26,7 +26,11 @@ const (
 // An answer that the handler has begun itself is gone on with: of the engine's then comes only the body.
 func (w *Response) Relay(res *http.Response, e *Engine) error {
 	small := smalls.Get().(*[]byte)
-	defer smalls.Put(small)
+	defer func() {
+		if small != nil {
+			smalls.Put(small)
+		}
+	}()
 	b := (*small)[:0]
 	if !w.begun {
 		b = w.begin(b, res.StatusCode, res.ContentLength, res.Header)
@@ -53,7 +57,9 @@ func (w *Response) Relay(res *http.Response, e *Engine) error {
 		if err := w.pass(b); err != nil {
 			return err
 		}
-		b = b[:0]
+		b = nil
+		smalls.Put(small) // a stream may last for an hour
+		small = nil
 	}
 	return w.relayStream(b, res)
 }

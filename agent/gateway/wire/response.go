@@ -207,7 +207,7 @@ func (w *Response) Takeover(res *http.Response) (net.Conn, error) {
 	if w.begun {
 		return nil, errors.New("the answer has begun")
 	}
-	w.c.in.disarm()
+	w.c.disarm()
 	w.c.taken = true
 	_ = w.c.raw.SetDeadline(time.Time{})
 	b := appendStatus(make([]byte, 0, 512), w.http11, res.StatusCode)
