@@ -134,7 +134,7 @@ func TestNothingIsSentEarlyUnlessItIsAskedFor(t *testing.T) {
 			res, _ := fetch(t, "POST", rig.tierURL("coder", "/x"), c.body)
 			answer <- res.StatusCode
 		}()
-		eventually(t, "the request waits", func() bool { return len(rig.ports.slots) > 0 })
+		eventually(t, "the request waits", func() bool { return rig.ports.connected() > 0 })
 		time.AfterFunc(5*time.Millisecond, func() { close(letGo) })
 		if got := <-answer; got != http.StatusTeapot {
 			t.Errorf("%s: got %d", rule, got)

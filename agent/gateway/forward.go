@@ -21,6 +21,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *t
 	if err != nil {
 		return g.notAnswered(w, r, l, err)
 	}
+	t.seen.answered(e.res.StatusCode)
 	if e.res.StatusCode == http.StatusSwitchingProtocols {
 		defer e.end(l, false)
 		return g.upgrade(w, r, l, e)
@@ -34,6 +35,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *t
 	if err != nil {
 		var client *wire.ClientError
 		if r.Context().Err() == nil && !errors.As(err, &client) {
+			t.seen.broke()
 			g.log.Warn("broke off an answer because the engine did", "tier", l.Route.Tier, "unit", l.Route.Unit, "err", goneOr(l, err))
 		}
 		wire.Of(w).Abort()
