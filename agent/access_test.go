@@ -27,8 +27,9 @@ func TestAReloadTellsTheGatewayOfKeysAtOnce(t *testing.T) {
 		hash := units.HashKey("tierd_x")
 		b.change("[mode.full]", "[gateway]\nopen_loopback = true\nhosts = [\"Models.HOME\"]\nmax_body = \"1MiB\"\nmax_connections = 7\n"+
 			"[gateway.key.laptop]\nsha256 = \""+strings.ToUpper(hash)+"\"\nscopes = [\"metrics\"]\ntiers = [\"coder\"]\n[mode.full]")
-		if _, _, err := b.Reload(context.Background(), false); err != nil {
-			t.Fatal(err)
+		result, _, err := b.Reload(context.Background(), false)
+		if err != nil || strings.Join(result.Gateway, " ") != "hosts max_connections max_body open_loopback key" {
+			t.Fatal(result, err)
 		}
 		after := b.tableNow()
 		if after.Seq == before.Seq || !after.OpenLoopback || after.MaxBody != 1<<20 || after.MaxConnections != 7 || strings.Join(after.Hosts, " ") != "models.home" {

@@ -117,7 +117,7 @@ func (f *fakeControl) Stack(_ context.Context, req api.StackRequest) (string, er
 }
 
 func (f *fakeControl) Reload(_ context.Context, restart bool) (api.ConfigResult, string, error) {
-	result := api.ConfigResult{Changed: []string{"coder"}, Removed: []string{"old"}, Pending: []string{"coder"}, Warnings: []string{"w"}}
+	result := api.ConfigResult{Changed: []string{"coder"}, Removed: []string{"old"}, Pending: []string{"coder"}, Gateway: []string{"key"}, Warnings: []string{"w"}}
 	return result, f.pending, f.note("reload %t", restart)
 }
 

@@ -195,7 +195,8 @@ type ConfigRequest struct {
 type ConfigResult struct {
 	Changed  []string `json:"changed"` // tiers whose definition is new
 	Removed  []string `json:"removed"`
-	Pending  []string `json:"pending"` // running tiers that a restart would change
+	Pending  []string `json:"pending"`           // running tiers that a restart would change
+	Gateway  []string `json:"gateway,omitempty"` // keys of [gateway] that are new, and in force
 	Warnings []string `json:"warnings,omitempty"`
 }
 
