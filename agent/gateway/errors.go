@@ -25,26 +25,29 @@ type failure struct {
 
 func (f *failure) Error() string { return f.message }
 
-// write sends the failure. The shape is that of OpenAI and vLLM, since clients show `error.message` to their users.
-func (f *failure) write(w http.ResponseWriter) {
-	type object struct {
+// object is the error object of OpenAI and vLLM, since clients show its `message` to their users.
+func (f *failure) object() json.RawMessage {
+	o := struct {
 		Message string  `json:"message"`
 		Type    string  `json:"type"`
 		Param   *string `json:"param"`
 		Code    string  `json:"code"`
-	}
-	body := struct {
-		Error object `json:"error"`
-	}{object{Message: f.message, Type: f.kind, Code: f.code}}
+	}{Message: f.message, Type: f.kind, Code: f.code}
 	if f.code == "model_not_found" {
 		param := "model"
-		body.Error.Param = &param
+		o.Param = &param
 	}
+	text, _ := json.Marshal(o) // of strings alone
+	return text
+}
+
+// write sends the failure.
+func (f *failure) write(w http.ResponseWriter) {
 	w.Header().Set(errorHeader, f.code)
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter))
 	}
-	writeJSON(w, f.status, body)
+	writeJSON(w, f.status, map[string]json.RawMessage{"error": f.object()})
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {

@@ -9,11 +9,11 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
 // Control is what the gateway asks of tierd; *api.Client is one.
@@ -73,7 +73,7 @@ type Gateway struct {
 	pool   *pool
 	hold   *hold
 	source Source
-	server *http.Server
+	server *wire.Server
 	ports  *listeners
 	page   *page
 	memory *tableMemory

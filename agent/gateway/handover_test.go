@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if control := os.Getenv(childEnv); control != "" {
 		os.Exit(runChild(control))
 	}
+	if at := os.Getenv(engineEnv); at != "" {
+		os.Exit(runEngine(at))
+	}
 	os.Exit(m.Run())
 }
 
@@ -70,7 +73,7 @@ func (l *logText) String() string {
 }
 
 // serveControl puts a fakeTierd on a unix socket, for another process.
-func serveControl(t *testing.T, f *fakeTierd) string {
+func serveControl(t testing.TB, f *fakeTierd) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, result any) {

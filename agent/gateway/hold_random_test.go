@@ -117,8 +117,6 @@ func (v *service) note(t *testing.T, l *Lease, by int) {
 	}
 }
 
-// cut tells whether the tier had to go.
-func cut(l *Lease) bool { return errors.Is(context.Cause(l.Context), errTierGone) }
 
 // client asks at random, hangs up now and then, and tries again what came to nothing.
 func (s *stage) client(t *testing.T, name string, v *service, bound time.Duration, end time.Time) {
@@ -143,10 +141,10 @@ func (s *stage) client(t *testing.T, name string, v *service, bound time.Duratio
 				continue
 			}
 			v.note(t, lease, 1)
-			for left := s.below(20 * time.Second); left > 0 && !cut(lease); left -= time.Second {
+			for left := s.below(20 * time.Second); left > 0 && !lease.gone(); left -= time.Second {
 				time.Sleep(min(left, time.Second))
 			}
-			if again = cut(lease); again {
+			if again = lease.gone(); again {
 				ask.again(lease, &unsent{notReady(lease.Route)})
 			}
 			v.note(t, lease, -1)

@@ -145,7 +145,7 @@ type engine struct {
 	server *http.Server
 }
 
-func startEngine(t *testing.T, handler http.HandlerFunc) *engine {
+func startEngine(t testing.TB, handler http.HandlerFunc) *engine {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gw") // t.TempDir may be too long for a socket's path
 	if err != nil {

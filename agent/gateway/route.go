@@ -17,7 +17,7 @@ const upstreamPrefix = "/upstream/"
 type target struct {
 	tier string
 	url  *url.URL // path and query for the engine
-	body []byte
+	body parts
 	seen visit
 }
 
@@ -30,10 +30,10 @@ func targetByPort(v *view, route *api.Route, r *http.Request, body []byte) (*tar
 			return nil, notFound("model_not_found", "The model %q is not served on port %d, which is tier %q; it is on port %d, and on port %d by name.",
 				name, route.Port, route.Tier, other.Port, v.table.Port)
 		}
-		body = withServed(route, name, replace, body)
+		return &target{tier: route.Tier, url: r.URL, body: withServed(route, name, replace, body)}, nil
 	}
 	// Without a name the request is the engine's own business: /tokenize, /slots, /props and whatever else it has.
-	return &target{tier: route.Tier, url: r.URL, body: body}, nil
+	return &target{tier: route.Tier, url: r.URL, body: whole(body)}, nil
 }
 
 // targetByName routes a request that came in on the port of all tiers.
@@ -83,9 +83,9 @@ func targetByPath(v *view, r *http.Request, rest string, body []byte) (*target, 
 }
 
 // withServed rewrites the model's name where the engine insists on its own.
-func withServed(route *api.Route, name string, replace func(string) []byte, body []byte) []byte {
+func withServed(route *api.Route, name string, replace func(string) parts, body []byte) parts {
 	if route.Served == "" || name == route.Served || replace == nil {
-		return body
+		return whole(body)
 	}
 	return replace(route.Served)
 }

@@ -2,26 +2,18 @@ package gateway
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
-	"time"
+
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
-// Limits on what a client may send before its request is known.
-const (
-	headerPause   = 10 * time.Second
-	idleClient    = 3 * time.Minute
-	maxHeaderSize = 64 << 10
-)
-
-func (g *Gateway) newServer() *http.Server {
-	return &http.Server{
-		Handler:           g,
-		ReadHeaderTimeout: headerPause,
-		IdleTimeout:       idleClient,
-		MaxHeaderBytes:    maxHeaderSize,
-		// What the server would print is about clients that went away.
-		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+func (g *Gateway) newServer() *wire.Server {
+	return &wire.Server{
+		Handler: g,
+		Refuse: func(w http.ResponseWriter, status int, reason string) {
+			(&failure{status: status, kind: "invalid_request_error", code: "bad_request", message: reason}).write(w)
+		},
+		Log: g.log,
 	}
 }
 
@@ -92,35 +84,47 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view, who 
 
 // pass reads the body, finds the tier, and forwards.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body []byte) (*target, error)) error {
-	body, err := readBody(w, r, g.maxBody())
+	block, body, err := readBody(w, r, g.maxBody())
 	if err != nil {
 		return err
 	}
+	defer block.Free()
 	t, err := route(body)
 	if err != nil {
 		return err
 	}
 	t.seen = g.metrics.visit(t.tier)
 	defer t.seen.end()
-	ask := newAsk(t.tier, r.Method, t.url.Path, t.body)
+	ask := newAsk(t.tier, r.Method, t.url.Path, body)
 	ask.Session, ask.Parent = r.Header.Get("X-Session-Id"), r.Header.Get("X-Parent-Session-Id")
+	var early *comments
+	if route := g.view.Load().byTier[t.tier]; route != nil && route.Keepalive == keepaliveComments && wantsStream(body) {
+		early = &comments{w: w, tier: t.tier}
+		defer early.stop()
+		ask.Beat = early.write
+	}
 	for {
-		again, err := g.attempt(w, r, t, &ask)
+		again, err := g.attempt(w, r, t, &ask, early)
 		if !again {
-			return t.seen.failed(err)
+			return early.explain(t.seen.failed(err))
 		}
 	}
 }
 
 // attempt forwards the request once. It is to be done again when nothing has come of it at either end.
-func (g *Gateway) attempt(w http.ResponseWriter, r *http.Request, t *target, ask *Ask) (again bool, err error) {
+func (g *Gateway) attempt(w http.ResponseWriter, r *http.Request, t *target, ask *Ask, early *comments) (again bool, err error) {
 	lease, err := g.source.Acquire(r.Context(), *ask)
 	if err != nil {
+		if r.Context().Err() != nil {
+			wire.Of(w).Abort() // nobody is there to read an answer
+			return false, nil
+		}
 		return false, err
 	}
 	t.seen.granted()
 	defer lease.Release()
-	err = g.forward(w, r, lease, t)
+	early.goOn()
+	err = g.forward(w, r, lease, t, early)
 	if nothing, ok := errors.AsType[*unsent](err); ok {
 		ask.again(lease, nothing)
 		t.seen.again()
