@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -114,8 +113,9 @@ type slow struct {
 	asker
 	*slowConn
 	fate  fate
-	err   error // of its request
-	early bool  // it was over before anybody hung up
+	done  chan struct{} // closed with the end of its request
+	err   error
+	early bool // it was over before anybody hung up
 }
 
 // fate is what becomes of a slow client in the end.
@@ -135,34 +135,34 @@ func fateOf(i int) fate {
 	return hangsUp
 }
 
-// hold lets all be slow at the same time, and then each meet its fate.
+// hold lets all be slow at the same time, and then each meet its fate. One hurries after the other: together they would be
+// a load of its own.
 func (a *abuser) hold(slows []*slow) (string, error) {
-	var all, hurrying sync.WaitGroup
 	var hungUp atomic.Bool
 	for _, s := range slows {
-		group := &all
-		if s.fate == hurries {
-			group = &hurrying
-		}
-		group.Go(func() {
+		s.done = make(chan struct{})
+		go func() {
+			defer close(s.done)
 			_, s.err = s.ask(nil)
 			s.early = !hungUp.Load()
-		})
+		}()
 	}
 	time.Sleep(a.linger)
 	for _, s := range slows {
 		if s.fate == hurries {
 			s.hurry()
+			<-s.done
 		}
 	}
-	hurrying.Wait()
 	hungUp.Store(true)
 	for _, s := range slows {
 		if s.fate == hangsUp {
 			s.Conn.Close()
 		}
 	}
-	all.Wait()
+	for _, s := range slows {
+		<-s.done
+	}
 	return judgeSlow(slows)
 }
 
