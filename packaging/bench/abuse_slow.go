@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -72,7 +71,7 @@ type slowConn struct {
 	quick atomic.Bool
 }
 
-// hurry makes it an ordinary connection, with an ordinary window.
+// hurry gives it an ordinary window, and some MiB a second: more would be a load of its own on a few cores.
 func (c *slowConn) hurry() {
 	_ = c.Conn.(*net.TCPConn).SetReadBuffer(1 << 20)
 	c.quick.Store(true)
@@ -80,7 +79,8 @@ func (c *slowConn) hurry() {
 
 func (c *slowConn) Read(p []byte) (int, error) {
 	if c.quick.Load() {
-		return c.Conn.Read(p)
+		time.Sleep(2 * time.Millisecond)
+		return c.Conn.Read(p[:min(len(p), 8<<10)])
 	}
 	time.Sleep(c.pause)
 	return c.Conn.Read(p[:min(len(p), c.step)])
@@ -114,8 +114,9 @@ type slow struct {
 	asker
 	*slowConn
 	fate  fate
-	err   error // of its request
-	early bool  // it was over before anybody hung up
+	done  chan struct{} // closed with the end of its request
+	err   error
+	early bool // it was over before anybody hung up
 }
 
 // fate is what becomes of a slow client in the end.
@@ -127,42 +128,41 @@ const (
 	ends         // by the gateway, which gives it up
 )
 
-// fateOf has every twentieth hurry.
+// fateOf has two of forty hurry, one of each kind of slow client.
 func fateOf(i int) fate {
-	if i%20 == 0 {
+	if i%40 < 2 {
 		return hurries
 	}
 	return hangsUp
 }
 
-// hold lets all be slow at the same time, and then each meet its fate.
+// hold lets all be slow at the same time, and then each meet its fate. They hurry one after the other.
 func (a *abuser) hold(slows []*slow) (string, error) {
-	var all, hurrying sync.WaitGroup
 	var hungUp atomic.Bool
 	for _, s := range slows {
-		group := &all
-		if s.fate == hurries {
-			group = &hurrying
-		}
-		group.Go(func() {
+		s.done = make(chan struct{})
+		go func() {
+			defer close(s.done)
 			_, s.err = s.ask(nil)
 			s.early = !hungUp.Load()
-		})
+		}()
 	}
 	time.Sleep(a.linger)
 	for _, s := range slows {
 		if s.fate == hurries {
 			s.hurry()
+			<-s.done
 		}
 	}
-	hurrying.Wait()
 	hungUp.Store(true)
 	for _, s := range slows {
 		if s.fate == hangsUp {
 			s.Conn.Close()
 		}
 	}
-	all.Wait()
+	for _, s := range slows {
+		<-s.done
+	}
 	return judgeSlow(slows)
 }
 
@@ -196,9 +196,9 @@ func (a *abuser) slowReaders() (string, error) {
 			return "", err
 		}
 		c.step, c.pause = 512, 50*time.Millisecond
-		slows[i] = &slow{asker: newLargeAsker(c, 8<<20), slowConn: c, fate: fateOf(i / 2)}
+		slows[i] = &slow{asker: newLargeAsker(c, 4<<20), slowConn: c, fate: fateOf(i)}
 		if i%2 == 1 {
-			slows[i].asker = newStreamAsker(c, 30_000, 0)
+			slows[i].asker = newStreamAsker(c, 15_000, 0)
 		}
 	}
 	return a.hold(slows)
@@ -213,7 +213,7 @@ func (a *abuser) slowWriters() (string, error) {
 			return "", err
 		}
 		c.step, c.pause = 1, 100*time.Millisecond
-		slows[i] = &slow{asker: newSmallAsker(slowWriter{c}, i), slowConn: c, fate: fateOf(i / 2)}
+		slows[i] = &slow{asker: newSmallAsker(slowWriter{c}, i), slowConn: c, fate: fateOf(i)}
 		switch {
 		case i%2 == 1:
 			c.free = 64 << 10
