@@ -31,7 +31,7 @@ func TestKillUnderLoad(t *testing.T) {
 	for _, k := range killScripts {
 		t.Run(k.victim, func(t *testing.T) {
 			name := "kill-" + k.victim
-			r := startLoad(t, b, ctx, name, append(append(everyName("orch"), everyName("utility")...), "-streams 16 -plain 16 -length 2")...)
+			r := startLoad(t, b, ctx, name, append(append(everyName("orch"), everyName("utility")...), "-streams 16 -plain 16 -length 1")...)
 			if err := pause(ctx, 3*time.Second); err != nil {
 				t.Fatal(err)
 			}
