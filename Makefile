@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # setup.sh fetches a Go when the machine has none that is new enough, so where it is can be told only in the recipes.
 go_path = PATH="$$(packaging/gopath.sh)"
 
-.PHONY: setup demo package lint vmtest check-fast check clean
+.PHONY: setup demo package lint vmtest check-fast check bench clean
 
 setup:
 	@packaging/setup.sh
@@ -51,6 +51,15 @@ check-vm: setup
 .PHONY: check-vllm
 check-vllm: package
 	@$(go_path) packaging/vmtest/vllm.sh
+
+# The gateway beside nginx and beside no proxy at all, in memory and under abuse, and what it costs that requests start
+# tiers: tables, then a line a figure with its goal (docs/bench.md). Root; on two cores about five minutes, in which nothing
+# else should run. PARTS='data memory' leaves the rest out and needs no root; PROFILE=1 writes CPU profiles of the gateway.
+bench: export PARTS := $(or $(PARTS),data memory abuse start)
+bench: export ROUNDS := $(or $(ROUNDS),6)
+bench: export PROFILE := $(PROFILE)
+bench: setup
+	@$(go_path) packaging/bench.sh
 
 clean:
 	rm -rf build dist

@@ -180,3 +180,21 @@ func FuzzChoices(f *testing.F) {
 		}
 	})
 }
+
+// A switch with both variants up may be taken back: the one that served on is what comes back.
+func TestOfTwoThatAreUpTheOneThatServesOnIsChosen(t *testing.T) {
+	inKeptBed(t, func(b *bed) {
+		mustDone(t, b.act("orch", "start", "a"))
+		b.after(time.Second)
+		b.systemd.by(func() { b.systemd.set(b.systemd.units[orchB], "active", "running", "success", 0) })
+		b.after(time.Second)
+		b.mustServe("b", api.Ready)
+		b.systemd.by(func() { b.systemd.halt(orchB) })
+		b.after(time.Second)
+		b.mustServe("a", api.Ready)
+		mustDone(t, b.act("orch", "stop", ""))
+		b.end()
+		b.run()
+		b.mustServe("a", api.Stopped)
+	})
+}

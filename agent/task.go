@@ -80,6 +80,7 @@ func ending(t *task) *api.Error {
 func (a *Agent) note(c *change, t *task, state string) {
 	a.post(func() {
 		c.Tasks[t.index].State = state
+		a.noteOrder(c, t, state)
 		if state == "error" {
 			a.startEnded(t)
 		}
@@ -208,7 +209,7 @@ func (a *Agent) launch(ctx context.Context, s standing) error {
 
 // arrived waits until the unit is neither on its way up nor down, and returns where it came to.
 func (a *Agent) arrived(t *task) (verdict, error) {
-	if err := a.settle(t.ctx); err != nil && !errors.Is(err, ErrDisconnected) {
+	if err := a.settled(t.ctx, ReadListed); err != nil && !errors.Is(err, ErrDisconnected) {
 		var kind *api.Error
 		if !errors.As(err, &kind) {
 			return verdict{}, err

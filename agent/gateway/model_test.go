@@ -102,7 +102,7 @@ func FuzzFindModel(f *testing.F) {
 		if err != nil || !valid {
 			return
 		}
-		with := replaceModel(body, at, "served/\"name\"")
+		with := bytes.Join(replaceModel(body, at, "served/\"name\""), nil)
 		if again, _, err := findModel(with); err != nil || again != "served/\"name\"" {
 			t.Fatalf("%q became %q, which names %q, %v", body, with, again, err)
 		}
@@ -123,7 +123,7 @@ func TestReplacingTheNameChangesNothingElse(t *testing.T) {
 			t.Fatalf("%s: found %q, %v", body, name, err)
 		}
 		var got map[string]string
-		if err := json.Unmarshal(replaceModel(body, at, with), &got); err != nil {
+		if err := json.Unmarshal(bytes.Join(replaceModel(body, at, with), nil), &got); err != nil {
 			t.Fatal(err)
 		}
 		members["model"] = with

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -47,12 +46,13 @@ type Ask struct {
 // Lease is the right to send one request to one engine.
 type Lease struct {
 	Route api.Route
-	http.RoundTripper
-	// Context ends with the client's, and when the tier has to go; context.Cause then is errTierGone.
-	Context context.Context
 	// Slot is the one of llama-server's that the request is to have, counted from one; 0: the engine chooses.
 	Slot    int
 	release func()
+
+	pool *pool
+	unit *unit
+	call *call
 
 	// What the hold knows of the lease; after, unless nil, is called at its end.
 	after func(*Lease)
@@ -62,7 +62,21 @@ type Lease struct {
 	ask   Ask
 }
 
-// Release ends the lease; its answer's body must have been closed.
+// connect gives the lease's request a connection to the engine. fresh: one that no request has used yet.
+func (l *Lease) connect(ctx context.Context, fresh bool) (*conn, error) {
+	if l.gone() {
+		return nil, errTierGone
+	}
+	return l.pool.connect(ctx, l.unit, fresh)
+}
+
+// keep gives back a connection that is fit for another request.
+func (l *Lease) keep(c *conn) { l.pool.keep(l.unit, c) }
+
+// gone tells that the tier had to go, and that the lease's connections were closed for that.
+func (l *Lease) gone() bool { return l.call.cut.Load() }
+
+// Release ends the lease, whose connections must have been given back or closed.
 func (l *Lease) Release() {
 	l.release()
 	if l.after != nil {
@@ -94,7 +108,7 @@ func newPool(log *slog.Logger, changed, active func()) *pool {
 }
 
 // Acquire hands out a lease when the tier is ready by the table, and never waits.
-func (p *pool) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
+func (p *pool) Acquire(_ context.Context, ask Ask) (*Lease, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.heir {
@@ -112,20 +126,20 @@ func (p *pool) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
 		if u != nil {
 			u.cut()
 		}
-		u = p.newUnit(route.Socket)
+		u = newUnit(route.Socket)
 		p.units[route.Unit] = u
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	call := &call{cancel: cancel}
-	u.calls[call] = struct{}{}
+	c := &call{}
+	u.calls[c] = struct{}{}
 	if len(u.calls) == 1 {
 		defer p.active()
 	}
-	return &Lease{Route: route, RoundTripper: u.transport, Context: ctx, release: func() { p.release(route.Unit, u, call) }}, nil
+	l := &Lease{Route: route, pool: p, unit: u, call: c}
+	l.release = func() { p.release(route.Unit, u, c) }
+	return l, nil
 }
 
 func (p *pool) release(name string, u *unit, c *call) {
-	c.cancel(nil)
 	p.mu.Lock()
 	delete(u.calls, c)
 	last := len(u.calls) == 0
