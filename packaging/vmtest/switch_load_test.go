@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -71,7 +72,9 @@ func TestSwitchUnderLoad(t *testing.T) {
 
 // TestCloudUnderLoad moves the orchestrator to a server elsewhere and back.
 func TestCloudUnderLoad(t *testing.T) {
-	b, ctx := underLoad(t, func(total int64) string { return demandTiers(512<<20, 256<<20, CloudVariant) })
+	// All 32 clients wait there for two slots.
+	patient := strings.Replace(CloudVariant, `stall_timeout = "3s"`, `stall_timeout = "1m"`, 1)
+	b, ctx := underLoad(t, func(total int64) string { return demandTiers(512<<20, 256<<20, patient) })
 	if err := startProvider(ctx, b); err != nil {
 		t.Fatal(err)
 	}
