@@ -177,7 +177,7 @@ func TestLoadAtRandom(t *testing.T) {
 		targets = append(targets, everyName(p.tier)...)
 	}
 	r := startLoad(t, b, ctx, "random", append(targets, "-streams 8 -plain 8 -length 2")...)
-	if err := pause(ctx, 40*time.Second); err != nil {
+	if err := pause(ctx, 30*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	tally, _ := r.stop(t, ctx)
