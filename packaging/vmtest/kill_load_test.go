@@ -31,13 +31,13 @@ func TestKillUnderLoad(t *testing.T) {
 	for _, k := range killScripts {
 		t.Run(k.victim, func(t *testing.T) {
 			name := "kill-" + k.victim
-			r := startLoad(t, b, ctx, name, append(append(everyName("orch"), everyName("utility")...), "-streams 16 -plain 16 -length 2")...)
-			if err := pause(ctx, 3*time.Second); err != nil {
+			r := startLoad(t, b, ctx, name, append(append(everyName("orch"), everyName("utility")...), "-streams 16 -plain 16 -length 1")...)
+			if err := pause(ctx, 2*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			must(t, b, ctx, k.script)
 			at := r.since()
-			if err := pause(ctx, 7*time.Second); err != nil {
+			if err := pause(ctx, 5*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			tally, results := r.stop(t, ctx)

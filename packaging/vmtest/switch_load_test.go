@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -34,8 +35,8 @@ func switchUnderLoad(t *testing.T, b *Bed, ctx context.Context, name string, n i
 	t.Helper()
 	must(t, b, ctx, "tierctl start orch utility")
 	saved := must(t, b, ctx, "systemctl show -P MainPID tier-utility.service")
-	r := startLoad(t, b, ctx, name, append(everyName("orch"), append(more, "-streams 16 -plain 16 -length 2")...)...)
-	beside := startLoad(t, b, ctx, name+"-beside", append(everyName("utility"), "-streams 2 -plain 2 -length 2 -pause 200ms")...)
+	r := startLoad(t, b, ctx, name, append(everyName("orch"), append(more, "-streams 16 -plain 16 -length 1")...)...)
+	beside := startLoad(t, b, ctx, name+"-beside", append(everyName("utility"), "-streams 2 -plain 2 -length 1 -pause 200ms")...)
 	switches(t, b, ctx, n, there, "main")
 	tally, _ := r.stop(t, ctx)
 	other, _ := beside.stop(t, ctx)
@@ -71,7 +72,9 @@ func TestSwitchUnderLoad(t *testing.T) {
 
 // TestCloudUnderLoad moves the orchestrator to a server elsewhere and back.
 func TestCloudUnderLoad(t *testing.T) {
-	b, ctx := underLoad(t, func(total int64) string { return demandTiers(512<<20, 256<<20, CloudVariant) })
+	// All 32 clients wait there for two slots.
+	patient := strings.Replace(CloudVariant, `stall_timeout = "3s"`, `stall_timeout = "1m"`, 1)
+	b, ctx := underLoad(t, func(total int64) string { return demandTiers(512<<20, 256<<20, patient) })
 	if err := startProvider(ctx, b); err != nil {
 		t.Fatal(err)
 	}

@@ -23,15 +23,15 @@ var phrases = []string{
 // newQuestion makes a question whose answer is of so many phrases; number must be one that nobody else uses.
 func newQuestion(model, number string, length int, stream bool, random *rand.Rand) (question, error) {
 	var words strings.Builder
-	fmt.Fprintf(&words, "Message %s begins", number)
+	words.WriteString(number)
 	for range length {
 		words.WriteString(", " + phrases[random.IntN(len(phrases))])
 	}
-	fmt.Fprintf(&words, ", and message %s ends.", number)
+	fmt.Fprintf(&words, ". End of %s.", number)
 	q := question{stream: stream, text: words.String()}
 	request := map[string]any{
 		"stream": stream, "temperature": 0,
-		"messages": []map[string]string{{"role": "user", "content": "Write message " + number + "."}},
+		"messages": []map[string]string{{"role": "user", "content": "Write " + number + "."}},
 		// llama-server's grammars leave the model no choice but this text; a token has at least one letter.
 		"grammar":    `root ::= "` + q.text + `"`,
 		"max_tokens": len(q.text) + 8,

@@ -20,7 +20,7 @@ type Plan struct {
 	For            time.Duration // how long they begin new requests; 0: until they are told to stop
 	Bound          time.Duration // what one request may take, from its start to its end, everything included
 	Pause          time.Duration // between a client's requests, on average
-	Length         int           // phrases in the longest text; 0: 8
+	Length         int           // phrases in the longest text, of six tokens or so each; 0: 8
 	Retry          bool          // 503 with Retry-After is obeyed, five times, as OpenCode does
 	Seed           uint64
 	Results        io.Writer // a JSON line for each request; nil: none
@@ -31,6 +31,7 @@ type client struct {
 	plan   *Plan
 	http   *http.Client
 	number int
+	asked  int // questions so far
 	stream bool
 	random *rand.Rand
 	begin  time.Time
@@ -98,7 +99,8 @@ func newClient(p *Plan, number int, begin time.Time) *client {
 func (c *client) request(ctx context.Context) (Result, error) {
 	to := c.plan.Targets[c.random.IntN(len(c.plan.Targets))]
 	begin := time.Now()
-	number := fmt.Sprintf("%x of client %d", begin.UnixNano(), c.number)
+	c.asked++
+	number := fmt.Sprintf("%d-%d", c.number, c.asked)
 	q, err := newQuestion(to.Model, number, 1+c.random.IntN(c.plan.Length), c.stream, c.random)
 	if err != nil {
 		return Result{}, err
