@@ -113,7 +113,7 @@ func (c *conn) firstByte(pause time.Duration) error {
 	}
 	c.in.readBy(restAfter)
 	_, err := c.br.Peek(1)
-	if !isTimeout(err) {
+	if err == nil || !isTimeout(err) {
 		return err
 	}
 	putReader(c.br)
