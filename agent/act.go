@@ -36,6 +36,9 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 		return "", &api.Error{Kind: api.KindBadRequest, Message: "only a start can have others give way", Hint: "leave `evict` out"}
 	}
 	a.forgive(tier)
+	if req.Action == "stop" { // also a second one, for requests that came since
+		a.endWishes(tier)
+	}
 	key := strings.Join([]string{req.Action, tier, req.Variant}, " ")
 	if req.Evict {
 		key += " evict"

@@ -27,6 +27,7 @@ func (a *Agent) Stack(ctx context.Context, req api.StackRequest) (string, error)
 			return "", err
 		}
 		if req.Action == "down" {
+			a.endWishes("")
 			if id := a.joined("down"); id != "" {
 				return id, nil
 			}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	prom "github.com/prometheus/common/model"
 
@@ -299,4 +300,33 @@ func BenchmarkVisit(b *testing.B) {
 			v.end()
 		}
 	})
+}
+
+func TestARequestThatIsDoneAgainWaitsAgain(t *testing.T) {
+	m := newMetrics(&Gateway{})
+	m.follow([]api.Route{{Tier: "a"}})
+	waiting := func() (n float64) {
+		var out dto.Metric
+		if err := (*m.meters.Load())["a"].waiting.Write(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out.GetGauge().GetValue()
+	}
+	v := m.visit("a")
+	v.again()
+	if n := waiting(); n != 1 {
+		t.Errorf("one that waits is counted %v times", n)
+	}
+	v.granted()
+	v.again()
+	if n := waiting(); n != 1 {
+		t.Errorf("one that waits again is counted %v times", n)
+	}
+	v.end()
+	if n := waiting(); n != 0 {
+		t.Errorf("%v wait after the end", n)
+	}
+	if n := gather(t, m)["tierd_requests_total code=gone tier=a"]; n != 1 {
+		t.Errorf("it is counted %v times", n)
+	}
 }
