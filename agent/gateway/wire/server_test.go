@@ -429,3 +429,15 @@ func TestTheMemoryOfACrowdIsGivenBackOnce(t *testing.T) {
 		t.Errorf("counts from %d on", most)
 	}
 }
+
+func TestAClientThatSendsTooMuchCanReadWhy(t *testing.T) {
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) { t.Error("it was handed on") })
+	at := listen(t, s)
+	for range 20 {
+		c := dialTCP(t, at)
+		go c.Write(lines("GET / HTTP/1.1", "Host: a", "X: "+strings.Repeat("a", 1<<20)))
+		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 431 {
+			t.Fatal(res, err)
+		}
+	}
+}
