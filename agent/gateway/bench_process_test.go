@@ -102,7 +102,7 @@ func BenchmarkProcesses(b *testing.B) {
 	if w, ok := startNginx(b, dir, socket); ok {
 		ways = append(ways, w)
 	}
-	ways = append(ways, startGateway(b, socket))
+	ways = append(ways, startGateway(b, dir, socket))
 	for _, w := range ways {
 		askAll(b, w.at, 16, 2000, question("/warm", 700))
 	}
@@ -116,17 +116,34 @@ func BenchmarkProcesses(b *testing.B) {
 				return c.n, askAll(b, w.at, c.conns, c.n, question("/v1/chat/completions", c.body))
 			})
 		}
-		for _, streams := range []int{1, 8} {
-			compare(b, ways, fmt.Sprintf("stream%d", streams), 5, func(w way) (int, []time.Duration) {
-				all := streamAll(b, w.at, streams)
+		for _, conns := range []int{1, 8} {
+			compare(b, ways, fmt.Sprintf("stream%d", conns), 5, func(w way) (int, []time.Duration) {
+				all := streamAll(b, w.at, "/stream", conns)
 				return len(all), all
 			})
 		}
 	}
-	for _, w := range ways[1:] {
-		for _, pid := range w.pids {
-			b.Logf("%-8s RSS %s", w.name, rssOf(pid))
-		}
+}
+
+// BenchmarkMemory tells what a gateway keeps after many requests, and after many streams at the same time.
+func BenchmarkMemory(b *testing.B) {
+	dir, err := os.MkdirTemp("", "gw")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "engine.sock")
+	child(b, engineEnv+"="+socket)
+	w := startGateway(b, dir, socket)
+	tell := func(when string) { b.Logf("RSS %-32s %s", when, rssOf(w.pids[0])) }
+	for range b.N {
+		tell("at first")
+		askAll(b, w.at, 4, 100_000, question("/v1/chat/completions", 700))
+		tell("after 100,000 requests")
+		streamAll(b, w.at, "/few", 1000)
+		tell("after 1,000 streams at once")
+		time.Sleep(10 * time.Second)
+		tell("ten seconds later")
 	}
 }
 
@@ -178,12 +195,19 @@ http { access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/p
 	return w, true
 }
 
-func startGateway(b *testing.B, socket string) way {
+// startGateway starts the program itself, since a test's binary is twice as large.
+func startGateway(b *testing.B, dir, socket string) way {
+	program := filepath.Join(dir, "tier-gateway")
+	build := exec.Command("go", "build", "-o", program, "../../cmd/tier-gateway")
+	if text, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("cannot build the gateway: %v\n%s", err, text)
+	}
 	tierd := newFakeTierd()
-	control := serveControl(b, tierd)
 	table := api.Table{Listen: "127.0.0.1", Routes: []api.Route{{Tier: "coder", Port: benchPort(b), Names: []string{"coder"}, State: api.Ready, Unit: "tier-coder.service", Socket: socket}}}
 	tierd.set(table)
-	cmd := child(b, childEnv+"="+control)
+	cmd := exec.Command(program, "-control", serveControl(b, tierd))
+	cmd.Stderr = os.Stderr
+	start(b, cmd)
 	w := way{name: "gateway", at: address(table.Routes[0].Port), pids: []int{cmd.Process.Pid}}
 	awaitPort(b, w.at)
 	return w

@@ -41,14 +41,15 @@ func serveScripted(l net.Listener) {
 				if !ok {
 					return
 				}
-				if path != "/stream" {
+				events := streams[path]
+				if events == 0 {
 					if _, err := c.Write(scriptedAnswer); err != nil {
 						return
 					}
 					continue
 				}
 				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-				for range streamEvents {
+				for range events {
 					time.Sleep(5 * time.Millisecond)
 					event := fmt.Sprintf("data: %020d\n\n", time.Now().UnixNano())
 					fmt.Fprintf(c, "%x\r\n%s\r\n", len(event), event)
@@ -59,7 +60,8 @@ func serveScripted(l net.Listener) {
 	}
 }
 
-const streamEvents = 100
+// streams are paths that are answered by so many events, one every 5 ms.
+var streams = map[string]int{"/stream": 100, "/few": 5}
 
 // swallowRequest reads one request with a Content-Length, and gives its path.
 func swallowRequest(c net.Conn, buffer []byte) (path string, ok bool) {
@@ -79,8 +81,9 @@ func swallowRequest(c net.Conn, buffer []byte) (path string, ok bool) {
 		if i := bytes.Index(head, []byte("\r\nContent-Length: ")); i >= 0 {
 			length = digits(head[i+18:])
 		}
-		if bytes.Contains(head[:bytes.IndexByte(head, '\r')], []byte(" /stream ")) {
-			path = "/stream"
+		line := bytes.Split(head[:bytes.IndexByte(head, '\r')], []byte(" "))
+		if len(line) == 3 && streams[string(line[1])] > 0 {
+			path = string(line[1])
 		}
 		want = end + 4 + length - n
 	}
@@ -162,13 +165,13 @@ func askAll(tb testing.TB, address string, conns, n int, question []byte) []time
 }
 
 // streamAll reads streams and returns how long each event was on its way.
-func streamAll(tb testing.TB, address string, streams int) []time.Duration {
-	all := make([][]time.Duration, streams)
+func streamAll(tb testing.TB, address, path string, conns int) []time.Duration {
+	all := make([][]time.Duration, conns)
 	var clients sync.WaitGroup
-	for k := range streams {
+	for k := range conns {
 		clients.Go(func() {
 			var err error
-			if all[k], err = streamOne(address); err != nil {
+			if all[k], err = streamOne(address, path); err != nil {
 				tb.Error(err)
 			}
 		})
@@ -177,16 +180,16 @@ func streamAll(tb testing.TB, address string, streams int) []time.Duration {
 	return slices.Concat(all...)
 }
 
-func streamOne(address string) ([]time.Duration, error) {
+func streamOne(address, path string) ([]time.Duration, error) {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if _, err := c.Write(question("/stream", 200)); err != nil {
+	if _, err := c.Write(question(path, 200)); err != nil {
 		return nil, err
 	}
-	events := make([]time.Duration, 0, streamEvents)
+	events := make([]time.Duration, 0, streams[path])
 	buffer := make([]byte, 64<<10)
 	for n := 0; ; {
 		m, err := c.Read(buffer[n:])
@@ -256,7 +259,7 @@ func BenchmarkForward(b *testing.B) {
 	b.Run("stream", func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
-			b.ReportMetric(float64(percentile(streamAll(b, at, 1), 0.5).Nanoseconds())/1000, "µs-p50")
+			b.ReportMetric(float64(percentile(streamAll(b, at, "/stream", 1), 0.5).Nanoseconds())/1000, "µs-p50")
 		}
 	})
 }

@@ -117,7 +117,6 @@ func (v *service) note(t *testing.T, l *Lease, by int) {
 	}
 }
 
-
 // client asks at random, hangs up now and then, and tries again what came to nothing.
 func (s *stage) client(t *testing.T, name string, v *service, bound time.Duration, end time.Time) {
 	for time.Now().Before(end) {

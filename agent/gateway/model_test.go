@@ -156,3 +156,40 @@ func BenchmarkFindModelLast(b *testing.B) {
 		}
 	}
 }
+
+func TestWhoWantsAStream(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"stream":true}`: true,
+		`{"model":"a","messages":[{}],"stream" : true ,"n":1}`: true,
+		"{\"str\\u0065am\":true}":                              true,
+		`{"stream":false}`:                                     false,
+		`{"stream":"true"}`:                                    false,
+		`{"stream":truest}`:                                    false,
+		`{"stream":`:                                           false,
+		`{"messages":[{"stream":true}]}`:                       false,
+		`{"messages":"\"stream\":true"}`:                       false,
+		`["stream",true]`:                                      false,
+		`stream=true`:                                          false,
+		``:                                                     false,
+	} {
+		if got := wantsStream([]byte(body)); got != want {
+			t.Errorf("%s: %v", body, got)
+		}
+	}
+}
+
+// FuzzWantsStream holds the scanner to encoding/json, for bodies with one such member.
+func FuzzWantsStream(f *testing.F) {
+	f.Add([]byte(`{"model":"a","stream":true}`))
+	f.Add([]byte(`{"a":[{"stream":true}],"stream":false}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got := wantsStream(body)
+		var all map[string]json.RawMessage
+		if json.Unmarshal(body, &all) != nil || bytes.Count(body, []byte(`stream`)) > 1 || bytes.IndexByte(body, '\\') >= 0 {
+			return
+		}
+		if want := string(all["stream"]) == "true"; got != want {
+			t.Fatalf("%q: %v", body, got)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -156,22 +157,33 @@ func (e *Engine) buffered() int { return e.br.Buffered() }
 func (e *Engine) Done(res *http.Response, whole bool) bool {
 	keep := whole && res != nil && !res.Close && e.wrote == nil && e.br.Buffered() == 0
 	if e.writing != nil {
-		select {
-		case err := <-e.writing:
-			keep = keep && err == nil
-		default:
-			// It answered without having read the request.
-			keep = false
-			_ = e.raw.Close()
-			<-e.writing
-		}
-		e.writing = nil
+		keep = e.written(keep) && keep
 	}
 	e.used = true
 	if !keep {
 		e.Close()
 	}
 	return keep
+}
+
+// writeGrace is for the goroutine that writes to say that it is done, when the engine has answered already.
+const writeGrace = 5 * time.Millisecond
+
+// written ends the writing of the request and tells whether all of it was written.
+func (e *Engine) written(grace bool) bool {
+	defer func() { e.writing = nil }()
+	if grace {
+		pause := time.NewTimer(writeGrace)
+		defer pause.Stop()
+		select {
+		case err := <-e.writing:
+			return err == nil
+		case <-pause.C: // the engine answers without having read the request
+		}
+	}
+	_ = e.raw.Close()
+	<-e.writing
+	return false
 }
 
 // Rest gives the buffer back until the next request.

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +27,7 @@ type Server struct {
 	closing atomic.Bool
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
+	most    int // of conns, since memory was given back
 }
 
 // Serve answers the connections of a listener until it is closed, and returns its error.
@@ -48,15 +51,29 @@ func (s *Server) Serve(l net.Listener) error {
 			s.conns = make(map[*conn]struct{})
 		}
 		s.conns[c] = struct{}{}
+		s.most = max(s.most, len(s.conns))
 		s.mu.Unlock()
 		go c.serve()
 	}
 }
 
+// crowd is how many connections have to come together for their memory to be worth giving back.
+const crowd = 100
+
+// forget takes a connection off the list. When most of a crowd have gone their memory goes back to the kernel, since the
+// runtime would keep it until its next collection, which without traffic is two minutes away.
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
+	left := len(s.conns) <= s.most/8 && s.most >= crowd
+	if left {
+		s.most = len(s.conns)
+	}
 	s.mu.Unlock()
+	if left {
+		runtime.GC() // after this one the pools still have what they had
+		debug.FreeOSMemory()
+	}
 }
 
 // Shutdown lets every request that has begun come to its end, and closes the connections that have none. The listeners are

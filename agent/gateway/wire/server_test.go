@@ -411,3 +411,33 @@ func TestAHandlersOwnDeadlineHoldsForItsAnswerAlone(t *testing.T) {
 		t.Errorf("%v, %q", err, got)
 	}
 }
+
+func TestTheMemoryOfACrowdIsGivenBackOnce(t *testing.T) {
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {})
+	at := listen(t, s)
+	var all []net.Conn
+	for range crowd + 20 {
+		all = append(all, dialTCP(t, at))
+	}
+	most := func() (most, now int) { s.mu.Lock(); defer s.mu.Unlock(); return s.most, len(s.conns) }
+	waitFor(t, "all are connected", func() bool { most, _ := most(); return most == crowd+20 })
+	for _, c := range all {
+		c.Close()
+	}
+	waitFor(t, "all have gone", func() bool { _, now := most(); return now == 0 })
+	if most, _ := most(); most != (crowd+20)/8 {
+		t.Errorf("counts from %d on", most)
+	}
+}
+
+func TestAClientThatSendsTooMuchCanReadWhy(t *testing.T) {
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) { t.Error("it was handed on") })
+	at := listen(t, s)
+	for range 20 {
+		c := dialTCP(t, at)
+		go c.Write(lines("GET / HTTP/1.1", "Host: a", "X: "+strings.Repeat("a", 1<<20)))
+		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 431 {
+			t.Fatal(res, err)
+		}
+	}
+}

@@ -24,6 +24,7 @@ const (
 	maxLeftOver  = 256 << 10        // bytes of a body that are read although nobody wants them, to keep the connection
 	leftOverTime = 5 * time.Second
 	lingerTime   = 500 * time.Millisecond
+	maxLinger    = 4 << 20 // bytes that are read meanwhile
 )
 
 const (
