@@ -83,6 +83,8 @@ type Agent struct {
 	judging      bool                      // the room is being looked at
 	judgeAgain   bool                      // and has to be once more
 	judgeTimer   bool                      // or will be after a while
+	beside       map[string]bool           // units that a change starts while another variant serves on
+	twins        map[string]twin           // by tier with two variants up and no change at work
 	leaves       map[string]bool           // by unit, while a change starts it: whether others may give way for it
 	giving       map[string]string         // by unit that is told to give way: for which tier
 	gave         map[string]string         // by unit that has, since it was up last: the sentence
@@ -124,6 +126,8 @@ func New(opts Options) *Agent {
 		learned:  make(chan struct{}),
 		admitted: map[string]admission{},
 		drains:   map[string]*drain{},
+		beside:   map[string]bool{},
+		twins:    map[string]twin{},
 		leaves:   map[string]bool{},
 		giving:   map[string]string{},
 		gave:     map[string]string{},
@@ -177,6 +181,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		a.announce()
 		a.converge()
+		a.settleTwins()
 		a.protect()
 		a.publish()
 		a.watchGPU()

@@ -81,7 +81,8 @@ func (a *Agent) beginDrain(unit string) *drain {
 // checkDrains ends the drains of which the gateway knows nothing more, or that it does not route to.
 func (a *Agent) checkDrains() {
 	for unit, d := range a.drains {
-		routed := slices.ContainsFunc(a.table.Routes, func(r api.Route) bool { return r.Unit == unit && r.State == api.Draining })
+		drains := func(r api.Route) bool { return r.Unit == unit && r.State == api.Draining }
+		routed := slices.ContainsFunc(a.table.Routes, drains) || slices.ContainsFunc(a.table.Leaving, drains)
 		if !routed || !a.gateway.connected(time.Now()) || slices.Contains(a.gateway.report.Drained, unit) {
 			a.endDrain(unit, d)
 		}

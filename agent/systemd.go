@@ -23,6 +23,9 @@ type Systemd interface {
 	Reset(ctx context.Context, name string) error
 	// Start waits for systemd's job. With RestartMode=direct that job spans every retry.
 	Start(ctx context.Context, name string) error
+	// StartBeside starts a unit whose siblings run on: what it requires, and what conflicts with it, is left as it is. As
+	// soon as systemd starts one of them anew, by itself too, the others end.
+	StartBeside(ctx context.Context, name string) error
 	Stop(ctx context.Context, name string) error
 	// Set changes properties of a loaded unit, such as a slice, until the next boot or its next definition.
 	Set(ctx context.Context, name string, props []units.Property) error

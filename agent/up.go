@@ -53,7 +53,7 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 		return "", err
 	}
 	running := a.running()
-	var left map[string]string
+	var left, beside map[string]string
 	if req.Boot { // a boot adds to what runs, and starts what it can: admission refuses the rest one by one
 		busy := map[string]bool{}
 		for _, r := range running {
@@ -66,8 +66,9 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 		if left, refused = leaveOut(mode, want, host); refused != nil {
 			return "", refused
 		}
+		beside = a.besides(want, left, running, host)
 	}
-	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running), nil), nil
+	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running, beside), nil), nil
 }
 
 // members are the units of a mode, or for a boot those of every tier that starts with the machine.

@@ -31,7 +31,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }
 // forward sends the request over the lease and the answer back. Up to the answer's header a failure is returned;
 // after it the client's connection is aborted, since a clean end would pass off half an answer as a whole one.
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *target) error {
-	res, err := send(l, outgoing(l, r, t), t.body)
+	res, err := send(l, outgoing(l, r, t), t.bodyFor(l.Route.Served))
 	if err != nil {
 		return g.unsent(r, l, err)
 	}

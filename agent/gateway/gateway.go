@@ -109,7 +109,7 @@ func poke(ch chan<- struct{}) {
 // apply makes a table the one in force. Requests that run keep their route. The pool comes first: whoever is told that a tier
 // drains can be sure that it takes no new request.
 func (g *Gateway) apply(t api.Table) {
-	g.pool.apply(t.Routes)
+	g.pool.apply(t.Routes, t.Leaving...)
 	g.view.Store(newView(t))
 }
 
@@ -117,5 +117,6 @@ func (g *Gateway) apply(t api.Table) {
 func (g *Gateway) report() api.GatewayReport {
 	r := api.GatewayReport{Listeners: g.ports.report()}
 	r.InFlight, r.Idle, r.Drained = g.pool.report()
+	r.Leaving = g.pool.leavers()
 	return r
 }

@@ -14,7 +14,8 @@ type unit struct {
 	transport *http.Transport
 	calls     map[*call]struct{}
 	conns     map[*conn]struct{}
-	leaving   bool        // no further connection: true from draining on
+	leaving   bool        // no further request: true from draining on
+	gone      bool        // no further connection
 	bound     *time.Timer // ends the requests of a draining unit
 }
 
@@ -45,7 +46,8 @@ func (p *pool) newUnit(socket string) *unit {
 }
 
 // dial connects to the engine. net/http goes on with a connect whose request has been cancelled and keeps the
-// connection for the next one: a unit that leaves must refuse it here, or its engine could not end.
+// connection for the next one: a unit that leaves must refuse it here, or its engine could not end. A request that got its
+// lease just before may still connect.
 func (p *pool) dial(ctx context.Context, u *unit) (net.Conn, error) {
 	var d net.Dialer
 	raw, err := d.DialContext(ctx, "unix", u.socket)
@@ -56,7 +58,7 @@ func (p *pool) dial(ctx context.Context, u *unit) (net.Conn, error) {
 	c.closed = func() { p.closed(u, c) }
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if u.leaving {
+	if u.gone || u.leaving && len(u.calls) == 0 {
 		_ = raw.Close()
 		return nil, errTierGone
 	}
@@ -66,7 +68,7 @@ func (p *pool) dial(ctx context.Context, u *unit) (net.Conn, error) {
 
 // cut ends everything at once.
 func (u *unit) cut() {
-	u.leaving = true
+	u.leaving, u.gone = true, true
 	u.stopBound()
 	for c := range u.calls {
 		c.cancel(errTierGone)
@@ -76,7 +78,7 @@ func (u *unit) cut() {
 
 // stay takes back a drain that was called off.
 func (u *unit) stay() {
-	u.leaving = false
+	u.leaving, u.gone = false, false
 	u.stopBound()
 }
 
