@@ -74,6 +74,9 @@ func (f *fakeSystemd) Define(_ context.Context, u units.Unit) error {
 		f.mustKnow(old, "define")
 		return ErrRunning
 	}
+	if old != nil && old.queued {
+		return errors.New("unit " + u.Name + " already exists: it has a job")
+	}
 	f.units[u.Name] = &fakeUnit{gpu: u.GPU, UnitStatus: UnitStatus{
 		Name: u.Name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Result: "success", Held: true,
 		Tier: u.Tier, Variant: u.Variant, Hash: u.Hash, Port: u.Port, Memory: u.Memory, Slice: "tier-cpu.slice",
@@ -119,6 +122,9 @@ func (f *fakeSystemd) Release(_ context.Context, name string) error {
 			f.mustKnow(u, "release")
 		}
 		masked := u.Masked
+		if u.Held = false; u.queued {
+			return nil
+		}
 		delete(f.units, name)
 		if masked {
 			f.units[name] = &fakeUnit{UnitStatus: UnitStatus{Name: name, LoadState: "masked", ActiveState: "inactive", Masked: true}}
@@ -459,7 +465,7 @@ func (f *fakeSystemd) disconnect() {
 	defer f.mu.Unlock()
 	for name, u := range f.units {
 		u.Held = false
-		if !running(u.UnitStatus) && u.ActiveState != "failed" {
+		if !running(u.UnitStatus) && !u.queued && u.ActiveState != "failed" { // a job holds it, too
 			delete(f.units, name)
 		}
 	}

@@ -181,29 +181,55 @@ func (b *bed) check() (wrongs []string) {
 	return wrongs
 }
 
+// aSwitchingDeed is what may happen around switches of one tier.
+var aSwitchingDeed = rapid.Custom(func(t *rapid.T) deed {
+	d := anyDeed.Draw(t, "any")
+	d.what = rapid.SampledFrom([]string{
+		"switch", "switch", "switch", "switch by drain", "abort", "crash", "systemctl start", "systemctl stop", "start evict", "up",
+		"tierd restarts", "tierd restarts", "fails", "works", "slow", "quick", "falls again", "stop", "start", "bus lost",
+	}).Draw(t, "deed")
+	d.tier = "orch"
+	d.unit = rapid.SampledFrom([]string{orchA, orchB}).Draw(t, "variant")
+	if d.what == "start evict" || d.what == "start" {
+		d.tier = rapid.SampledFrom([]string{"orch", "coder"}).Draw(t, "started")
+	}
+	return d
+})
+
 // TestWhateverHappens lets users, administrators, crashes, restarts and a failing bus do anything in any order. Never is a
 // third variant started beside two, or a running unit defined, nor do units that load or run pass the budget, both variants of
 // a switch counted; every change ends; and afterwards no tier is up twice, and every unit is loaded as planned and shown as it
 // is.
 func TestWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		deeds := rapid.SliceOfN(anyDeed, 1, 25).Draw(r, "deeds")
-		size := rapid.SampledFrom([]uint64{125, 75, 35}).Draw(r, "GiB")
-		var wrongs []string
-		synctest.Test(t, func(t *testing.T) {
-			b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
-			b.has(size)
-			b.systemd.room = units.Bytes(size)*gib - 10*gib
-			b.run()
-			for _, d := range deeds {
-				b.do(d)
-			}
-			wrongs = b.check()
-			b.end()
-		})
-		if len(wrongs) > 0 {
-			slices.Sort(wrongs)
-			r.Fatalf("%s", strings.Join(slices.Compact(wrongs), "\n"))
-		}
+		happens(t, r, rapid.SliceOfN(anyDeed, 1, 25).Draw(r, "deeds"), rapid.SampledFrom([]uint64{125, 75, 35}).Draw(r, "GiB"))
 	})
+}
+
+// TestWhateverHappensInASwitch is the same for one tier with two variants, which begins by being up. In 125 GiB both fit with
+// the coder, in 105 with or without the coder one of them, in 53 both alone, in 45 only one.
+func TestWhateverHappensInASwitch(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		deeds := append([]deed{{what: "start", tier: "orch", wait: 2 * time.Second}}, rapid.SliceOfN(aSwitchingDeed, 1, 15).Draw(r, "deeds")...)
+		happens(t, r, deeds, rapid.SampledFrom([]uint64{125, 105, 53, 45}).Draw(r, "GiB"))
+	})
+}
+
+func happens(t *testing.T, r *rapid.T, deeds []deed, size uint64) {
+	var wrongs []string
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
+		b.has(size)
+		b.systemd.room = units.Bytes(size)*gib - 10*gib
+		b.run()
+		for _, d := range deeds {
+			b.do(d)
+		}
+		wrongs = b.check()
+		b.end()
+	})
+	if len(wrongs) > 0 {
+		slices.Sort(wrongs)
+		r.Fatalf("%s", strings.Join(slices.Compact(wrongs), "\n"))
+	}
 }

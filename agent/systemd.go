@@ -78,6 +78,7 @@ type UnitStatus struct {
 	Masked       bool // an administrator's link to /dev/null, also while an earlier definition is still loaded
 	Held         bool // this connection holds a reference
 	Invocation   string
+	Job          uint32 // systemd's number of the job that waits for it or is at work; 0 for none. No signal tells of it
 	Tier         string // Tier, Variant, Hash and Port are the fields that we put into LogExtraFields
 	Variant      string
 	Hash         string
