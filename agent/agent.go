@@ -31,6 +31,8 @@ type Options struct {
 	FS fs.FS
 	// StateDir is where the figures are kept that were learned from earlier runs; "": they are forgotten at the end.
 	StateDir string
+	// RunDir is where a switch that is at work is noted for the tierd after this one; "": it is not.
+	RunDir string
 	// Root is where proc is found: "/", or a tree in tests.
 	Root string
 }
@@ -84,6 +86,7 @@ type Agent struct {
 	judgeAgain   bool                      // and has to be once more
 	judgeTimer   bool                      // or will be after a while
 	beside       map[string]bool           // units that a change starts while another variant serves on
+	waysOut      map[string]wayOut         // by tier: the switches that an earlier tierd has left
 	twins        map[string]twin           // by tier with two variants up and no change at work
 	leaves       map[string]bool           // by unit, while a change starts it: whether others may give way for it
 	giving       map[string]string         // by unit that is told to give way: for which tier
@@ -159,6 +162,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.opts.Log.Warn("earlier runs teach nothing", "err", err)
 	}
 	a.measured.peaks = peaks
+	if a.waysOut, err = loadWaysOut(a.opts.RunDir); err != nil {
+		a.opts.Log.Warn("a switch of an earlier tierd may not be taken back", "err", err)
+	}
 	a.observe(ReadAll) // the configuration is read after it: what a unit may have depends on systemd's version
 	for {
 		select {
@@ -181,6 +187,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		a.announce()
 		a.converge()
+		a.takeUp()
 		a.settleTwins()
 		a.protect()
 		a.publish()

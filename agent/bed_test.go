@@ -91,6 +91,7 @@ type bed struct {
 	snapshot  atomic.Pointer[rocm.Snapshot]
 	snapshots atomic.Int32 // how many were taken
 	files     fs.FS        // where models and engines are looked for; nil: they are not
+	runDir    string       // where switches are noted
 	state     string       // where measured figures are kept; "": nowhere
 	broken    string       // why the host cannot be read
 }
@@ -112,7 +113,7 @@ func inBed(t *testing.T, f func(b *bed)) {
 }
 
 func newBed(t testing.TB, config string) *bed {
-	b := &bed{t: t, systemd: newFakeSystemd(), config: config}
+	b := &bed{t: t, systemd: newFakeSystemd(), config: config, runDir: filepath.Join(filepath.Dir(config), "run")}
 	b.memory.Store(&rocm.Memory{MemTotal: bytesOf(125), MemAvailable: bytesOf(120)})
 	b.write(bedConfig)
 	return b
@@ -149,7 +150,7 @@ func (b *bed) runWith(log *slog.Logger) {
 			}
 			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262, FS: b.files}, nil
 		},
-		Kernel: b, FS: b.files, StateDir: b.state,
+		Kernel: b, FS: b.files, StateDir: b.state, RunDir: b.runDir,
 	})
 	b.systemd.admit = func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) }
 	agent := b.Agent

@@ -109,6 +109,9 @@ func (a *Agent) conclude(c *change) {
 	c.cancel(nil)
 	for _, t := range c.tasks {
 		t.cancel(nil)
+		if t.back != "" {
+			a.dropWayOut(t.tier)
+		}
 	}
 	text := c.Summary + ": " + c.State
 	if c.Err != nil {

@@ -442,7 +442,7 @@ func (f *fakeSystemd) crash(name string) {
 
 // fall is the end of a unit by itself, with Restart= where that is wanted: a transaction of its own, Conflicts= included.
 func (f *fakeSystemd) fall(u *fakeUnit, words string, status int) {
-	u.StatusText = words
+	u.StatusText, u.loading = words, false
 	if !f.again[u.Name] {
 		f.set(u, "failed", "failed", "exit-code", status)
 		return

@@ -31,6 +31,7 @@ type job struct {
 
 	beside  string   // a start: the unit of the same tier that serves on meanwhile
 	over    []string // a start: units of the same tier, which systemd ends first
+	back    string   // with over: the one that is to be started again when this fails, "" for none
 	instead *int     // runs only when that start found no room beside what is up
 	firm    bool     // an abort comes too late for it
 }

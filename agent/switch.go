@@ -31,7 +31,7 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 		if err := onlyFor(req); err != nil {
 			return "", err
 		}
-		key := fmt.Sprintf("switch %s %s %t", tier, req.Variant, req.Drain)
+		key := switchKey(tier, req)
 		if id := a.joined(key); id != "" {
 			return id, nil
 		}
@@ -48,6 +48,10 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 		}
 		return a.begin("switch", summaryOf(tier, req), key, []string{tier}, jobs, nil), nil
 	})
+}
+
+func switchKey(tier string, req api.TierRequest) string {
+	return fmt.Sprintf("switch %s %s %t", tier, req.Variant, req.Drain)
 }
 
 // wayTo plans a switch: side by side where that fits, and not at all when it would only end what serves now.
@@ -113,7 +117,7 @@ func planSwitch(want units.Unit, running []runningUnit, beside bool) []job {
 	start := job{op: opStart, tier: want.Tier, unit: want.Name, needs: needs}
 	first := len(jobs)
 	if !beside || before == "" || len(others) > 1 {
-		start.over = others
+		start.over, start.back = others, before
 		return append(append(jobs, start), wayBack(want.Tier, before, first)...)
 	}
 	start.beside, start.spare = before, true
@@ -124,7 +128,7 @@ func planSwitch(want units.Unit, running []runningUnit, beside bool) []job {
 // otherwise is what follows when a start beside what serves, the job at a place, fails or finds no room; next is the place of
 // the first of them.
 func otherwise(start job, at, next int) []job {
-	instead := job{op: opStart, tier: start.tier, unit: start.unit, needs: start.needs, over: []string{start.beside}, instead: &at}
+	instead := job{op: opStart, tier: start.tier, unit: start.unit, needs: start.needs, over: []string{start.beside}, back: start.beside, instead: &at}
 	return append(wayBack(start.tier, start.beside, at, next+1), instead)
 }
 

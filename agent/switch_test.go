@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -333,5 +334,75 @@ func TestATierdThatRestartsInASwitchBesideBringsItToItsEnd(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestATierdThatRestartsInASwitchByDrainKnowsTheWayBack(t *testing.T) {
+	for rule, c := range map[string]struct {
+		ends    int // how the new one ends, and how long that takes
+		load    time.Duration
+		away    time.Duration // how long no tierd is there
+		stopped bool          // by hand meanwhile
+		serves  string
+	}{
+		"the new one comes up":                         {0, time.Minute, time.Second, false, "b"},
+		"it does not":                                  {70, time.Minute, time.Second, false, "a"},
+		"it did not while no tierd was there":          {70, time.Second, time.Minute, false, "a"},
+		"it came up while no tierd was there":          {0, time.Second, time.Minute, false, "b"},
+		"somebody stopped it while no tierd was there": {0, time.Minute, time.Second, true, ""},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, t.TempDir()+"/tiers.toml")
+				b.run()
+				mustDone(t, b.act("orch", "start", ""))
+				b.systemd.load, b.systemd.ends[orchB] = c.load, c.ends
+				b.switches("b", true)
+				b.after(50 * time.Millisecond) // the old one is ending
+				b.end()
+				b.systemd.admit = nil
+				b.after(c.away)
+				if c.stopped {
+					b.systemd.by(func() { b.systemd.halt(orchB) })
+				}
+				b.after(time.Second)
+				b.run()
+				b.after(3 * time.Minute)
+				if c.serves == "" {
+					b.mustState("orch", api.Stopped)
+				} else {
+					b.mustServe(c.serves)
+				}
+				if left, _ := os.ReadDir(b.runDir + "/" + switchingName); len(left) > 0 {
+					t.Errorf("the switch is still noted: %v", left)
+				}
+				b.end()
+				for _, wrong := range b.systemd.wrongs {
+					t.Error("it must not happen: " + wrong)
+				}
+			})
+		})
+	}
+}
+
+func TestTheNoteOfASwitchMayBeBroken(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"orch": "garbage", "coder.new": "{", "util": `{"unit":"a","before":"b"}`} {
+		if err := os.MkdirAll(dir+"/"+switchingName, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/"+switchingName+"/"+name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := loadWaysOut(dir)
+	if len(list) != 1 || list["util"] != (wayOut{"a", "b"}) {
+		t.Errorf("read %v", list)
+	}
+	if err == nil || !strings.Contains(err.Error(), "cannot read which switch was at work: orch: ") {
+		t.Errorf("it says %v", err)
+	}
+	if list, err := loadWaysOut(t.TempDir()); err != nil || len(list) > 0 {
+		t.Errorf("of none: %v, %v", list, err)
 	}
 }

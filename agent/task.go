@@ -153,6 +153,7 @@ func (a *Agent) startUnit(t *task) *api.Error {
 	if t.beside != "" {
 		return a.startBeside(t, s)
 	}
+	a.keepWayOut(t)
 	return a.cameTo(t, a.launch(t.ctx, s))
 }
 
