@@ -39,6 +39,7 @@ type fakeUnit struct {
 	hangup  func() // ends the shim's question
 	queued  bool   // its start waits until units that it conflicts with have ended
 	loading bool   // was let in
+	stuck   bool   // and loads for ever
 	life    int    // grows at every start and stop, so that a job learns that another one took over
 }
 
@@ -269,7 +270,7 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 	life := u.life
 	u.MainPID = 1000 + life
 	f.set(u, "activating", "start", "success", 0)
-	u.loading = false
+	u.loading, u.stuck = false, false
 	ctx, hangup := context.WithCancel(context.Background())
 	u.hangup = hangup
 	go f.live(ctx, u, life)
@@ -298,7 +299,7 @@ func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 	}
 	u.loading = true
 	f.mustFit()
-	if f.slow[u.Name] {
+	if u.stuck = f.slow[u.Name]; u.stuck {
 		return
 	}
 	time.AfterFunc(f.load, func() {

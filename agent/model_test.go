@@ -117,8 +117,8 @@ func (b *bed) check() (wrongs []string) {
 	b.systemd.by(func() {
 		clear(b.systemd.fail)
 		clear(b.systemd.ends)
-		for name := range b.systemd.slow { // an abort ends what loads for ever, but not the way back of a switch
-			if u := b.systemd.units[name]; u != nil && u.ActiveState == "activating" {
+		for _, u := range b.systemd.units { // an abort ends what loads for ever, but not the way back of a switch
+			if u.stuck && u.ActiveState == "activating" && u.SubState == "start" {
 				b.systemd.set(u, "active", "running", "success", 0)
 			}
 		}

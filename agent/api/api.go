@@ -220,7 +220,7 @@ type Route struct {
 	Role  string   `json:"role"`
 	Port  int      `json:"port"`
 	Names []string `json:"names"` // accepted as `model`: tier, role, model, tier/variant of the one that is up
-	// Others are the names of the tier's other variants. They stay valid whichever is up, unless another tier is called so.
+	// The names of the tier's other variants. They stay valid whichever is up, unless another tier is called so.
 	Others  []string `json:"others,omitempty"`
 	State   State    `json:"state"`
 	Status  string   `json:"status,omitempty"`
