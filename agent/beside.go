@@ -97,7 +97,7 @@ type twin struct {
 // settleTwins ends what must not last: a tierd that ended in the middle of a switch leaves two variants up. The wish that was
 // last expressed holds: one that still loads may finish, and then the other goes; of two that are ready the younger one stays.
 func (a *Agent) settleTwins() {
-	if a.systemdErr != nil || a.observations == 0 || a.ctx.Err() != nil {
+	if !a.configured || a.systemdErr != nil || a.observations == 0 || a.ctx.Err() != nil {
 		return
 	}
 	for _, tier := range a.tierNames() {

@@ -61,7 +61,7 @@ func (b *Bus) Start(ctx context.Context, name string) error {
 
 // StartBeside starts a unit without ending those that it conflicts with: the mode "ignore-requirements" pulls nothing else
 // into the transaction, and keeps to the orders (systemctl(1), --job-mode=). The slice is what a tier requires and may be
-// without.
+// without; the unit is ordered after it, so nobody waits for it here.
 func (b *Bus) StartBeside(ctx context.Context, name string) error {
 	s, err := b.open(ctx)
 	if err != nil {
@@ -72,8 +72,9 @@ func (b *Bus) StartBeside(ctx context.Context, name string) error {
 		return fmt.Errorf("cannot read %s: %w", name, err)
 	}
 	if u.Slice != "" {
-		if err := b.runJob(ctx, "StartUnit", "start", u.Slice, "replace"); err != nil {
-			return err
+		var path dbus.ObjectPath
+		if err := s.call(ctx, "StartUnit", []any{u.Slice, "replace"}, &path); err != nil {
+			return fmt.Errorf("cannot start %s: %w", u.Slice, err)
 		}
 	}
 	return b.runJob(ctx, "StartUnit", "start", name, "ignore-requirements")
