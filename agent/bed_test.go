@@ -152,10 +152,17 @@ func (b *bed) runWith(log *slog.Logger) {
 		},
 		Kernel: b, FS: b.files, StateDir: b.state, RunDir: b.runDir,
 	})
-	b.systemd.admit = func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) }
+	b.shims(func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) })
 	agent := b.Agent
 	go agent.Run(ctx)
 	synctest.Wait()
+}
+
+// shims has those of units that start ask for admission there; nil: they do not ask.
+func (b *bed) shims(admit func(ctx context.Context, unit string) api.AdmitAnswer) {
+	b.systemd.mu.Lock()
+	defer b.systemd.mu.Unlock()
+	b.systemd.admit = admit
 }
 
 // has makes the host one of so many GiB, free leaves it so many.

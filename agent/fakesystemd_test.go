@@ -279,8 +279,11 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 // live is the shim of a unit: it asks for admission, and then its engine loads.
 func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 	answer := api.AdmitAnswer{OK: true}
-	if f.admit != nil {
-		answer = f.admit(ctx, u.Name)
+	f.mu.Lock()
+	admit := f.admit
+	f.mu.Unlock()
+	if admit != nil {
+		answer = admit(ctx, u.Name)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

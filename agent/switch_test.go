@@ -87,9 +87,10 @@ type follow struct {
 
 func follows(b *bed) *follow {
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &follow{cancel: cancel}
-	agent := b.Agent
-	b.systemd.drain = func(unit string) { b.Admit(context.Background(), unit, "stop", nil) }
+	f, agent := &follow{cancel: cancel}, b.Agent
+	b.systemd.by(func() {
+		b.systemd.drain = func(unit string) { agent.Admit(context.Background(), unit, "stop", nil) }
+	})
 	go func() {
 		var seq uint64
 		for {
@@ -250,10 +251,10 @@ func TestARoomThatIsGoneWhenTheNewOneAsksMakesItADrain(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.act("orch", "start", ""))
 		admit := b.systemd.admit
-		b.systemd.admit = func(ctx context.Context, unit string) api.AdmitAnswer {
+		b.shims(func(ctx context.Context, unit string) api.AdmitAnswer {
 			b.has(45)
 			return admit(ctx, unit)
-		}
+		})
 		b.systemd.did()
 		c := b.act("orch", "switch", "b")
 		mustDone(t, c)
@@ -360,7 +361,7 @@ func TestATierdThatRestartsInASwitchByDrainKnowsTheWayBack(t *testing.T) {
 				b.switches("b", true)
 				b.after(50 * time.Millisecond) // the old one is ending
 				b.end()
-				b.systemd.admit = nil
+				b.shims(nil)
 				b.after(c.away)
 				if c.stopped {
 					b.systemd.by(func() { b.systemd.halt(orchB) })

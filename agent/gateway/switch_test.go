@@ -206,23 +206,22 @@ func TestTheNamesOfVariantsThatAreNotUpStayValid(t *testing.T) {
 
 func TestTheModelIsNamedAsTheVariantThatAnswersWantsIt(t *testing.T) {
 	first, second := echoing(t, "vllm"), echoing(t, "llama")
-	r := route(t, "orch", first.socket)
-	r.Served, r.Others = "Qwen/Orch", []string{"orch/llama"}
-	rig := startRig(t, Config{}, r)
 	for _, c := range []struct{ served, model, want string }{
-		{"Qwen/Orch", "orch/llama", `/x {"model":"Qwen/Orch"}`}, {"", "Qwen/Orch", `/x {"model":"Qwen/Orch"}`}, {"other", "Qwen/Orch", `/x {"model":"other"}`},
+		{"other", "orch/llama", `/x {"model":"other"}`}, {"", "Qwen/Orch", `/x {"model":"Qwen/Orch"}`}, {"Qwen/Orch", "orch", `/x {"model":"Qwen/Orch"}`},
 	} {
+		r := route(t, "orch", first.socket)
+		r.Served, r.Others = "Qwen/Orch", []string{"orch/llama"}
+		rig := startRig(t, Config{}, r)
 		source := waitingSource{rig.pool, make(chan struct{})}
 		rig.source = source
-		rig.publish(t)
-		answer := make(chan string, 1)
+		rig.publish(t) // the handler sees what was written before its view
+		answer, url := make(chan string, 1), rig.tierURL("orch", "/x")
 		go func() {
-			_, body := fetch(t, "POST", rig.tierURL("orch", "/x"), `{"model":"`+c.model+`"}`)
+			_, body := fetch(t, "POST", url, `{"model":"`+c.model+`"}`)
 			answer <- body
 		}()
 		rig.change(t, "orch", func(r *api.Route) { // while the request waits, at the latest
-			r.Served, r.Unit, r.Socket = c.served, "tier-orch-"+c.served+".service", second.socket
-			r.Others = []string{"orch/llama", "Qwen/Orch"}
+			r.Served, r.Unit, r.Socket, r.Others = c.served, "tier-orch-b.service", second.socket, []string{"orch/llama", "Qwen/Orch"}
 		})
 		close(source.letGo)
 		if got := <-answer; got != c.want {
