@@ -38,11 +38,15 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 	if err := onlyFor(req); err != nil {
 		return "", err
 	}
+	a.forgive(tier)
 	key := strings.Join([]string{req.Action, tier, req.Variant}, " ")
 	if req.Evict {
 		key += " evict"
 	}
 	if id := a.joined(key); id != "" {
+		return id, nil
+	}
+	if id := a.startsAlready(tier, req); id != "" {
 		return id, nil
 	}
 	summary := summaryOf(tier, req)
@@ -53,7 +57,7 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := a.conflict(tier); err != nil {
+	if err := a.inTheWay(tier); err != nil {
 		return "", err
 	}
 	return a.begin(req.Action, summary, key, []string{tier}, jobs, nil), nil
@@ -81,9 +85,12 @@ func summaryOf(tier string, req api.TierRequest) string {
 // planAct plans a start or a restart.
 func (a *Agent) planAct(tier string, req api.TierRequest, running []runningUnit) ([]job, error) {
 	want, _ := a.plan.Variant(tier, req.Variant)
-	if req.Variant == "" && len(running) > 0 { // without a variant the one that is up is meant
-		if u, ok := a.plan.Unit(running[0].unit); ok {
-			want = u
+	if req.Variant == "" { // the one that is up, else the one that was
+		want = a.preferred(tier)
+		if len(running) > 0 {
+			if u, ok := a.plan.Unit(running[0].unit); ok {
+				want = u
+			}
 		}
 	}
 	others := slices.ContainsFunc(running, func(r runningUnit) bool { return r.unit != want.Name })
@@ -175,16 +182,21 @@ func (a *Agent) joined(key string) string {
 func (a *Agent) conflict(tier string) error {
 	for _, c := range a.changes {
 		if !c.Done() && (tier == "" || slices.Contains(c.Tiers, tier)) {
-			return &api.Error{Kind: api.KindConflict, Message: fmt.Sprintf("change %s (%s) is at work", c.ID, c.Summary),
-				Hint: "wait for it, or abort it"}
+			return workedOn(c)
 		}
 	}
 	return nil
 }
 
-// supersede ends every running task of a tier ("" is all of them): a stop wins over whatever was asked before. It
-// returns the tasks to wait for.
+func workedOn(c *change) error {
+	return &api.Error{Kind: api.KindConflict, Message: fmt.Sprintf("change %s (%s) is at work", c.ID, c.Summary),
+		Hint: "wait for it, or abort it"}
+}
+
+// supersede ends every running task of a tier ("" is all of them), and what requests wait for: a stop wins over whatever was
+// asked before. It returns the tasks to wait for.
 func (a *Agent) supersede(tier string) []*task {
+	a.endWishes(tier)
 	var list []*task
 	for _, c := range a.changes {
 		if c.Done() {

@@ -9,7 +9,8 @@ import (
 
 // admission is a yes that was given. It counts until the unit is seen to have ended.
 type admission struct {
-	asked uint64 // observations begun by then: an older one does not show the unit's start
+	asked uint64    // observations begun by then: an older one does not show the unit's start
+	at    time.Time // when; zero: by an earlier tierd
 }
 
 // admitLimit bounds how long a shim waits for the agent to be ready to judge.

@@ -93,8 +93,14 @@ type Agent struct {
 	gave         map[string]string         // by unit that has, since it was up last: the sentence
 	refusals     map[string]budget.Verdict // by unit, the last one since it was let in
 	use          map[string]use            // by tier
+	wishes       map[string]*wish          // by tier: what requests wait for
+	setbacks     map[string]setback        // by unit
+	idleAfter    map[string]time.Time      // by tier: not stopped for idleness before that
+	alarm        alarm
 	gpu          gpuView
 	measured     measured
+	chosen       choices
+	chosenFile   keeper
 	correcting   bool              // the plan is being made anew for what was measured
 	correctAfter time.Time         // and not again before then
 	stale        map[string]string // by running unit: that its model's files are others by now
@@ -115,30 +121,33 @@ type Agent struct {
 // New makes an agent that does nothing until Run.
 func New(opts Options) *Agent {
 	return &Agent{
-		opts:     opts,
-		inbox:    make(chan func()),
-		ready:    make(chan struct{}),
-		ended:    make(chan struct{}),
-		events:   newEventLog(),
-		seen:     map[string]UnitStatus{},
-		states:   map[string]verdict{},
-		problems: map[string]string{},
-		tried:    map[string]string{},
-		locks:    map[string]bool{},
-		freed:    make(chan struct{}),
-		learned:  make(chan struct{}),
-		admitted: map[string]admission{},
-		drains:   map[string]*drain{},
-		beside:   map[string]bool{},
-		twins:    map[string]twin{},
-		leaves:   map[string]bool{},
-		giving:   map[string]string{},
-		gave:     map[string]string{},
-		refusals: map[string]budget.Verdict{},
-		use:      map[string]use{},
-		measured: measured{peaks: map[string]peak{}},
-		stale:    map[string]string{},
-		tableNew: make(chan struct{}),
+		opts:      opts,
+		inbox:     make(chan func()),
+		ready:     make(chan struct{}),
+		ended:     make(chan struct{}),
+		events:    newEventLog(),
+		seen:      map[string]UnitStatus{},
+		states:    map[string]verdict{},
+		problems:  map[string]string{},
+		tried:     map[string]string{},
+		locks:     map[string]bool{},
+		freed:     make(chan struct{}),
+		learned:   make(chan struct{}),
+		admitted:  map[string]admission{},
+		drains:    map[string]*drain{},
+		beside:    map[string]bool{},
+		twins:     map[string]twin{},
+		leaves:    map[string]bool{},
+		giving:    map[string]string{},
+		gave:      map[string]string{},
+		refusals:  map[string]budget.Verdict{},
+		use:       map[string]use{},
+		wishes:    map[string]*wish{},
+		setbacks:  map[string]setback{},
+		idleAfter: map[string]time.Time{},
+		measured:  measured{peaks: map[string]peak{}},
+		stale:     map[string]string{},
+		tableNew:  make(chan struct{}),
 	}
 }
 
@@ -165,6 +174,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.waysOut, err = loadWaysOut(a.opts.RunDir); err != nil {
 		a.opts.Log.Warn("a switch of an earlier tierd may not be taken back", "err", err)
 	}
+	if a.chosen, err = loadChosen(a.opts.StateDir, bootID(a.opts.Root)); err != nil {
+		a.opts.Log.Warn("tiers come up in their default variants", "err", err)
+	}
+	a.alarm = newAlarm()
 	a.observe(ReadAll) // the configuration is read after it: what a unit may have depends on systemd's version
 	for {
 		select {
@@ -176,6 +189,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			f()
 		case all := <-a.opts.Systemd.Changed():
 			a.hint(all)
+		case <-a.alarm.timer.C:
+			a.alarm.at = time.Time{}
 		case <-tick.C:
 			clear(a.tried)
 			if a.unprotected != "" {
@@ -186,13 +201,16 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.lookAtModels()
 		}
 		a.announce()
-		a.converge()
 		a.takeUp()
+		a.grant()
+		idle := a.stopIdle()
+		a.converge()
 		a.settleTwins()
 		a.protect()
 		a.publish()
 		a.watchGPU()
 		a.correct()
+		a.alarm.set(sooner(idle, a.forecast()))
 	}
 }
 

@@ -94,6 +94,9 @@ type bed struct {
 	runDir    string       // where switches are noted
 	state     string       // where measured figures are kept; "": nowhere
 	broken    string       // why the host cannot be read
+	boot      string       // the kernel's boot_id; "": it says none
+	calls     []ensureCall // of the requests that come and go
+	poller    *pollingGateway
 }
 
 func bytesOf(gib uint64) *uint64 { n := gib << 30; return &n }
@@ -142,8 +145,15 @@ func (b *bed) run() { b.runWith(quiet()) }
 func (b *bed) runWith(log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
+	root := b.t.(interface{ TempDir() string }).TempDir()
+	if b.boot != "" {
+		id := filepath.Join(root, "proc/sys/kernel/random/boot_id")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(id), 0o755), os.WriteFile(id, []byte(b.boot+"\n"), 0o644)); err != nil {
+			b.t.Fatal(err)
+		}
+	}
 	b.Agent = New(Options{
-		Systemd: b.systemd, Log: log, ConfigPath: b.config, Version: "1", Root: b.t.(interface{ TempDir() string }).TempDir(),
+		Systemd: b.systemd, Log: log, ConfigPath: b.config, Version: "1", Root: root,
 		Host: func(context.Context) (units.Host, error) {
 			if b.broken != "" {
 				return units.Host{}, errors.New(b.broken)

@@ -39,7 +39,7 @@ func (a *Agent) startBeside(t *task, s standing) *api.Error {
 	if !again || t.ctx.Err() != nil {
 		return a.cameTo(t, err)
 	}
-	if err := a.takeBack(t); err != nil {
+	if err := a.withdraw(t); err != nil {
 		return &api.Error{Kind: api.KindUnit, Message: fmt.Sprintf("cannot stop %s, which did not come up: %v", t.unit, err)}
 	}
 	return a.unitError(t.unit, v)

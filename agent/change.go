@@ -30,6 +30,7 @@ type change struct {
 	cancel context.CancelCauseFunc
 	ended  chan struct{}
 	cause  error // errAborted once somebody asked for that
+	kept   bool  // of a start for requests: somebody else wants it, too
 }
 
 // task is one job at work.
@@ -41,6 +42,7 @@ type task struct {
 	done   chan struct{}
 	err    *api.Error // set before done is closed
 	failed bool       // ended without doing what it should: an error, or skipped
+	halted bool       // somebody stopped the unit while it was starting
 	was    bool       // the unit was up already
 	noRoom string     // of a start beside what is up: why there is no room for that
 }
@@ -122,8 +124,11 @@ func (a *Agent) conclude(c *change) {
 	}
 	a.events.add(api.Event{Kind: "change", Change: c.ID, Text: text})
 	close(c.ended)
-	if c.Kind == "evict" {
+	switch c.Kind {
+	case "evict":
 		a.gaveUp(c)
+	case "idle":
+		a.idleStopped(c)
 	}
 }
 
@@ -261,10 +266,7 @@ func (a *Agent) AbortChange(id string) error {
 		if err != nil {
 			return false, err
 		}
-		if !c.Done() && c.cause == nil {
-			c.cause = errAborted
-			c.cancel(errAborted)
-		}
+		c.abort()
 		return true, nil
 	})
 	return err

@@ -53,7 +53,7 @@ func fakeTier() api.Tier {
 		Reason: "asked to", Class: api.ClassTimeout, Since: epochStart, Variant: "vllm", Unit: "tier-coder.service", Engine: "vllm", Model: "m",
 		Variants: []api.Variant{{Name: "vllm", Unit: "tier-coder.service", Engine: "vllm", Model: "m", State: api.Ready, Memory: 9, Reason: "none"}},
 		Context:  49152, Memory: 9 << 30, MemoryCurrent: &used, MainPID: 812, Restarts: 1, RestartPending: true, Removed: true,
-		LeavesMachine: true, DropIns: []string{"/etc/x.conf"}, PortError: "port 8002 is held by nginx (pid 812)", Warning: "w",
+		LeavesMachine: true, DropIns: []string{"/etc/x.conf"}, PortError: "port 8002 is held by nginx (pid 812)", Warning: "w", IdleSince: epochStart, StopsAt: epochStart,
 	}
 }
 
@@ -198,6 +198,16 @@ func (f *fakeControl) Table(ctx context.Context, after uint64) (api.Table, error
 }
 
 func (f *fakeControl) Report(report api.GatewayReport) { f.note("report %d", len(report.Listeners)) }
+
+func (f *fakeControl) Ensure(ctx context.Context, tier string) error {
+	if tier == "slow" {
+		f.note("waits for %s", tier)
+		<-ctx.Done()
+		f.note("gone %s", tier)
+		return ctx.Err()
+	}
+	return f.note("ensure %s", tier)
+}
 
 func (f *fakeControl) Admit(ctx context.Context, unit, op string, waits func(string)) api.AdmitAnswer {
 	f.note("admit %s %s", unit, op)

@@ -20,6 +20,7 @@ type gatewayState struct {
 	polls    int       // calls of Table that wait now
 	last     time.Time // end of the last one
 	reported time.Time // when it last said what is in flight
+	since    time.Time // when it came, or came back after it was gone
 	report   api.GatewayReport
 	owners   map[int]string // who holds a port that the gateway could not open
 	looked   time.Time      // when that was last found out
@@ -29,12 +30,21 @@ func (g gatewayState) connected(now time.Time) bool {
 	return g.polls > 0 || !g.last.IsZero() && now.Sub(g.last) < gatewayGrace
 }
 
+// hear notes that the gateway is there.
+func (g *gatewayState) hear(now time.Time) {
+	if !g.connected(now) {
+		g.since = now
+	}
+	g.last = now
+}
+
 // Table returns the routes once their Seq differs from after, or as they are when ctx ends.
 func (a *Agent) Table(ctx context.Context, after uint64) (api.Table, error) {
 	if _, err := inLoop(ctx, a, func() (bool, error) {
 		if a.observations == 0 { // a table from no knowledge would cut off what runs
 			return false, a.unavailable()
 		}
+		a.gateway.hear(time.Now())
 		a.gateway.polls++
 		return true, nil
 	}); err != nil {
@@ -67,8 +77,8 @@ func (a *Agent) Table(ctx context.Context, after uint64) (api.Table, error) {
 // up beside the loop, since that walks all of proc.
 func (a *Agent) Report(report api.GatewayReport) {
 	_, _ = inLoop(context.Background(), a, func() (bool, error) {
+		a.gateway.hear(time.Now())
 		a.gateway.report = report
-		a.gateway.last = time.Now()
 		a.noteUse(report)
 		a.checkDrains()
 		var failed []int

@@ -58,6 +58,9 @@ func (a *Agent) mayEvict(unit string) bool {
 	return a.unit(unit).Start == units.StartDemand
 }
 
+// evicts tells whether others may give way for an ask: requests that wait for the tier give that leave, whoever started it.
+func (a *Agent) evicts(x *asker) bool { return x.evict || a.wished(x.tier) }
+
 // judge looks at the room beside the loop, and then at everybody in the line. What changes meanwhile is looked at again.
 func (a *Agent) judge() {
 	if len(a.line) == 0 || a.ctx.Err() != nil {
@@ -103,7 +106,7 @@ func (a *Agent) judgeLine(r room) {
 			v.Answer, v.Reason = budget.No, fmt.Sprintf("it waited for %s: %s", linePatience, v.Reason)
 		}
 		switch {
-		case v.Answer == budget.No || v.Answer == budget.IfWay && !x.evict:
+		case v.Answer == budget.No || v.Answer == budget.IfWay && !a.evicts(x):
 			a.refuse(x, v)
 			continue
 		case v.Answer == budget.IfWay:
@@ -131,7 +134,7 @@ func (a *Agent) judgeOne(x *asker, h budget.Host, held []budget.Claim) (budget.C
 	charge := a.chargeOf(x.unit)
 	c := budget.Claim{Unit: x.unit, Tier: x.tier, Need: budget.Of(charge, h.Pool()), Phase: budget.Loading, Priority: a.unit(x.unit).Priority}
 	q := budget.Ask{
-		Unit: x.unit, Tier: x.tier, Need: c.Need, Evict: x.evict, Waited: time.Since(x.since),
+		Unit: x.unit, Tier: x.tier, Need: c.Need, Evict: a.evicts(x), Waited: time.Since(x.since),
 		Beside:   a.comesBeside(x),
 		Settling: x.giving != "" || !x.gaveWay.IsZero() && time.Since(x.gaveWay) < settleTime,
 	}
@@ -172,7 +175,7 @@ func (a *Agent) judgeIn(d time.Duration) {
 
 // admit lets a unit load. It holds its room until it is seen to have ended.
 func (a *Agent) admit(x *asker, v budget.Verdict) {
-	a.admitted[x.unit] = admission{asked: a.asked}
+	a.admitted[x.unit] = admission{asked: a.asked, at: time.Now()}
 	delete(a.drains, x.unit)
 	delete(a.gave, x.unit)
 	delete(a.refusals, x.unit)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,18 +23,18 @@ const (
 	maxMeasuring = 1 << 20         // bytes of the file
 )
 
-// peak is the most that a run took.
+// peak is the most that a run took; under another key, how long its load did.
 type peak struct {
-	Bytes uint64    `json:"bytes"`
+	Bytes uint64    `json:"bytes,omitempty"`
+	Load  float64   `json:"load_seconds,omitempty"`
 	Seen  time.Time `json:"seen"`
 }
 
-// measured is what earlier runs took at most, by units.Unit.MeasureKey. It is the only thing that tierd keeps on disk, and
-// nothing depends on it but an estimate. It belongs to the loop.
+// measured is what earlier runs took: memory at most, by units.Unit.MeasureKey, and time to load, by loadKey. Nothing depends
+// on it but estimates. It belongs to the loop.
 type measured struct {
-	peaks  map[string]peak
-	saving bool
-	again  bool
+	peaks map[string]peak
+	file  keeper
 }
 
 // loadMeasured reads what an earlier tierd has left. A file that cannot be read costs the learned figures, and no more.
@@ -55,15 +56,7 @@ func loadMeasured(dir string) (map[string]peak, error) {
 
 // saveMeasured replaces the file in one step.
 func saveMeasured(dir string, peaks map[string]peak) error {
-	text, err := json.Marshal(peaks)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, measuredName)
-	if err := os.WriteFile(path+".new", text, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return replaceFile(dir, measuredName, peaks)
 }
 
 // note takes in what a run was seen to take, and tells whether that is news: one part in fifty is none.
@@ -75,7 +68,7 @@ func (m *measured) note(key string, took units.Bytes, now time.Time) bool {
 	if known && uint64(took) <= old.Bytes+old.Bytes/50 {
 		return false
 	}
-	m.peaks[key] = peak{uint64((took + units.MiB - 1) / units.MiB * units.MiB), now}
+	m.peaks[key] = peak{Bytes: uint64((took + units.MiB - 1) / units.MiB * units.MiB), Seen: now}
 	m.forget()
 	return true
 }
@@ -99,7 +92,9 @@ func (m *measured) forget() {
 func (a *Agent) forPlan() map[string]units.Bytes {
 	known := make(map[string]units.Bytes, len(a.measured.peaks))
 	for k, p := range a.measured.peaks {
-		known[k] = units.Bytes(p.Bytes)
+		if p.Bytes > 0 {
+			known[k] = units.Bytes(p.Bytes)
+		}
 	}
 	return known
 }
@@ -144,33 +139,10 @@ func (a *Agent) outgrew(u units.Unit) {
 	}
 }
 
-// save writes the figures beside the loop, one writer at a time.
+// save keeps the figures for a later tierd.
 func (a *Agent) save() {
-	if a.opts.StateDir == "" {
-		return
-	}
-	if a.measured.saving {
-		a.measured.again = true
-		return
-	}
-	a.measured.saving = true
-	peaks := make(map[string]peak, len(a.measured.peaks))
-	for k, p := range a.measured.peaks {
-		peaks[k] = p
-	}
-	a.spawn(func(context.Context) {
-		err := saveMeasured(a.opts.StateDir, peaks)
-		a.post(func() {
-			a.measured.saving = false
-			if err != nil {
-				a.opts.Log.Warn("cannot keep what tiers took for the next start", "err", err)
-			}
-			if a.measured.again {
-				a.measured.again = false
-				a.save()
-			}
-		})
-	})
+	peaks := maps.Clone(a.measured.peaks)
+	a.keep(&a.measured.file, "what tiers took", func(dir string) error { return saveMeasured(dir, peaks) })
 }
 
 // corrected tells whether a unit's charge is below what a run took, so that the plan has to be made anew. A unit that runs

@@ -174,7 +174,7 @@ func TestAFileOfMeasuredFiguresThatIsBrokenCostsTheFiguresOnly(t *testing.T) {
 
 func TestFiguresAreKeptInOneStep(t *testing.T) {
 	dir := t.TempDir()
-	want := map[string]peak{"tier-a.service/1": {5 << 30, time.Unix(1, 0).UTC()}}
+	want := map[string]peak{"tier-a.service/1": {Bytes: 5 << 30, Seen: time.Unix(1, 0).UTC()}}
 	if err := saveMeasured(dir, want); err != nil {
 		t.Fatal(err)
 	}

@@ -36,12 +36,16 @@ var (
 		return deed{
 			what: rapid.SampledFrom([]string{
 				"start", "stop", "restart", "switch", "switch", "switch by drain", "up", "down", "abort", "crash", "systemctl start", "systemctl stop",
-				"start evict", "start evict", "busy", "idle", "tierd restarts", "edit", "garbage", "reload", "fails", "works", "slow", "quick", "falls again", "bus lost", "boot",
+				"start evict", "start evict", "busy", "idle", "ensure", "ensure", "ensure", "hang up", "gateway comes", "gateway goes", "wait long", "tierd restarts",
+				"edit", "garbage", "reload", "fails", "works", "slow", "quick", "falls again", "bus lost", "boot",
 			}).Draw(t, "what"),
 			tier: anyTier.Draw(t, "tier"), unit: anyUnit.Draw(t, "unit"), wait: anyWait.Draw(t, "wait"), other: rapid.Bool().Draw(t, "other"),
 		}
 	})
 )
+
+// modelConfig is the bed's, with tiers that stop when they are idle.
+var modelConfig = strings.NewReplacer("priority = 90", "priority = 90\nidle_stop = \"5m\"", "priority = 50", "priority = 50\nidle_stop = \"90s\"").Replace(bedConfig)
 
 // do does it; what a request is answered does not matter here.
 func (b *bed) do(d deed) {
@@ -59,6 +63,20 @@ func (b *bed) do(d deed) {
 		b.Report(api.GatewayReport{InFlight: map[string]int{d.tier: 1}})
 	case "idle":
 		b.Report(api.GatewayReport{Idle: map[string]float64{d.tier: 90}})
+	case "ensure":
+		b.calls = append(b.calls, b.ensure(d.tier))
+	case "hang up":
+		if len(b.calls) > 0 {
+			b.calls[int(d.wait)%len(b.calls)].hangUp(nil)
+		}
+	case "gateway comes":
+		if b.poller == nil {
+			b.poller = poll(b)
+		}
+	case "gateway goes":
+		b.leave()
+	case "wait long":
+		b.after(10 * time.Minute)
 	case "switch":
 		_, _ = b.Act(ctx, d.tier, api.TierRequest{Action: "switch", Variant: variant})
 	case "switch by drain":
@@ -85,10 +103,11 @@ func (b *bed) do(d deed) {
 	case "systemctl stop":
 		f.by(func() { f.halt(d.unit) })
 	case "tierd restarts":
+		b.leave()
 		b.end()
 		b.run()
 	case "edit":
-		b.write(strings.ReplaceAll(bedConfig, "4K", map[bool]string{false: "8K", true: "16K"}[d.other]))
+		b.write(strings.ReplaceAll(modelConfig, "4K", map[bool]string{false: "8K", true: "16K"}[d.other]))
 	case "garbage":
 		b.write("garbage")
 	case "reload":
@@ -112,6 +131,14 @@ func (b *bed) do(d deed) {
 	b.after(d.wait)
 }
 
+// leave is the end of a gateway.
+func (b *bed) leave() {
+	if b.poller != nil {
+		b.poller.cancel()
+		b.poller = nil
+	}
+}
+
 // check says what is not as it must be once everything works again and time has passed.
 func (b *bed) check() (wrongs []string) {
 	b.systemd.by(func() {
@@ -125,7 +152,7 @@ func (b *bed) check() (wrongs []string) {
 		clear(b.systemd.slow)
 		clear(b.systemd.again)
 	})
-	b.write(bedConfig)
+	b.write(modelConfig)
 	b.after(time.Minute)
 	list, err := b.Changes()
 	if err != nil {
@@ -135,6 +162,19 @@ func (b *bed) check() (wrongs []string) {
 		_ = b.AbortChange(c.ID) // one that waits for a slow unit would wait for ever
 	}
 	b.after(time.Hour)
+	b.leave()
+	for i, c := range b.calls {
+		select {
+		case err := <-c.answer:
+			var known *api.Error
+			if err != nil && !errors.As(err, &known) && !errors.Is(err, context.Canceled) {
+				wrongs = append(wrongs, fmt.Sprintf("call %d of Ensure says %v", i, err))
+			}
+		default:
+			wrongs = append(wrongs, fmt.Sprintf("call %d of Ensure is never answered", i))
+			c.hangUp(nil)
+		}
+	}
 	if list, err = b.Changes(); err != nil {
 		return []string{err.Error()}
 	}
@@ -186,7 +226,7 @@ var aSwitchingDeed = rapid.Custom(func(t *rapid.T) deed {
 	d := anyDeed.Draw(t, "any")
 	d.what = rapid.SampledFrom([]string{
 		"switch", "switch", "switch", "switch by drain", "abort", "crash", "systemctl start", "systemctl stop", "start evict", "up",
-		"tierd restarts", "tierd restarts", "fails", "works", "slow", "quick", "falls again", "stop", "start", "bus lost",
+		"ensure", "busy", "idle", "gateway comes", "wait long", "tierd restarts", "tierd restarts", "fails", "works", "slow", "quick", "falls again", "stop", "start", "bus lost",
 	}).Draw(t, "deed")
 	d.tier = "orch"
 	d.unit = rapid.SampledFrom([]string{orchA, orchB}).Draw(t, "variant")
@@ -198,7 +238,7 @@ var aSwitchingDeed = rapid.Custom(func(t *rapid.T) deed {
 
 // TestWhateverHappens lets users, administrators, crashes, restarts and a failing bus do anything in any order. Never is a
 // third variant started beside two, or a running unit defined, nor do units that load or run pass the budget, both variants of
-// a switch counted; every change ends; and afterwards no tier is up twice, and every unit is loaded as planned and shown as it
+// a switch counted; every change and every call of Ensure ends; and afterwards no tier is up twice, and every unit is loaded as planned and shown as it
 // is.
 func TestWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
@@ -219,6 +259,7 @@ func happens(t *testing.T, r *rapid.T, deeds []deed, size uint64) {
 	var wrongs []string
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
+		b.write(modelConfig)
 		b.has(size)
 		b.systemd.room = units.Bytes(size)*gib - 10*gib
 		b.run()

@@ -184,11 +184,31 @@ func (a *Agent) tell(name string, f facts, old, v verdict, was bool) {
 	if v.Reason != "" {
 		text += ": " + v.Reason
 	}
+	if old.State != v.State {
+		a.turned(name, old, v)
+	}
 	if was && v.State == api.Failed && v.Class == api.ClassBudget {
 		a.outgrew(f.unit)
 	}
 	a.opts.Log.Info("unit is "+string(v.State), "tier", tier, "unit", name, "was", old.State, "reason", v.Reason)
 	a.events.add(api.Event{Kind: "tier", Tier: tier, Unit: name, State: v.State, Text: text})
+}
+
+// turned learns from a change of state. What a change of ours works on is told by its tasks.
+func (a *Agent) turned(name string, old, v verdict) {
+	switch {
+	case v.State == api.Ready:
+		if old.State == api.Starting {
+			a.noteLoad(name)
+		}
+		a.choose(name)
+		a.forgive(a.tierOf(name))
+	case a.locks[name]:
+	case v.State == api.Failed && old.State == api.Starting:
+		a.setBack(name, endError(name, v, a.refusal(name)))
+	case v.State == api.Stopped && old.State == api.Failed: // somebody cleared the failure away
+		delete(a.setbacks, name)
+	}
 }
 
 // await waits until f, which runs in the loop after each reading of the units, says that it is done.

@@ -98,6 +98,7 @@ func (a *Agent) swap(r reading) api.ConfigResult {
 	result.Warnings = r.warnings
 	if old != nil {
 		result.Changed, result.Removed = compare(old, r.plan)
+		a.forgive(result.Changed...)
 	}
 	for _, u := range r.plan.Units {
 		if s := a.seen[u.Name]; a.pending(u, s) && !slices.Contains(result.Pending, u.Tier) {

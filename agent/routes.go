@@ -52,6 +52,7 @@ var routes = []route{
 	{"GET /v1/openapi.json", anyLocal, nil, (*Server).openapi},
 	{"GET /v1/gateway/table", gateway, []string{"after", "timeout"}, (*Server).gatewayTable},
 	{"POST /v1/gateway/report", gateway, nil, (*Server).gatewayReport},
+	{"POST /v1/gateway/ensure", gateway, nil, (*Server).gatewayEnsure},
 }
 
 // mux answers every path in the envelope, those included that the table does not have.
@@ -287,6 +288,18 @@ func (s *Server) gatewayReport(r call) (reply, error) {
 	}
 	s.control.Report(report)
 	return reply{}, nil
+}
+
+// gatewayEnsure answers when the tier is ready, or will not be. It lasts for as long as the caller stays.
+func (s *Server) gatewayEnsure(r call) (reply, error) {
+	req, err := decode[api.EnsureRequest](r.body)
+	if err == nil && req.Tier == "" {
+		err = badRequest(`"tier" is missing: the tier to have ready`)
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{}, s.control.Ensure(r.Context(), req.Tier)
 }
 
 // waitContext bounds a request by its `timeout` parameter.

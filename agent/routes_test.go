@@ -35,6 +35,7 @@ var requests = map[string]struct{ path, body string }{
 	"GET /v1/events":            {"/v1/events?after=0", ""},
 	"GET /v1/openapi.json":      {"/v1/openapi.json", ""},
 	"GET /v1/gateway/table":     {"/v1/gateway/table?after=0&timeout=1s", ""},
+	"POST /v1/gateway/ensure":   {"/v1/gateway/ensure", `{"tier":"coder"}`},
 	"POST /v1/gateway/report":   {"/v1/gateway/report", `{"listeners":[{"tier":"coder","port":8002}]}`},
 }
 
@@ -123,6 +124,8 @@ func TestAnswers(t *testing.T) {
 		{"a reload without a change is done", "POST", "/v1/config", `{"action":"reload"}`, 200, "reload false", `{"type":"sync","result":{"changed":["coder"]`},
 		{"an abort is done at once", "POST", "/v1/changes/7", `{"action":"abort"}`, 200, "abort 7", `{"type":"sync"}`},
 		{"a report is taken", "POST", "/v1/gateway/report", `{"listeners":[]}`, 200, "report 0", `{"type":"sync"}`},
+		{"a tier that is ready needs no more words", "POST", "/v1/gateway/ensure", `{"tier":"coder"}`, 200, "ensure coder", `{"type":"sync"}`},
+		{"a wish names its tier", "POST", "/v1/gateway/ensure", `{}`, 400, "", `\"tier\" is missing`},
 		{"a tier that is not there", "GET", "/v1/tiers/x", "", 404, "", `"kind":"not-found"`},
 		{"a name cannot lead elsewhere", "GET", "/v1/tiers/..%2Fstatus", "", 404, "", `there is no /v1/tiers/../status`},
 		{"an unknown path", "GET", "/v1/nothing", "", 404, "", `there is no /v1/nothing`},

@@ -47,6 +47,8 @@ type Control interface {
 	// Table blocks until the table's Seq is greater than after or ctx ends.
 	Table(ctx context.Context, after uint64) (api.Table, error)
 	Report(report api.GatewayReport)
+	// Ensure blocks until the tier is ready or will not be. When ctx ends the wish is taken back.
+	Ensure(ctx context.Context, tier string) error
 	// Budget tells who holds what, or would with a mode up.
 	Budget(ctx context.Context, mode string) (api.Budget, error)
 	// Host is what the kernel says of this host now.

@@ -28,12 +28,13 @@ type job struct {
 	left   string // why there is nothing to do after all, one sentence
 	evict  bool   // a start: others may give way for it, whatever its tier's `start` says
 	spare  bool   // a start: nobody gives way for it
+	known  bool   // a start: the unit is as the loop has it, so that nothing is read before
 
-	beside  string   // a start: the unit of the same tier that serves on meanwhile
-	over    []string // a start: units of the same tier, which systemd ends first
-	back    string   // with over: the one that is to be started again when this fails, "" for none
-	instead *int     // runs only when that start found no room beside what is up
-	firm    bool     // an abort comes too late for it
+	beside   string   // a start: the unit of the same tier that serves on meanwhile
+	replaces []string // a start: units of the same tier, which systemd ends first
+	back     string   // with replaces: the one that is to be started again when this fails, "" for none
+	instead  *int     // runs only when that start found no room beside what is up
+	firm     bool     // an abort comes too late for it
 }
 
 // summary is the job in words.
@@ -42,8 +43,8 @@ func (j job) summary() string {
 	switch {
 	case j.beside != "":
 		text += " beside " + j.beside
-	case len(j.over) > 0:
-		text += " in place of " + strings.Join(j.over, " and ")
+	case len(j.replaces) > 0:
+		text += " in place of " + strings.Join(j.replaces, " and ")
 	}
 	return text
 }

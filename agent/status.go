@@ -74,6 +74,7 @@ func (a *Agent) tier(name string) api.Tier {
 		t.RestartPending = a.pending(u, s)
 	}
 	t.PortError = a.portError(t.Port)
+	t.IdleSince = a.idleSince(name)
 	t.Warning = a.stale[shown]
 	if a.plan == nil {
 		t.Variants = append(t.Variants, api.Variant{Name: s.Variant, Unit: shown, State: v.State, Memory: uint64(s.Memory), Reason: v.Reason})
@@ -81,6 +82,7 @@ func (a *Agent) tier(name string) api.Tier {
 	}
 	if c, ok := a.plan.Config.Tier(name); ok {
 		t.Role = c.Role
+		t.StopsAt = a.stopsAt(c)
 	}
 	for _, u := range a.plan.Units {
 		if u.Tier != name {

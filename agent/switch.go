@@ -31,6 +31,7 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 		if err := onlyFor(req); err != nil {
 			return "", err
 		}
+		a.forgive(tier)
 		key := switchKey(tier, req)
 		if id := a.joined(key); id != "" {
 			return id, nil
@@ -39,7 +40,7 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 		if err := a.blocked(want); err != nil {
 			return "", err
 		}
-		if err := a.conflict(tier); err != nil {
+		if err := a.inTheWay(tier); err != nil {
 			return "", err
 		}
 		jobs, err := a.wayTo(want, r, req.Drain)
@@ -117,7 +118,7 @@ func planSwitch(want units.Unit, running []runningUnit, beside bool) []job {
 	start := job{op: opStart, tier: want.Tier, unit: want.Name, needs: needs}
 	first := len(jobs)
 	if !beside || before == "" || len(others) > 1 {
-		start.over, start.back = others, before
+		start.replaces, start.back = others, before
 		return append(append(jobs, start), wayBack(want.Tier, before, first)...)
 	}
 	start.beside, start.spare = before, true
@@ -128,7 +129,7 @@ func planSwitch(want units.Unit, running []runningUnit, beside bool) []job {
 // otherwise is what follows when a start beside what serves, the job at a place, fails or finds no room; next is the place of
 // the first of them.
 func otherwise(start job, at, next int) []job {
-	instead := job{op: opStart, tier: start.tier, unit: start.unit, needs: start.needs, over: []string{start.beside}, back: start.beside, instead: &at}
+	instead := job{op: opStart, tier: start.tier, unit: start.unit, needs: start.needs, replaces: []string{start.beside}, back: start.beside, instead: &at}
 	return append(wayBack(start.tier, start.beside, at, next+1), instead)
 }
 
@@ -167,7 +168,7 @@ func (a *Agent) besides(want []units.Unit, left map[string]string, running []run
 
 // leavingWords is what a task waits for that cannot go on before a unit has ended; "" for others.
 func (a *Agent) leavingWords(t *task) string {
-	for _, unit := range append(slices.Clone(t.over), t.unit) {
+	for _, unit := range append(slices.Clone(t.replaces), t.unit) {
 		state := a.states[unit].State
 		if state != api.Draining && (unit == t.unit || state != api.Stopping) {
 			continue

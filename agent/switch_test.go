@@ -69,13 +69,6 @@ func (b *bed) switches(variant string, drain bool) string {
 	return id
 }
 
-func (b *bed) mustServe(variant string) {
-	b.t.Helper()
-	if tier := b.tierNow("orch"); tier.Variant != variant || tier.State != api.Ready {
-		b.t.Errorf("orch is %s as %s (%s), want %s", tier.State, tier.Variant, tier.Reason, variant)
-	}
-}
-
 // follow is a gateway that notes which units the tables name for the orchestrator, and with which state; a unit that leaves
 // is in brackets. It reports a leaving unit as drained at once, unless it is told to keep it busy.
 type follow struct {
@@ -146,12 +139,12 @@ func TestASwitchSideBySideMovesTheRouteInOneStep(t *testing.T) {
 		mustDone(t, b.act("orch", "start", ""))
 		f.took()
 		mustDone(t, b.act("orch", "switch", "b"))
-		b.mustServe("b")
+		b.mustServe("b", api.Ready)
 		if got := f.took(); got != "a ready, b ready (a draining), b ready (a stopping), b ready" {
 			t.Errorf("the tables: %s", got)
 		}
 		mustDone(t, b.act("orch", "switch", "a"))
-		b.mustServe("a")
+		b.mustServe("a", api.Ready)
 		if got := f.took(); got != "b ready, a ready (b draining), a ready (b stopping), a ready" {
 			t.Errorf("the tables on the way back: %s", got)
 		}
@@ -165,7 +158,7 @@ func TestASwitchByDrainNeverShowsATierThatNobodyStarts(t *testing.T) {
 		mustDone(t, b.act("orch", "start", ""))
 		f.took()
 		mustDone(t, b.wait(b.switches("b", true)))
-		b.mustServe("b")
+		b.mustServe("b", api.Ready)
 		if got := f.took(); got != "a ready, a draining, a stopping, b starting, b ready" {
 			t.Errorf("the tables: %s", got)
 		}
@@ -183,7 +176,7 @@ func TestAVariantThatDoesNotComeUpBesideLeavesTheOtherAlone(t *testing.T) {
 				t.Errorf("the switch: %s, %+v", c.State, c.Err)
 			}
 			b.after(time.Minute)
-			b.mustServe("a")
+			b.mustServe("a", api.Ready)
 			if tier := b.tierNow("orch"); tier.MainPID != pid {
 				t.Errorf("it is process %d, was %d", tier.MainPID, pid)
 			}
@@ -209,7 +202,7 @@ func TestAnAbortOfASwitchBeside(t *testing.T) {
 			if c.State != "aborted" || !strings.HasSuffix(c.Err.Message, orchA+" serves on") {
 				t.Errorf("the switch: %s, %+v", c.State, c.Err)
 			}
-			b.mustServe("a")
+			b.mustServe("a", api.Ready)
 			if got := b.systemd.state(orchB); got != "inactive" || b.tierNow("orch").MainPID != pid {
 				t.Errorf("%s is %s", orchB, got)
 			}
@@ -230,7 +223,7 @@ func TestAnAbortOfASwitchBeside(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustDone(t, b.wait(id))
-			b.mustServe("b")
+			b.mustServe("b", api.Ready)
 		})
 	})
 }
@@ -243,7 +236,7 @@ func TestThereIsNoSwitchBesideWithoutRoom(t *testing.T) {
 		if got := b.systemd.did("start", "start-beside", "stop"); !slices.Equal(got, []string{"start " + orchA, "start " + orchB}) {
 			t.Errorf("it did %q", got)
 		}
-		b.mustServe("b")
+		b.mustServe("b", api.Ready)
 	})
 }
 
@@ -264,7 +257,7 @@ func TestARoomThatIsGoneWhenTheNewOneAsksMakesItADrain(t *testing.T) {
 		if c.Tasks[0].State != "skipped" || !strings.Contains(c.Tasks[0].Err, "there is no room beside what is up: ") {
 			t.Errorf("the tasks: %+v", c.Tasks)
 		}
-		b.mustServe("b")
+		b.mustServe("b", api.Ready)
 	})
 }
 
@@ -275,7 +268,7 @@ func TestASwitchToWhatCannotFitEndsNothing(t *testing.T) {
 		mustDone(t, b.act("orch", "start", ""))
 		_, err := b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "huge"})
 		mustKind(t, err, api.KindBudget, "not enough memory for tier-orch-huge.service in place of what serves now: 120GiB for tier-orch-huge.service + 10GiB reserve is 130GiB, and the host has 125GiB")
-		b.mustServe("a")
+		b.mustServe("a", api.Ready)
 	})
 }
 
@@ -302,7 +295,7 @@ func TestATierdThatRestartsInASwitchBesideBringsItToItsEnd(t *testing.T) {
 	}{
 		"the new one still loads, and the other serves until it is ready": {
 			func(b *bed) { b.systemd.load = time.Minute },
-			func(b *bed) { b.mustServe("a"); b.after(2 * time.Minute) }, "b",
+			func(b *bed) { b.mustServe("a", api.Ready); b.after(2 * time.Minute) }, "b",
 		},
 		"the new one does not come up": {
 			func(b *bed) { b.systemd.load = time.Minute; b.systemd.ends[orchB] = 70 }, func(b *bed) { b.after(2 * time.Minute) }, "a",
@@ -324,7 +317,7 @@ func TestATierdThatRestartsInASwitchBesideBringsItToItsEnd(t *testing.T) {
 				b.run()
 				b.after(5 * time.Second)
 				c.after(b)
-				b.mustServe(c.serves)
+				b.mustServe(c.serves, api.Ready)
 				a, two := b.systemd.state(orchA), b.systemd.state(orchB)
 				if a == "active" && two == "active" {
 					t.Error("both variants are up still")
@@ -372,7 +365,7 @@ func TestATierdThatRestartsInASwitchByDrainKnowsTheWayBack(t *testing.T) {
 				if c.serves == "" {
 					b.mustState("orch", api.Stopped)
 				} else {
-					b.mustServe(c.serves)
+					b.mustServe(c.serves, api.Ready)
 				}
 				if left, _ := os.ReadDir(b.runDir + "/" + switchingName); len(left) > 0 {
 					t.Errorf("the switch is still noted: %v", left)

@@ -91,9 +91,13 @@ func (a *Agent) routeOf(tier, name string) api.Route {
 	if v.State == api.Starting && v.Reason == "" {
 		r.Status = s.StatusText
 	}
+	r.ReadyBy, _ = a.readyBy(name)
 	if a.plan != nil {
 		t, _ := a.plan.Config.Tier(tier)
 		r.Role = t.Role
+		setPassage(&r, a.plan.Config)
+	} else {
+		setPassage(&r, nil)
 	}
 	for _, n := range []string{tier, r.Role, u.Model, tier + "/" + r.Variant, u.Served} {
 		if n != "" && !slices.Contains(r.Names, n) {
@@ -109,14 +113,19 @@ func socketOf(unit string) string {
 	return "/run/tier/" + unit[:max(0, len(unit)-len(".service"))] + "/engine.sock"
 }
 
-// shownUnit is the unit that stands for a tier: the one that is up, else one that failed last, else the default one.
+// shownUnit is the unit that stands for a tier: the one that is up, else one that failed since the tier was up last, else the
+// one that a start without a variant means.
 func (a *Agent) shownUnit(tier string) string {
 	best, rank := "", -1
 	var since time.Time
-	consider := func(name string, preferred bool) {
+	preferred, up := a.preferred(tier).Name, a.chosen.Tiers[tier].Ready
+	consider := func(name string) {
 		r := shownRank(a.states[name].State)
 		at := a.seen[name].Since
-		if r == 0 && preferred {
+		if r == failedRank && name != preferred && at.Before(up) {
+			r = 0 // old news
+		}
+		if r == 0 && name == preferred {
 			r = 1
 		}
 		if r > rank || r == rank && r > 1 && at.After(since) {
@@ -126,7 +135,7 @@ func (a *Agent) shownUnit(tier string) string {
 	if a.plan != nil {
 		for _, u := range a.plan.Units {
 			if u.Tier == tier {
-				consider(u.Name, u.Default)
+				consider(u.Name)
 			}
 		}
 	}
@@ -138,10 +147,12 @@ func (a *Agent) shownUnit(tier string) string {
 	}
 	slices.Sort(others)
 	for _, name := range others {
-		consider(name, false)
+		consider(name)
 	}
 	return best
 }
+
+const failedRank = 2
 
 func shownRank(s api.State) int {
 	switch s {
@@ -154,7 +165,7 @@ func shownRank(s api.State) int {
 	case api.Stopping:
 		return 3
 	case api.Failed:
-		return 2
+		return failedRank
 	}
 	return 0
 }

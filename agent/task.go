@@ -92,6 +92,9 @@ func ending(t *task) *api.Error {
 func (a *Agent) note(c *change, t *task, state string) {
 	a.post(func() {
 		c.Tasks[t.index].State = state
+		if state == "error" {
+			a.startEnded(t)
+		}
 		text, why := t.summary()+": "+state, cmp.Or(t.left, t.noRoom)
 		if t.err != nil {
 			why = t.err.Message
@@ -132,8 +135,10 @@ func (a *Agent) standing(ctx context.Context, name string) (standing, error) {
 // startUnit brings a unit up and waits until it is ready. A start that is aborted is undone; one that tierd's own end
 // interrupts goes on without it.
 func (a *Agent) startUnit(t *task) *api.Error {
-	if err := a.settle(t.ctx); err != nil {
-		return a.taskError(t, err)
+	if !t.known {
+		if err := a.settle(t.ctx); err != nil {
+			return a.taskError(t, err)
+		}
 	}
 	s, err := a.standing(t.ctx, t.unit)
 	if err != nil {
@@ -162,6 +167,10 @@ func (a *Agent) cameTo(t *task, err error) *api.Error {
 	if err != nil && t.ctx.Err() == nil && !errors.Is(err, ErrDisconnected) {
 		// The unit's own end says more than the failed job, when there was one.
 		var job *JobError
+		if t.known && !errors.As(err, &job) {
+			t.known = false
+			return a.startUnit(t)
+		}
 		switch v, wrong := a.arrived(t); {
 		case wrong == nil && v.State == api.Failed:
 			return a.unitError(t.unit, v)
@@ -185,6 +194,7 @@ func (a *Agent) cameTo(t *task, err error) *api.Error {
 }
 
 func stoppedMeanwhile(t *task) *api.Error {
+	t.halted = true
 	return &api.Error{Kind: api.KindUnit, Message: t.unit + " was stopped while it was starting"}
 }
 
@@ -247,14 +257,14 @@ func (a *Agent) undo(t *task) *api.Error {
 	if errors.Is(context.Cause(t.ctx), errShutdown) {
 		return ending(t)
 	}
-	if err := a.takeBack(t); err != nil {
+	if err := a.withdraw(t); err != nil {
 		return &api.Error{Kind: api.KindUnit, Message: fmt.Sprintf("cannot stop %s, whose start was aborted: %v", t.unit, err)}
 	}
 	return ending(t)
 }
 
-// takeBack stops a unit that did not come up, and waits until that is known.
-func (a *Agent) takeBack(t *task) error {
+// withdraw stops a unit that did not come up, and waits until that is known.
+func (a *Agent) withdraw(t *task) error {
 	ctx, cancel := context.WithTimeout(a.ctx, abortLimit)
 	defer cancel()
 	if err := a.opts.Systemd.Stop(ctx, t.unit); err != nil {
@@ -309,11 +319,19 @@ func (a *Agent) stopUnit(t *task) *api.Error {
 
 // unitError is a unit's end as the error of what asked for its start.
 func (a *Agent) unitError(unit string, v verdict) *api.Error {
+	var sum *api.Budget
+	if v.Class == api.ClassRefused {
+		sum, _ = inLoop(context.WithoutCancel(a.ctx), a, func() (*api.Budget, error) { return a.refusal(unit), nil })
+	}
+	return endError(unit, v, sum)
+}
+
+// endError is unitError once the sum is known that a unit was refused for.
+func endError(unit string, v verdict, sum *api.Budget) *api.Error {
 	e := &api.Error{Kind: api.KindUnit, Class: v.Class, Message: fmt.Sprintf("%s did not come up: %s", unit, v.Reason),
 		Hint: "tierctl logs, or journalctl -u " + unit}
 	if v.Class == api.ClassRefused {
-		e.Kind, e.Hint = api.KindBudget, "`tierctl budget` shows who holds what"
-		e.Budget, _ = inLoop(context.WithoutCancel(a.ctx), a, func() (*api.Budget, error) { return a.refusal(unit), nil })
+		e.Kind, e.Hint, e.Budget = api.KindBudget, "`tierctl budget` shows who holds what", sum
 		if e.Budget != nil && len(e.Budget.GiveWay) > 0 {
 			e.Hint = fmt.Sprintf("`tierctl start %s --evict` has it give way, once it is idle; `tierctl budget` shows who holds what", e.Budget.Tiers[0].Tier)
 		}

@@ -49,11 +49,12 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 	if id := a.joined(key); id != "" {
 		return id, nil
 	}
-	if err := a.conflict(""); err != nil {
+	if err := a.inTheWay(""); err != nil {
 		return "", err
 	}
 	running := a.running()
 	var left, beside map[string]string
+	var before []*task
 	if req.Boot { // a boot adds to what runs, and starts what it can: admission refuses the rest one by one
 		busy := map[string]bool{}
 		for _, r := range running {
@@ -66,9 +67,13 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 		if left, refused = leaveOut(mode, want, host); refused != nil {
 			return "", refused
 		}
+		before = a.supersedeOthers(want)
 		beside = a.besides(want, left, running, host)
 	}
-	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running, beside), nil), nil
+	for _, u := range want {
+		a.forgive(u.Tier)
+	}
+	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running, beside), before), nil
 }
 
 // members are the units of a mode, or for a boot those of every tier that starts with the machine.

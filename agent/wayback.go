@@ -98,7 +98,7 @@ func (a *Agent) takeUp() {
 		}
 		a.opts.Log.Warn("an earlier tierd ended during a switch, which goes on", "tier", tier, "unit", w.Unit, "before", w.Before)
 		req := api.TierRequest{Action: "switch", Variant: u.Variant}
-		jobs := []job{{op: opStart, tier: tier, unit: w.Unit, over: []string{w.Before}, back: w.Before}}
+		jobs := []job{{op: opStart, tier: tier, unit: w.Unit, replaces: []string{w.Before}, back: w.Before}}
 		a.begin("switch", summaryOf(tier, req), switchKey(tier, req), []string{tier}, append(jobs, wayBack(tier, w.Before, 0)...), nil)
 	}
 }

@@ -34,9 +34,10 @@ formatted() {
 	[ -z "$files" ] || { echo "gofmt would change: $files"; return 1; }
 }
 staticcheck() {
-	packaging/tools.sh staticcheck && build/bin/staticcheck ./... && build/bin/staticcheck -tags vmtest ./packaging/vmtest
+	packaging/tools.sh staticcheck && build/bin/staticcheck ./... && build/bin/staticcheck -tags vmtest ./packaging/vmtest &&
+		build/bin/staticcheck -tags browser ./packaging/browsertest
 }
-go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest; }
+go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest && go vet -tags browser ./packaging/browsertest; }
 # Every test is listed, so that skips are seen and counted; the output is shown only when something fails. A test that
 # fails alone is run once more: beds and processes share two cores with whatever else runs. It is named all the same.
 tests() {
@@ -49,6 +50,8 @@ tests() {
 go_test() { tests go ./... "$@"; }
 # -count=1: a result of another package that was installed is no result.
 scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -count=1 -timeout 20m -skip '^TestVM'; }
+# The page in a real browser; pictures of it are in build/page.
+in_browser() { packaging/setup.sh browser && tests page ./packaging/browsertest -tags browser -count=1 -timeout 5m; }
 package_alone() { rm -rf dist && packaging/build.sh; }
 # None is run again: what must never happen must not happen once.
 vm_scenarios() {
@@ -85,6 +88,7 @@ vm)
 	;;
 all)
 	step "go test -race" go_test -race
+	step "page in a browser" in_browser
 	if step "package" packaging/packages.sh; then
 		step "package checkers" packaging/lint.sh
 		as_root "scenarios in a bed" "they boot systemd in namespaces" scenarios

@@ -1,7 +1,7 @@
 #!/bin/bash
-# setup.sh [kernel]: installs what building and testing tierd need and the machine lacks, and says what and why. Debian 12
-# or newer, or Ubuntu, as root; otherwise it says what to install. Prints nothing when nothing is missing. With "kernel"
-# it adds what only the build of the VMs' kernel needs.
+# setup.sh [kernel|browser]: installs what building and testing tierd need and the machine lacks, and says what and why.
+# Debian 12 or newer, or Ubuntu, as root; otherwise it says what to install. Prints nothing when nothing is missing. With
+# "kernel" it adds what only the build of the VMs' kernel needs, with "browser" what looks at the gateway's page.
 set -euo pipefail
 
 go_wanted=1.26
@@ -33,6 +33,10 @@ if [ "${1:-}" = kernel ]; then
 		"bc bc 'to build a kernel'"
 		"ld binutils 'to build a kernel'"
 	)
+fi
+# Any browser of that kind will do; Ubuntu has none as a package.
+if [ "${1:-}" = browser ] && ! command -v chromium google-chrome chromium-browser >/dev/null; then
+	needs+=("chromium chromium 'to look at the page of the gateway'")
 fi
 
 good_go() {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // check finds what is wrong with values and across tables. It goes through the whole configuration whatever it finds.
@@ -44,6 +45,9 @@ func (c *Config) checkHost(fs *faults) {
 		fs.add(at, "", "listen in [gateway]: %s is not an address, as in \"127.0.0.1\"", quote(c.Gateway.Listen))
 	case !addr.IsLoopback():
 		fs.warn(at, "", "listen in [gateway]: %s is not a loopback address, so everybody who reaches this machine can use its models", addr)
+	}
+	if h := c.Gateway.Hold; h < minHold || h > maxHold {
+		fs.add(c.line("gateway", "hold"), "", "hold in [gateway]: %s is not within %s to %s", h, minHold, maxHold)
 	}
 	if p := c.Gateway.Port; p < 0 || p > 65535 {
 		fs.add(c.line("gateway", "port"), "", "port in [gateway]: %d is not a port; 1 to 65535, or 0 for none", p)
@@ -126,6 +130,16 @@ func (c *Config) checkTier(fs *faults, t Tier) {
 	if t.Priority < 0 || t.Priority > 100 {
 		add("priority", "priority of tier %q: %d is not within 0 to 100", t.Name, t.Priority)
 	}
+	if t.Hold != nil && (*t.Hold < minHold || *t.Hold > maxHold) {
+		add("hold", "hold of tier %q: %s is not within %s to %s", t.Name, *t.Hold, minHold, maxHold)
+	}
+	if n := value(t.Limit); n < 0 || n > maxConcurrency {
+		add("concurrency", "concurrency of tier %q: %d is not within 0 to %d; 0 is no limit", t.Name, n, maxConcurrency)
+	}
+	if t.Alive != "" && t.Alive != KeepaliveComments {
+		add("keepalive", "keepalive of tier %q: %s is not %q; leave it out for streams that begin with the engine's first byte",
+			t.Name, quote(t.Alive), KeepaliveComments)
+	}
 	if len(t.Variants) == 0 {
 		add("", "tier %q has no variant; write [tier.%s.variant.NAME] with an engine and a model", t.Name, t.Name)
 	}
@@ -133,6 +147,14 @@ func (c *Config) checkTier(fs *faults, t Tier) {
 		c.checkVariant(fs, t, v)
 	}
 }
+
+// Bounds of what can be written. A hold of nothing would refuse each request for a tier that is not up, and one of hours is a
+// client that has long gone.
+const (
+	minHold        = time.Second
+	maxHold        = time.Hour
+	maxConcurrency = 4096
+)
 
 var starts = []string{StartBoot, StartDemand, StartManual}
 

@@ -32,6 +32,7 @@ type Gateway struct {
 	Listen string        `toml:"listen"` // address of every listener
 	Port   int           `toml:"port"`   // serves every tier by model name; 0: no such listener
 	Drain  time.Duration `toml:"drain"`  // what requests in flight may take when a tier stops, unless the tier says otherwise
+	Hold   time.Duration `toml:"hold"`   // how long a request waits for its tier and its turn, unless the tier says otherwise
 }
 
 // Engine is one [engine.NAME] table: a program that serves models.
@@ -61,6 +62,9 @@ type Tier struct {
 	Priority int            `toml:"priority"`      // 0..100, the lowest gives way first
 	IdleStop time.Duration  `toml:"idle_stop"`     // 0: never
 	Drain    *time.Duration `toml:"drain"`         // nil: as the gateway's
+	Hold     *time.Duration `toml:"hold"`          // nil: as the gateway's
+	Limit    *int           `toml:"concurrency"`   // requests let through at the same time, 0: no limit; nil: see ConcurrencyOf
+	Alive    string         `toml:"keepalive"`     // KeepaliveComments or "": what a stream gets that waits
 	Pinned   bool           `toml:"pinned"`        // never gives way
 	Keeps    time.Duration  `toml:"min_residency"` // after it came up it is spared for so long
 	MaxWait  time.Duration  `toml:"max_wait"`      // how long it waits for tiers that are busy or came up just now
@@ -115,6 +119,9 @@ const (
 	StartManual = "manual" // by hand alone
 )
 
+// KeepaliveComments has a stream that waits begin early, with comments, for clients that give up without a byte.
+const KeepaliveComments = "comments"
+
 // ParseConfig reads tiers.toml. It returns every fault that the text alone shows, in file order; the Config is nil when
 // one of them is more than a warning. file is the name that faults carry.
 func ParseConfig(file string, src []byte) (*Config, []Fault) {
@@ -158,6 +165,29 @@ func (c *Config) DrainOf(t Tier) time.Duration {
 		return *t.Drain
 	}
 	return c.Gateway.Drain
+}
+
+// HoldOf is how long a request to this tier waits for it to be ready and for its turn, together.
+func (c *Config) HoldOf(t Tier) time.Duration {
+	if t.Hold != nil {
+		return *t.Hold
+	}
+	return c.Gateway.Hold
+}
+
+// remoteConcurrency keeps a loop of requests from becoming a bill; most servers take more.
+const remoteConcurrency = 16
+
+// ConcurrencyOf is how many requests to one variant of a tier are let through at the same time, 0 for no limit. Left out, it is
+// what the engine works on at the same time: more would queue there, in the order in which they came, whoever they are from.
+func (c *Config) ConcurrencyOf(t Tier, v Variant) int {
+	if t.Limit != nil {
+		return *t.Limit
+	}
+	if e, _ := c.Engine(v.Engine); e.Kind == KindRemote {
+		return remoteConcurrency
+	}
+	return v.Parallel
 }
 
 // defaultKeepFree is enough for a desktop, a browser and the page cache of a build (8 GiB).

@@ -78,7 +78,7 @@ func TestTheShippedFileNamesEveryKey(t *testing.T) {
 
 func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	c := parse(t, base)
-	if c.Gateway != (Gateway{Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second}) {
+	if c.Gateway != (Gateway{Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second, Hold: 4 * time.Minute}) {
 		t.Errorf("gateway is %+v", c.Gateway)
 	}
 	coder, _ := c.Tier("coder")
@@ -108,7 +108,7 @@ func TestWhatIsWrittenWinsOverTheDefault(t *testing.T) {
 		"port = 8002", "port = 8002\nrole = \"writer\"\ndrain = \"2m\"\nidle_stop = \"20m\"",
 		`kv_memory = "4GiB"`, "parallel = 2\nbatch_tokens = \"4K\"\nprefix_caching = false\nserved_name = \"me\"\nload_timeout = \"1h\"\ngpu_utilization = 0.5",
 		`memory = "2GiB"`, "memory = \"2GiB\"\nload_mode = \"mlock\"\nflash_attention = \"auto\"\nparallel = 3",
-		"[mode.both]", "[gateway]\nlisten = \"127.0.0.2\"\nport = 0\ndrain = \"0s\"\n[mode.both]"))
+		"[mode.both]", "[gateway]\nlisten = \"127.0.0.2\"\nport = 0\ndrain = \"0s\"\nhold = \"90s\"\n[mode.both]"))
 	coder, _ := c.Tier("coder")
 	if coder.Role != "writer" || c.DrainOf(coder) != 2*time.Minute || coder.IdleStop != 20*time.Minute {
 		t.Errorf("coder is %+v", coder)
@@ -121,8 +121,33 @@ func TestWhatIsWrittenWinsOverTheDefault(t *testing.T) {
 	if l := utility.Variants[0]; l.LoadMode != "mlock" || l.FlashAttention != "auto" || l.Parallel != 3 || c.DrainOf(utility) != 0 {
 		t.Errorf("utility/llama is %+v", l)
 	}
-	if c.Gateway != (Gateway{Listen: "127.0.0.2"}) {
+	if c.Gateway != (Gateway{Listen: "127.0.0.2", Hold: 90 * time.Second}) {
 		t.Errorf("gateway is %+v", c.Gateway)
+	}
+}
+
+func TestHowRequestsAreLetThrough(t *testing.T) {
+	c := parse(t, edit(t,
+		"port = 8002", "port = 8002\nhold = \"10m\"\nkeepalive = \"comments\"",
+		`kv_memory = "4GiB"`, "parallel = 6",
+		"port = 8012", "port = 8012\nconcurrency = 0"))
+	coder, _ := c.Tier("coder")
+	utility, _ := c.Tier("utility")
+	cloud, _ := coder.Variant("cloud")
+	for rule, got := range map[string][2]any{
+		"a tier's own hold":                                {c.HoldOf(coder), 10 * time.Minute},
+		"the gateway's where it has none":                  {c.HoldOf(utility), 4 * time.Minute},
+		"comments where they are asked for":                {coder.Alive, KeepaliveComments},
+		"as many at a time as the engine works on":         {c.ConcurrencyOf(coder, coder.Variants[0]), 6},
+		"a server elsewhere has a limit of its own":        {c.ConcurrencyOf(coder, cloud), 16},
+		"no limit when the file says so":                   {c.ConcurrencyOf(utility, utility.Variants[0]), 0},
+		"the tier's figure is for each of its variants":    {c.ConcurrencyOf(Tier{Limit: new(3)}, cloud), 3},
+		"a tier that the file does not have is held, too":  {c.HoldOf(Tier{}), 4 * time.Minute},
+		"and a variant that it does not have has no limit": {c.ConcurrencyOf(Tier{}, Variant{}), 0},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s: %v, want %v", rule, got[0], got[1])
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ const remoteMemory = 128 * MiB
 func defaults() *Config {
 	return &Config{
 		Host:    HostConfig{Reserve: 12 * GiB, Models: []string{"/var/lib/tierd/models"}},
-		Gateway: Gateway{Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second},
+		Gateway: Gateway{Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second, Hold: 4 * time.Minute},
 	}
 }
 

@@ -67,7 +67,9 @@ type Tier struct {
 	LeavesMachine  bool      `json:"leaves_machine,omitempty"`
 	DropIns        []string  `json:"drop_ins,omitempty"` // files by which the administrator changed the unit
 	PortError      string    `json:"port_error,omitempty"`
-	Warning        string    `json:"warning,omitempty"` // what else a person should know: the model's files have changed, ...
+	Warning        string    `json:"warning,omitempty"`   // what else a person should know: the model's files have changed, ...
+	IdleSince      time.Time `json:"idle_since,omitzero"` // since when it is up without a request; zero: it has one, or nobody can tell
+	StopsAt        time.Time `json:"stops_at,omitzero"`   // when it is stopped unless a request comes; zero: it is not
 }
 
 // Variant is one way of serving a tier.
@@ -117,7 +119,7 @@ type Status struct {
 // Change is a slow operation that can be watched, waited for and aborted.
 type Change struct {
 	ID       string    `json:"id"`
-	Kind     string    `json:"kind"`    // "up", "down", "start", "stop", "restart", "switch", "reload", "evict"
+	Kind     string    `json:"kind"`    // "up", "down", "start", "stop", "restart", "switch", "reload", "evict", "ensure", "idle"
 	Summary  string    `json:"summary"` // "switch orch to llama"
 	Tiers    []string  `json:"tiers"`
 	State    string    `json:"state"` // "doing", "done", "error", "aborted"

@@ -124,6 +124,13 @@ func (c *Client) Report(ctx context.Context, report GatewayReport) error {
 	return err
 }
 
+// Ensure returns once the tier is ready, or with the *Error that says why it will not be; its RetryAfter says when to ask
+// again, where that is known. When ctx ends the wish is taken back. Only root and the gateway's user may ask.
+func (c *Client) Ensure(ctx context.Context, tier string) error {
+	_, err := c.post(ctx, "/v1/gateway/ensure", EnsureRequest{Tier: tier}, nil)
+	return err
+}
+
 // get decodes the result of a sync answer.
 func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 	var out T

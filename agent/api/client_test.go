@@ -70,6 +70,7 @@ func TestEveryMethodAsksItsRoute(t *testing.T) {
 		{"Change", func(c *Client) error { _, err := c.Change(ctx, "7"); return err }, "GET /v1/changes/7 "},
 		{"Abort", func(c *Client) error { return c.Abort(ctx, "7") }, `POST /v1/changes/7 {"action":"abort"}`},
 		{"Table", func(c *Client) error { _, err := c.Table(ctx, 9); return err }, "GET /v1/gateway/table?after=9&timeout=10m "},
+		{"Ensure", func(c *Client) error { return c.Ensure(ctx, "coder") }, `POST /v1/gateway/ensure {"tier":"coder"}`},
 		{"Report", func(c *Client) error {
 			return c.Report(ctx, GatewayReport{Listeners: []Listener{{Port: 8000}}})
 		}, `POST /v1/gateway/report {"listeners":[{"tier":"","port":8000}]}`},

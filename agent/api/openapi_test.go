@@ -15,7 +15,7 @@ import (
 // described are the wire types of the control socket; the others are found by walking them.
 var described = []any{
 	Status{}, Tier{}, Mode{}, Plan{}, Change{}, Event{}, TierRequest{}, StackRequest{}, ConfigRequest{}, ConfigResult{},
-	ChangeRequest{}, Table{}, GatewayReport{}, Error{},
+	ChangeRequest{}, Table{}, GatewayReport{}, EnsureRequest{}, Error{},
 }
 
 type schemaDoc struct {

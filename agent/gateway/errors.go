@@ -83,17 +83,12 @@ const (
 	retryLeaving  = 10
 	retryAbsent   = 30
 	retryBroken   = 2
+	retryBusy     = 10
 )
 
 // notReady says why a tier takes no request, and which command helps.
 func notReady(r api.Route) *failure {
-	f := &failure{status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: "tier_not_ready", retryAfter: retryAbsent}
-	because := func(words string) string {
-		if words == "" {
-			return ""
-		}
-		return ": " + strings.TrimRight(words, ". ")
-	}
+	f := &failure{status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: codeNotReady, retryAfter: retryAbsent}
 	switch r.State {
 	case api.Starting:
 		f.retryAfter = retryStarting

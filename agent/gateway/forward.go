@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -31,9 +32,10 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }
 // forward sends the request over the lease and the answer back. Up to the answer's header a failure is returned;
 // after it the client's connection is aborted, since a clean end would pass off half an answer as a whole one.
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *target) error {
-	res, err := send(l, outgoing(l, r, t), t.bodyFor(l.Route.Served))
+	head, body := l.withSlot(t.bodyFor(l.Route.Served))
+	res, err := send(l, outgoing(l, r, t), head, body)
 	if err != nil {
-		return g.unsent(r, l, err)
+		return g.notAnswered(r, l, err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusSwitchingProtocols {
@@ -48,8 +50,15 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *t
 	return nil
 }
 
-// unsent is the failure for a request of which the client has got nothing.
-func (g *Gateway) unsent(r *http.Request, l *Lease, err error) error {
+// unsent is the failure of a request that may be sent once more: the engine took no connection, or tierd had the tier go
+// before there was an answer. An engine that broke off by itself may have died of the request.
+type unsent struct{ error }
+
+// Unwrap makes the failure inside what the client gets when there is no other attempt.
+func (u *unsent) Unwrap() error { return u.error }
+
+// notAnswered is the failure for a request of which the client has got nothing.
+func (g *Gateway) notAnswered(r *http.Request, l *Lease, err error) error {
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // nobody is there to read an answer
 	}
@@ -57,13 +66,18 @@ func (g *Gateway) unsent(r *http.Request, l *Lease, err error) error {
 		f := notReady(l.Route)
 		f.retryAfter = retryLeaving
 		f.message = fmt.Sprintf("Tier %q stopped before it answered. `tierctl status` shows what comes next.", l.Route.Tier)
-		return f
+		return &unsent{f}
 	}
+	op, ok := errors.AsType[*net.OpError](err)
+	refused := ok && op.Op == "dial"
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		err = errno // "connection refused" says it; the socket's path is no business of the client's
 	} else if errors.Is(err, io.EOF) {
 		err = errors.New("it closed the connection")
+	}
+	if refused {
+		return &unsent{broken(l.Route, err)}
 	}
 	return broken(l.Route, err)
 }
@@ -93,7 +107,7 @@ func outgoing(l *Lease, r *http.Request, t *target) *http.Request {
 
 // send does the round trip. It is done once more when a kept connection turned out to be dead: the engine had closed
 // it before it saw the request. A new connection that breaks means that the engine died of the request, perhaps.
-func send(l *Lease, out *http.Request, body []byte) (*http.Response, error) {
+func send(l *Lease, out *http.Request, head, body []byte) (*http.Response, error) {
 	for attempt := 0; ; attempt++ {
 		reused := false
 		ctx := httptrace.WithClientTrace(l.Context, &httptrace.ClientTrace{
@@ -101,8 +115,8 @@ func send(l *Lease, out *http.Request, body []byte) (*http.Response, error) {
 		})
 		try := out.WithContext(ctx)
 		if body != nil {
-			try.Body = io.NopCloser(bytes.NewReader(body))
-			try.ContentLength = int64(len(body))
+			try.Body = io.NopCloser(io.MultiReader(bytes.NewReader(head), bytes.NewReader(body)))
+			try.ContentLength = int64(len(head) + len(body))
 		}
 		res, err := l.RoundTrip(try)
 		if err == nil || attempt > 0 || !reused || l.Context.Err() != nil {

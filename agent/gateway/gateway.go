@@ -20,11 +20,14 @@ type Control interface {
 	// Table waits until there is a table with Seq > after, or until tierd's own time limit, then returns the latest.
 	Table(ctx context.Context, after uint64) (api.Table, error)
 	Report(ctx context.Context, report api.GatewayReport) error
+	// Ensure returns nil once the tier is ready, or an *api.Error that says why it will not be.
+	Ensure(ctx context.Context, tier string) error
 }
 
 // Config is what main hands in. Zero limits mean the defaults.
 type Config struct {
 	Control   Control
+	Overview  Overview // asked for the page; nil: it shows only what the gateway knows itself
 	Log       *slog.Logger
 	Notify    *Notifier           // nil when no service manager listens
 	Inherited *Inherited          // descriptors from systemd's fd store or from a predecessor
@@ -67,9 +70,11 @@ type Gateway struct {
 	log    *slog.Logger
 	access access
 	pool   *pool
+	hold   *hold
 	source Source
 	server *http.Server
 	ports  *listeners
+	page   *page
 	memory *tableMemory
 	view   atomic.Pointer[view]
 
@@ -84,7 +89,9 @@ func New(cfg Config) *Gateway {
 	g := &Gateway{cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), active: make(chan struct{}, 1)}
 	g.access = access{names: cfg.AllowHosts}
 	g.pool = newPool(cfg.Log, g.kick, g.nudge)
-	g.source = g.pool
+	g.hold = newHold(g.pool, cfg.Control, cfg.Log, g.nudge)
+	g.source = g.hold
+	g.page = newPage(g.newFeed())
 	g.server = g.newServer()
 	g.ports = newListeners(cfg.Log, fdStore{cfg.Notify}, cfg.MaxConns, func(l limitedListener) {
 		// Serve ends when its listener is closed, and that is the only way in which it ends.
@@ -110,6 +117,7 @@ func poke(ch chan<- struct{}) {
 // drains can be sure that it takes no new request.
 func (g *Gateway) apply(t api.Table) {
 	g.pool.apply(t.Routes, t.Leaving...)
+	g.hold.apply(t.Routes)
 	g.view.Store(newView(t))
 }
 
@@ -117,6 +125,16 @@ func (g *Gateway) apply(t api.Table) {
 func (g *Gateway) report() api.GatewayReport {
 	r := api.GatewayReport{Listeners: g.ports.report()}
 	r.InFlight, r.Idle, r.Drained = g.pool.report()
+	for tier, n := range g.hold.waiting() {
+		r.InFlight[tier] += n // who waits for a tier is about to use it
+		delete(r.Idle, tier)
+	}
 	r.Leaving = g.pool.leavers()
 	return r
+}
+
+// setElder notes what a predecessor still serves; nil when it has ended.
+func (g *Gateway) setElder(load map[string]int) {
+	g.pool.setElder(load)
+	g.hold.setElder(load)
 }

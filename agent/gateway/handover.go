@@ -165,7 +165,9 @@ func (g *Gateway) retire(ctx context.Context, tables <-chan api.Table, s *succes
 	defer s.pipe.Close()
 	g.retiring.Store(true)
 	g.pool.setHeir()
+	g.hold.setHeir()
 	g.ports.close()
+	g.page.board.end()
 	done := make(chan struct{})
 	go func() { g.outlast(ctx); close(done) }()
 	for {
@@ -211,10 +213,10 @@ func (g *Gateway) followElder(fd int, promoted chan<- struct{}) {
 		var n news
 		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &n) != nil {
 			f.Close()
-			g.pool.setElder(nil)
+			g.setElder(nil)
 			return false
 		}
-		g.pool.setElder(n.Load)
+		g.setElder(n.Load)
 		if n.Main && !main {
 			main = true
 			promoted <- struct{}{}

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/gateway/queue"
 )
 
-// Source is the seam between routing and forwarding: it hands out the right to send one request to a tier. Loading on
-// demand and queues are other ways to wait in Acquire; a faster path is another RoundTripper in the lease.
+// Source is the seam between routing and forwarding: it hands out the right to send one request to a tier. The pool never
+// waits; the hold, which is around it, does.
 type Source interface {
 	// Acquire returns a lease that the caller must release, or a *failure that explains to the client why there is
 	// none. It may wait until ctx ends, which is when the client hangs up.
@@ -27,6 +28,20 @@ type Ask struct {
 	Session string // X-Session-Id; "" when the client names none
 	Parent  string // X-Parent-Session-Id: the session that this one works for
 	Light   bool   // the engine answers without working on a prompt, so that it needs no turn: /props, /tokenize, a GET
+	Probe   bool   // it asks how the engine is, and is answered at once when the tier is not ready
+
+	// Path and Body are what the engine gets; they tell whether it can be told a slot.
+	Path string
+	Body []byte
+
+	// Beat, unless nil, is called while a stream waits whose client needs a byte now and then. It runs within Acquire.
+	Beat func()
+
+	// Unsent is set for another attempt, see again: the failure of the last one.
+	Unsent          error
+	tries           int           // attempts that the engine took no connection for
+	spent           time.Duration // in waits before this one
+	session, family queue.ID
 }
 
 // Lease is the right to send one request to one engine.
@@ -35,11 +50,25 @@ type Lease struct {
 	http.RoundTripper
 	// Context ends with the client's, and when the tier has to go; context.Cause then is errTierGone.
 	Context context.Context
+	// Slot is the one of llama-server's that the request is to have, counted from one; 0: the engine chooses.
+	Slot    int
 	release func()
+
+	// What the hold knows of the lease; after, unless nil, is called at its end.
+	after func(*Lease)
+	held  *heldTier
+	turn  queue.Turn
+	slots *queue.Slots
+	ask   Ask
 }
 
 // Release ends the lease; its answer's body must have been closed.
-func (l *Lease) Release() { l.release() }
+func (l *Lease) Release() {
+	l.release()
+	if l.after != nil {
+		l.after(l)
+	}
+}
 
 // errTierGone ends the requests of a tier that stops.
 var errTierGone = errors.New("the tier is stopping")

@@ -31,6 +31,27 @@ type fakeTierd struct {
 	reports []api.GatewayReport
 	asked   []uint64
 	told    chan struct{}
+	ensure  func(ctx context.Context, tier string) error // nil: waits until ctx ends
+	wishes  []string                                     // tiers that were asked for
+	ended   int                                          // calls of Ensure that have ended
+}
+
+// Ensure does what the test says.
+func (f *fakeTierd) Ensure(ctx context.Context, tier string) error {
+	f.mu.Lock()
+	f.wishes = append(f.wishes, tier)
+	ensure := f.ensure
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.ended++
+		f.mu.Unlock()
+	}()
+	if ensure != nil {
+		return ensure(ctx, tier)
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func newFakeTierd() *fakeTierd {

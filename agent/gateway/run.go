@@ -92,6 +92,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			_ = g.cfg.Notify.Send("STOPPING=1\nSTATUS=Finishing the requests in flight")
 			g.ports.close()
+			g.page.board.end()
+			g.hold.stop()
 			g.finish(g.cfg.StopBound)
 			return nil
 		}

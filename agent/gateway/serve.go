@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -90,7 +91,7 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool
 	case path == "/health":
 		writeJSON(w, http.StatusOK, newHealth(v, g.pool))
 	default:
-		return false
+		return g.servePage(w, r, v)
 	}
 	return true
 }
@@ -105,14 +106,29 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body [
 	if err != nil {
 		return err
 	}
-	lease, err := g.source.Acquire(r.Context(), Ask{
-		Tier: t.tier, Session: r.Header.Get("X-Session-Id"), Parent: r.Header.Get("X-Parent-Session-Id"), Light: isGet(r),
-	})
+	ask := newAsk(t.tier, r.Method, t.url.Path, t.body)
+	ask.Session, ask.Parent = r.Header.Get("X-Session-Id"), r.Header.Get("X-Parent-Session-Id")
+	for {
+		again, err := g.attempt(w, r, t, &ask)
+		if !again {
+			return err
+		}
+	}
+}
+
+// attempt forwards the request once. It is to be done again when nothing has come of it at either end.
+func (g *Gateway) attempt(w http.ResponseWriter, r *http.Request, t *target, ask *Ask) (again bool, err error) {
+	lease, err := g.source.Acquire(r.Context(), *ask)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer lease.Release()
-	return g.forward(w, r, lease, t)
+	err = g.forward(w, r, lease, t)
+	if nothing, ok := errors.AsType[*unsent](err); ok {
+		ask.again(lease, nothing)
+		return true, nil
+	}
+	return false, err
 }
 
 func isGet(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }

@@ -14,6 +14,7 @@ import (
 
 // scriptedTierd answers Table by a function, and counts.
 type scriptedTierd struct {
+	Control
 	table  func(ctx context.Context, after uint64) (api.Table, error)
 	report func(ctx context.Context) error
 }

@@ -101,8 +101,10 @@ func serve(o options, stderr io.Writer) error {
 	if o.hosts != "" {
 		hosts = strings.Split(strings.ToLower(o.hosts), ",")
 	}
+	tierd := api.New(o.control)
 	return gateway.New(gateway.Config{
-		Control:     api.New(o.control),
+		Control:     tierd,
+		Overview:    tierd,
 		Log:         log,
 		Notify:      &gateway.Notifier{Address: os.Getenv("NOTIFY_SOCKET")},
 		Inherited:   inherited,

@@ -11,7 +11,8 @@ func (a *app) downCommand() *cobra.Command {
 		Use:   "down",
 		Short: "Stop every tier",
 		Long: `Stop every tier, each after its requests in flight. tierd and its ports stay: a tier
-can be started again at any time.`,
+can be started again at any time, and one with start = "boot" or "demand" is by the next
+request for it.`,
 		Example: `  tierctl down`,
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -20,7 +21,11 @@ can be started again at any time.`,
 			if err != nil {
 				return err
 			}
-			return a.finish(cmd.Context(), c, []string{id}, false)
+			if err := a.finish(cmd.Context(), c, []string{id}, false); err != nil {
+				return err
+			}
+			a.startAgain(cmd.Context(), nil)
+			return nil
 		},
 	})
 }

@@ -11,9 +11,10 @@ func (a *app) startCommand() *cobra.Command {
 	cmd := a.waits(&cobra.Command{
 		Use:   "start TIER...",
 		Short: "Start tiers",
-		Long: `Start tiers in their default variants and wait until each answers. A tier that is up
-already stays as it is, whatever its variant. What does not fit in memory is refused,
-with the sum. The same as systemctl start tier-NAME, with progress.
+		Long: `Start tiers and wait until each answers. A tier that is up already stays as it is. One
+that is not comes up in the variant that served it last since the machine started, else
+in the first in tiers.toml. What does not fit in memory is refused, with the sum. The
+same as systemctl start of the unit, with progress.
 
 With --evict other tiers give way if they have to: idle ones at once, those that are busy
 or came up just now when the tier has waited for its max_wait, pinned ones never. A tier

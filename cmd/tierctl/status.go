@@ -23,7 +23,8 @@ process and its variants.
 
 States: stopped, starting, ready, draining (finishing its requests), stopping, failed,
 blocked (cannot be started as things are: masked, or its model or engine is missing).
-MEMORY is what the tier is charged when it is up.
+MEMORY is what the tier is charged when it is up. A stopped tier is shown with the variant
+that a start brings up.
 
 The exit status is 0 whatever the states are; for a verdict use tierctl health.`,
 		Example: `  tierctl status
@@ -96,12 +97,12 @@ func tierRow(t api.Tier, now time.Time, modelWidth int, colour bool) row {
 			{text: t.Name}, state, {text: t.Variant}, {text: t.Engine}, {text: shorten(t.Model, modelWidth)},
 			{text: strconv.Itoa(t.Port)}, {text: formatBytes(t.Memory)}, {text: since},
 		},
-		notes: tierNotes(t),
+		notes: tierNotes(t, now),
 	}
 }
 
 // tierNotes are the lines beneath a tier: only what needs to be known.
-func tierNotes(t api.Tier) []string {
+func tierNotes(t api.Tier, now time.Time) []string {
 	var notes []string
 	if t.Status != "" && t.State != api.Ready && t.Status != t.Reason {
 		notes = append(notes, t.Status)
@@ -111,6 +112,9 @@ func tierNotes(t api.Tier) []string {
 	}
 	if t.Warning != "" {
 		notes = append(notes, t.Warning)
+	}
+	if idle := idleNote(t, now); idle != "" {
+		notes = append(notes, idle)
 	}
 	if t.PortError != "" {
 		notes = append(notes, t.PortError)
@@ -128,6 +132,14 @@ func tierNotes(t api.Tier) []string {
 		notes = append(notes, "requests leave this machine")
 	}
 	return notes
+}
+
+// idleNote says of a tier that will be stopped for idleness when that is. A tier of which that is not so is idle in peace.
+func idleNote(t api.Tier, now time.Time) string {
+	if t.IdleSince.IsZero() || t.StopsAt.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("idle %s, stops in %s unless a request comes", formatAge(now.Sub(t.IdleSince)), formatAge(t.StopsAt.Sub(now)))
 }
 
 // tierDetails are the lines that `status TIER` adds.

@@ -87,18 +87,20 @@ func TestArrows(t *testing.T) {
 		"agent/budget":   {"pure, it is handed numbers and snapshots", []string{"agent/api", "rocm", "units"}, parsers},
 		"agent/doctor":   {"pure, it is handed facts and a file system", []string{"agent/api", "agent/budget", "rocm", "rocm/quirks", "units"}, parsers},
 		"agent/known":    {"asks the quirks for units, which may not know of them", []string{"rocm", "rocm/quirks", "units"}, parsers},
-		"agent/gateway":  {"has no business with systemd, configuration or GPUs", []string{"agent/api"}, []string{sys}},
+		"agent/gateway":  {"has no business with systemd, configuration or GPUs", []string{"agent/api", "agent/gateway/queue"}, []string{sys}},
 		"agent/guard":    {"pure", []string{"agent/api", "rocm"}, []string{sys}},
 		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
 		"units":          {"pure, it is handed bytes, numbers and a file system", nil, parsers},
 		"rocm":           {"reports what the kernel says, also to the guard", nil, []string{sys}},
 		"rocm/quirks":    {"data of what is known, which the guard has no use for", nil, []string{"github.com/BurntSushi/toml"}},
 
+		"agent/gateway/queue": {"pure, it is told what happens and when", nil, nil},
+
 		"rocm/rocmtest": {"recorded hosts, for tests", nil, []string{"github.com/rogpeppe/go-internal/", "golang.org/x/tools/txtar"}},
 
 		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
 		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/doctor", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
-		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/api"}, []string{sys}},
+		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/gateway/queue", "agent/api"}, []string{sys}},
 		"cmd/tier-guard":   {"small and locked in memory", []string{"agent/guard", "agent/api", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},
 

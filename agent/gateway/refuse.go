@@ -1,0 +1,54 @@
+package gateway
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/tierd/tierd/agent/api"
+)
+
+// codeNotReady is the code of an error for a tier that takes no request now.
+const codeNotReady = "tier_not_ready"
+
+// clientTries is how often OpenCode asks before it gives up: within as many waits the tier should be there.
+const clientTries = 5
+
+// tooLong is the failure of a request that has waited for as long as it may.
+func (t *heldTier) tooLong(now time.Time, waited time.Duration) *failure {
+	if t.ready() {
+		return &failure{
+			status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: "tier_busy", retryAfter: retryBusy,
+			message: fmt.Sprintf("Tier %q is busy: this request has waited %s for its turn, as long as it may, and %d more wait.",
+				t.route.Tier, waited.Round(time.Second), t.queue.Waiting()),
+		}
+	}
+	f := notReady(t.route)
+	f.retryAfter = max(f.retryAfter, untilReady(t.route, now))
+	f.message += fmt.Sprintf(" This request has waited %s, as long as it may%s.", waited.Round(time.Second), because(t.trouble))
+	return f
+}
+
+// untilReady is how long a client should wait so that a few attempts last until the tier is there, in seconds; 0 when
+// nobody knows.
+func untilReady(r api.Route, now time.Time) int {
+	if r.ReadyBy.IsZero() {
+		return 0
+	}
+	return int(math.Ceil(max(r.ReadyBy.Sub(now), 0).Seconds() / clientTries))
+}
+
+func queueFull(t *heldTier) *failure {
+	return &failure{
+		status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: "queue_full", retryAfter: retryBusy,
+		message: fmt.Sprintf("%d requests wait for tier %q already, as many as may.", t.queue.Waiting(), t.route.Tier),
+	}
+}
+
+func stopping(tier string) *failure {
+	return &failure{
+		status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: "gateway_stopping", retryAfter: retryBroken,
+		message: fmt.Sprintf("The gateway is being stopped or restarted, and tier %q is not ready for this request. Ask again.", tier),
+	}
+}
