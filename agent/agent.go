@@ -109,6 +109,7 @@ type Agent struct {
 	protection  map[string]units.Bytes // by slice, what was tried last
 	unprotected string                 // why that failed
 
+	counts   counts
 	changes  []*change
 	changeID int
 
@@ -147,6 +148,7 @@ func New(opts Options) *Agent {
 		idleAfter: map[string]time.Time{},
 		measured:  measured{peaks: map[string]peak{}},
 		stale:     map[string]string{},
+		counts:    newCounts(),
 		tableNew:  make(chan struct{}),
 	}
 }

@@ -26,6 +26,7 @@ var (
 type change struct {
 	api.Change
 	key    string // what was asked: a second request that asks the same joins
+	why    string // for whom, api.Why*; "": by Kind
 	tasks  []*task
 	cancel context.CancelCauseFunc
 	ended  chan struct{}

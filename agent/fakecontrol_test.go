@@ -97,6 +97,13 @@ func (f *fakeControl) Budget(_ context.Context, mode string) (api.Budget, error)
 		Words: "w", GiveWay: []string{"coder"}}, f.note("budget %s", mode)
 }
 
+func (f *fakeControl) Metrics(ctx context.Context) (api.Metrics, error) {
+	used := uint64(7 << 30)
+	budget, _ := f.Budget(ctx, "")
+	tier := api.TierMetrics{Tier: "coder", Starts: map[string]uint64{"boot": 1}, Stops: map[string]uint64{"failed:timeout": 1}, Memory: 9, MemoryCurrent: &used}
+	return api.Metrics{Version: "1", Started: epochStart, ConfigValid: true, Tiers: []api.TierMetrics{tier}, Budget: &budget}, f.note("metrics")
+}
+
 func (f *fakeControl) Host(context.Context) (rocm.Snapshot, error) {
 	return rocm.Snapshot{Time: time.Now()}, f.note("host")
 }
@@ -194,7 +201,9 @@ func (f *fakeControl) Table(ctx context.Context, after uint64) (api.Table, error
 		<-ctx.Done()
 		return api.Table{}, ctx.Err()
 	}
-	return api.Table{Seq: 3, Listen: "127.0.0.1", Port: 8000, Routes: []api.Route{route}}, f.note("table %d", after)
+	key := api.Key{Name: "laptop", SHA256: "ab", Scopes: []string{api.ScopeModels}, Tiers: []string{"coder"}}
+	return api.Table{Seq: 3, Listen: "127.0.0.1", Port: 8000, Routes: []api.Route{route}, NoConfig: true, Keys: []api.Key{key}, OpenLoopback: true,
+		Hosts: []string{"models.home"}, MaxConnections: 9, MaxBody: 9}, f.note("table %d", after)
 }
 
 func (f *fakeControl) Report(report api.GatewayReport) { f.note("report %d", len(report.Listeners)) }

@@ -268,7 +268,7 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 	}
 	u.life++
 	life := u.life
-	u.MainPID = 1000 + life
+	u.MainPID, u.Invocation = 1000+life, fmt.Sprint(life)
 	f.set(u, "activating", "start", "success", 0)
 	u.loading, u.stuck = false, false
 	ctx, hangup := context.WithCancel(context.Background())

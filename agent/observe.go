@@ -132,8 +132,10 @@ func (a *Agent) lookAgain(ctx context.Context) {
 // derive computes every unit's state anew and tells of those that are different.
 func (a *Agent) derive() {
 	states := map[string]verdict{}
-	for name := range a.known() {
+	known := a.known()
+	for name := range known {
 		f := a.factsOf(name)
+		a.count(name, a.tierOf(name), f.seen)
 		v := next(a.states[name].State, f)
 		states[name] = v
 		if old, was := a.states[name]; !was || old.State != v.State || old.Reason != v.Reason {
@@ -141,6 +143,7 @@ func (a *Agent) derive() {
 		}
 	}
 	a.states = states
+	a.counts.forgetLives(known)
 	a.reapDrains()
 }
 

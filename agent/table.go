@@ -39,9 +39,9 @@ func (a *Agent) publish() {
 }
 
 func (a *Agent) makeTable() api.Table {
-	t := api.Table{Listen: defaultListen, Port: defaultPort}
+	t := api.Table{Listen: defaultListen, Port: defaultPort, NoConfig: true}
 	if a.plan != nil {
-		t.Listen, t.Port = a.plan.Config.Gateway.Listen, a.plan.Config.Gateway.Port
+		t = accessOf(a.plan.Config.Gateway)
 	}
 	for _, tier := range a.tierNames() {
 		t.Routes = append(t.Routes, a.route(tier))

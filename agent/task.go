@@ -92,6 +92,7 @@ func ending(t *task) *api.Error {
 func (a *Agent) note(c *change, t *task, state string) {
 	a.post(func() {
 		c.Tasks[t.index].State = state
+		a.noteOrder(c, t, state)
 		if state == "error" {
 			a.startEnded(t)
 		}

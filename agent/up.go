@@ -73,7 +73,13 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 	for _, u := range want {
 		a.forgive(u.Tier)
 	}
-	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running, beside), before), nil
+	id := a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running, beside), before)
+	if req.Boot {
+		if c, err := a.find(id); err == nil {
+			c.why = api.WhyBoot
+		}
+	}
+	return id, nil
 }
 
 // members are the units of a mode, or for a boot those of every tier that starts with the machine.

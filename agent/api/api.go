@@ -214,7 +214,30 @@ type Table struct {
 	// Leaving are units that serve what is in flight there and take nothing new, beside the one that Routes names for their
 	// tier: the variant that was up before a switch.
 	Leaving []Route `json:"leaving,omitempty"`
+
+	// Who may use the gateway, and how much of it. NoConfig tells that tierd does not know: no tiers.toml could be used since it
+	// began. What a table before this one said of Listen, Port and of what follows then stays.
+	NoConfig       bool     `json:"no_config,omitempty"`
+	Keys           []Key    `json:"keys,omitempty"`            // none: nobody needs one
+	OpenLoopback   bool     `json:"open_loopback,omitempty"`   // requests from a loopback address need no key
+	Hosts          []string `json:"hosts,omitempty"`           // further names accepted in Host and Origin, in small letters
+	MaxConnections int      `json:"max_connections,omitempty"` // of clients; 0: the gateway's default
+	MaxBody        uint64   `json:"max_body,omitempty"`        // bytes of a request; 0: the gateway's default
 }
+
+// Key is one key of the gateway. Only its hash leaves the hands of whoever has it.
+type Key struct {
+	Name   string   `json:"name"`
+	SHA256 string   `json:"sha256"`          // 64 hexadecimal digits in small letters
+	Scopes []string `json:"scopes"`          // what it opens: Scope*
+	Tiers  []string `json:"tiers,omitempty"` // to which it opens; none named: all
+}
+
+// What a key may open.
+const (
+	ScopeModels  = "models"  // requests to tiers, and the list of models
+	ScopeMetrics = "metrics" // /metrics
+)
 
 // Route is one tier for the gateway.
 type Route struct {

@@ -37,12 +37,14 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *t
 	if err != nil {
 		return g.notAnswered(r, l, err)
 	}
+	t.seen.answered(res.StatusCode)
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return g.upgrade(w, r, l, res)
 	}
 	if err := passOn(w, res); err != nil {
 		if r.Context().Err() == nil {
+			t.seen.broke()
 			g.log.Warn("broke off an answer because the engine did", "tier", l.Route.Tier, "unit", l.Route.Unit, "err", causeOr(l.Context, err))
 		}
 		abort(w, r)

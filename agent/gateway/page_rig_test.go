@@ -33,6 +33,13 @@ func (f *fakeOverview) say(edit func(*fakeOverview)) {
 	}
 }
 
+// asked tells how often it was asked for the status, and for events.
+func (f *fakeOverview) asked() (statuses, listens int) {
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	return f.statuses, f.listens
+}
+
 func (f *fakeOverview) Status(context.Context) (api.Status, error) {
 	f.lock.Lock()
 	defer f.lock.Unlock()

@@ -28,6 +28,8 @@ type fakeTierd struct {
 	table   api.Table
 	fresh   chan struct{}
 	away    bool
+	mute    bool // it takes as long as it may
+	metrics api.Metrics
 	reports []api.GatewayReport
 	asked   []uint64
 	told    chan struct{}
@@ -87,6 +89,21 @@ func (f *fakeTierd) Table(ctx context.Context, after uint64) (api.Table, error) 
 		case <-fresh:
 		}
 	}
+}
+
+func (f *fakeTierd) Metrics(ctx context.Context) (api.Metrics, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.away:
+		return api.Metrics{}, errors.New("tierd is away")
+	case f.mute:
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+		return api.Metrics{}, ctx.Err()
+	}
+	return f.metrics, nil
 }
 
 func (f *fakeTierd) Report(_ context.Context, r api.GatewayReport) error {

@@ -20,6 +20,7 @@ type target struct {
 	body    []byte   // as the client sent it
 	name    string   // the model that it names there; "" for none
 	replace func(string) []byte
+	seen    visit
 }
 
 // targetByPort routes a request that came in on a tier's own port. The port decides; a `model` that names another
@@ -42,16 +43,16 @@ func targetByName(v *view, r *http.Request, body []byte) (*target, error) {
 		return targetByPath(v, r, rest, body)
 	}
 	name, replace, err := modelIn(r.Header.Get("Content-Type"), body)
-	if name == "" && (err == nil || errors.Is(err, errNoModel)) {
+	if name == "" { // also of a body that is no object: llama-server takes a list at /lora-adapters
 		name, replace = r.URL.Query().Get("model"), nil
 	}
 	switch {
 	case name != "":
 	case len(body) == 0:
-		return nil, notFound("not_found", "Nothing is served at %s here: this port finds the tier by `model`. Use a tier's own port, or %s<tier>%s.",
-			r.URL.Path, upstreamPrefix, r.URL.Path)
+		return nil, notFound("not_found", "Nothing is served at %s here: this port finds the tier by `model`, in the body or as ?model=. "+
+			"Use a tier's own port, or %s<tier>%s; there are %s.", r.URL.Path, upstreamPrefix, r.URL.Path, strings.Join(v.tiers(), ", "))
 	case err != nil && !errors.Is(err, errNoModel):
-		return nil, badRequest("The request names no model: %v.", err)
+		return nil, badRequest("The request names no model: %v. Set `model` to one of %s.", err, strings.Join(v.names(), ", "))
 	default:
 		return nil, badRequest("The request names no model: set `model` to one of %s.", strings.Join(v.names(), ", "))
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -33,6 +32,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := g.serve(w, r); err != nil {
 		f := asFailure(err)
+		g.metrics.refused(f.code)
 		g.log.Debug("answered with an error", "method", r.Method, "path", r.URL.Path, "status", f.status, "err", f.message)
 		f.write(w)
 	}
@@ -46,7 +46,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 			message: "The gateway does not know the tiers yet: tierd has not answered. See `systemctl status tierd`.",
 		}
 	}
-	if err := g.access.check(r, v.table.Listen); err != nil {
+	who, answered, err := g.admit(w, r, v)
+	if err != nil || answered {
 		return err
 	}
 	if r.Method == http.MethodConnect {
@@ -57,39 +58,32 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	port := localPort(r)
 	if port == v.table.Port {
-		if served := g.serveOwn(w, r, v); served {
+		if served := g.serveOwn(w, r, v, who); served {
 			return nil
 		}
-		return g.pass(w, r, func(body []byte) (*target, error) { return targetByName(v, r, body) })
+		return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByName(v, r, body)) })
 	}
 	route := v.byPort[port]
 	if route == nil {
 		return notFound("not_found", "No tier is served on port %d any more.", port)
 	}
-	if isGet(r) && r.URL.Path == modelsPath {
-		writeJSON(w, http.StatusOK, listModels(v, route))
+	if serveModels(w, r, v, route, who) {
 		return nil
 	}
-	return g.pass(w, r, func(body []byte) (*target, error) { return targetByPort(v, route, r, body) })
+	return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByPort(v, route, r, body)) })
 }
 
 // serveOwn answers what the port of all tiers has of its own.
-func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool {
+func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view, who caller) bool {
 	if !isGet(r) {
 		return false
 	}
 	switch path := r.URL.Path; {
-	case path == modelsPath:
-		writeJSON(w, http.StatusOK, listModels(v, nil))
-	case strings.HasPrefix(path, modelsPath+"/"):
-		name := strings.TrimPrefix(path, modelsPath+"/")
-		if route := v.byName[name]; route != nil {
-			writeJSON(w, http.StatusOK, newModel(route))
-		} else {
-			unknownModel(name, v).write(w)
-		}
-	case path == "/health":
-		writeJSON(w, http.StatusOK, newHealth(v, g.pool))
+	case serveModels(w, r, v, nil, who):
+	case path == metricsPath:
+		g.metrics.handler.ServeHTTP(w, r)
+	case isHealth(path):
+		writeJSON(w, http.StatusOK, newHealth(v, g.pool, who))
 	default:
 		return g.servePage(w, r, v)
 	}
@@ -98,7 +92,7 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool
 
 // pass reads the body, finds the tier, and forwards.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body []byte) (*target, error)) error {
-	body, err := readBody(w, r, g.cfg.MaxBody)
+	body, err := readBody(w, r, g.maxBody())
 	if err != nil {
 		return err
 	}
@@ -106,12 +100,14 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body [
 	if err != nil {
 		return err
 	}
+	t.seen = g.metrics.visit(t.tier)
+	defer t.seen.end()
 	ask := newAsk(t.tier, r.Method, t.url.Path, t.body)
 	ask.Session, ask.Parent = r.Header.Get("X-Session-Id"), r.Header.Get("X-Parent-Session-Id")
 	for {
 		again, err := g.attempt(w, r, t, &ask)
 		if !again {
-			return err
+			return t.seen.failed(err)
 		}
 	}
 }
@@ -122,10 +118,12 @@ func (g *Gateway) attempt(w http.ResponseWriter, r *http.Request, t *target, ask
 	if err != nil {
 		return false, err
 	}
+	t.seen.granted()
 	defer lease.Release()
 	err = g.forward(w, r, lease, t)
 	if nothing, ok := errors.AsType[*unsent](err); ok {
 		ask.again(lease, nothing)
+		t.seen.again()
 		return true, nil
 	}
 	return false, err

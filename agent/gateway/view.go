@@ -9,6 +9,8 @@ import (
 // view is a table with its look-ups. It is never changed.
 type view struct {
 	table  api.Table
+	access access
+	keys   keyring
 	byPort map[int]*api.Route
 	byTier map[string]*api.Route
 	byName map[string]*api.Route
@@ -20,6 +22,8 @@ type view struct {
 func newView(t api.Table) *view {
 	v := &view{
 		table:  t,
+		access: access{names: t.Hosts},
+		keys:   newKeyring(t),
 		byPort: make(map[int]*api.Route, len(t.Routes)),
 		byTier: make(map[string]*api.Route, len(t.Routes)),
 		byName: make(map[string]*api.Route),
@@ -58,6 +62,15 @@ func (v *view) names() []string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	return names
+}
+
+// tiers lists the tiers by the names that paths and ports go by, in the table's order.
+func (v *view) tiers() []string {
+	names := make([]string, len(v.table.Routes))
+	for i, r := range v.table.Routes {
+		names[i] = r.Tier
+	}
 	return names
 }
 
