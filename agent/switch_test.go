@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,9 +79,9 @@ type follow struct {
 	busy   bool
 }
 
-func follows(b *bed) *follow {
+func follows(b *bed, busy bool) *follow {
 	ctx, cancel := context.WithCancel(context.Background())
-	f, agent := &follow{cancel: cancel}, b.Agent
+	f, agent := &follow{cancel: cancel, busy: busy}, b.Agent
 	b.systemd.by(func() {
 		b.systemd.drain = func(unit string) { agent.Admit(context.Background(), unit, "stop", nil) }
 	})
@@ -134,7 +135,7 @@ func (f *follow) took() string {
 
 func TestASwitchSideBySideMovesTheRouteInOneStep(t *testing.T) {
 	inBed(t, func(b *bed) {
-		f := follows(b)
+		f := follows(b, false)
 		defer f.cancel()
 		mustDone(t, b.act("orch", "start", ""))
 		f.took()
@@ -153,7 +154,7 @@ func TestASwitchSideBySideMovesTheRouteInOneStep(t *testing.T) {
 
 func TestASwitchByDrainNeverShowsATierThatNobodyStarts(t *testing.T) {
 	inBed(t, func(b *bed) {
-		f := follows(b)
+		f := follows(b, false)
 		defer f.cancel()
 		mustDone(t, b.act("orch", "start", ""))
 		f.took()
@@ -210,8 +211,7 @@ func TestAnAbortOfASwitchBeside(t *testing.T) {
 	})
 	t.Run("comes too late once it is ready", func(t *testing.T) {
 		inBed(t, func(b *bed) {
-			f := follows(b)
-			f.busy = true
+			f := follows(b, true)
 			defer f.cancel()
 			mustDone(t, b.act("orch", "start", ""))
 			id := b.switches("b", false)
@@ -398,5 +398,59 @@ func TestTheNoteOfASwitchMayBeBroken(t *testing.T) {
 	}
 	if list, err := loadWaysOut(t.TempDir()); err != nil || len(list) > 0 {
 		t.Errorf("of none: %v, %v", list, err)
+	}
+}
+
+// TestATierdThatRestartsInADrainCutsNothing: the shim asks the next tierd, whose first table must not have the gateway cut
+// what is in flight, also when the gateway calls only later.
+func TestATierdThatRestartsInADrainCutsNothing(t *testing.T) {
+	for _, drain := range []bool{false, true} {
+		for _, later := range []time.Duration{0, time.Second, 4 * time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, t.TempDir()+"/tiers.toml")
+				b.run()
+				f := follows(b, true)
+				var drained atomic.Bool
+				var now atomic.Pointer[Agent]
+				now.Store(b.Agent)
+				b.systemd.by(func() {
+					b.systemd.drain = func(unit string) { // as the shim does: it asks again when it is cut off
+						for answered := false; !answered; {
+							agent := now.Load()
+							agent.Admit(context.Background(), unit, "stop", nil)
+							select {
+							case <-agent.ended:
+								time.Sleep(50 * time.Millisecond)
+							default:
+								answered = true
+							}
+						}
+						drained.Store(true)
+					}
+				})
+				mustDone(t, b.act("orch", "start", ""))
+				b.switches("b", drain)
+				b.after(3 * time.Second)
+				f.cancel()
+				b.end()
+				shim := b.systemd.drain
+				b.run()
+				now.Store(b.Agent)
+				b.after(later)
+				f = follows(b, true)
+				b.systemd.by(func() { b.systemd.drain = shim })
+				b.after(10 * time.Second)
+				if drained.Load() || strings.Contains(f.took(), "a stopping") {
+					t.Errorf("drain %t, a gateway %s later: the old variant is stopped while requests are in flight: %s", drain, later, f.took())
+				}
+				f.mu.Lock()
+				f.busy = false
+				f.mu.Unlock()
+				b.after(time.Minute)
+				b.mustServe("b", api.Ready)
+				f.cancel()
+				b.end()
+			})
+		}
 	}
 }
