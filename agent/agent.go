@@ -156,8 +156,8 @@ func New(opts Options) *Agent {
 // errShutdown is why work ends when tierd does: units stay as they are.
 var errShutdown = errors.New("tierd is ending")
 
-// Run keeps the tiers until ctx ends, and returns when all that it started has ended. It starts no tier and stops none
-// by itself.
+// Run keeps the tiers until ctx ends, and returns when all that it started has ended. By itself it starts only what requests
+// wait for, and stops only what gives way or is idle.
 func (a *Agent) Run(ctx context.Context) error {
 	defer close(a.ended)
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -22,9 +22,28 @@ func (b *bed) ensure(tier string) ensureCall {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c := ensureCall{make(chan error, 1), cancel}
 	agent := b.Agent
-	go func() { c.answer <- agent.Ensure(ctx, tier) }()
+	go func() {
+		err := agent.Ensure(ctx, tier)
+		if err == nil {
+			b.systemd.mustServe(tier)
+		}
+		c.answer <- err
+	}()
 	b.after(0)
 	return c
+}
+
+// mustServe notes as wrong that a tier is said to be ready when it is not, unless it was so lately that nobody can have
+// heard of its end.
+func (f *fakeSystemd) mustServe(tier string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, u := range f.units {
+		if u.Tier == tier && (u.ActiveState == "active" || time.Since(u.Since) <= hintPause) {
+			return
+		}
+	}
+	f.wrongs = append(f.wrongs, tier+" is said to be ready, and is not")
 }
 
 // is takes the answer, which must be there.

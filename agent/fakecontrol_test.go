@@ -232,7 +232,7 @@ func (f *fakeControl) Admit(ctx context.Context, unit, op string, waits func(str
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // listen makes a socket as systemd would: closing the listener leaves the file.
-func listen(t *testing.T) *net.UnixListener {
+func listen(t testing.TB) *net.UnixListener {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})
 	if err != nil {
@@ -244,7 +244,7 @@ func listen(t *testing.T) *net.UnixListener {
 }
 
 // serve runs a server until the test ends, or until the function that it returns is called; that one gives Serve's error.
-func serve(t *testing.T, s interface {
+func serve(t testing.TB, s interface {
 	Serve(context.Context, net.Listener) error
 }) (path string, end func() error) {
 	t.Helper()

@@ -239,7 +239,7 @@ func (a *Agent) prepare(ctx context.Context, s standing) error {
 
 // arrived waits until the unit is neither on its way up nor down, and returns where it came to.
 func (a *Agent) arrived(t *task) (verdict, error) {
-	if err := a.settle(t.ctx); err != nil && !errors.Is(err, ErrDisconnected) {
+	if err := a.settled(t.ctx, ReadListed); err != nil && !errors.Is(err, ErrDisconnected) {
 		var kind *api.Error
 		if !errors.As(err, &kind) {
 			return verdict{}, err

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tierd/tierd/agent/api"
 )
@@ -91,7 +92,7 @@ func notReady(r api.Route) *failure {
 	f := &failure{status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: codeNotReady, retryAfter: retryAbsent}
 	switch r.State {
 	case api.Starting:
-		f.retryAfter = retryStarting
+		f.retryAfter = retryLoading(r, time.Now())
 		f.message = fmt.Sprintf("Tier %q is starting%s. `tierctl status` shows its progress.", r.Tier, because(r.Status))
 	case api.Draining, api.Stopping:
 		f.retryAfter = retryLeaving

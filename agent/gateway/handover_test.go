@@ -89,6 +89,13 @@ func serveControl(t *testing.T, f *fakeTierd) string {
 		f.Report(r.Context(), report)
 		answer(w, struct{}{})
 	})
+	mux.HandleFunc("POST /v1/gateway/ensure", func(w http.ResponseWriter, r *http.Request) {
+		var wish api.EnsureRequest
+		json.NewDecoder(r.Body).Decode(&wish)
+		if f.Ensure(r.Context(), wish.Tier) == nil {
+			answer(w, struct{}{})
+		}
+	})
 	e := startEngine(t, mux.ServeHTTP)
 	return e.socket
 }
