@@ -92,7 +92,8 @@ func TestASwitchThatIsTakenBackLetsTheOldVariantServeOn(t *testing.T) {
 func TestARequestThatGotItsLeaseJustBeforeADrainStillConnects(t *testing.T) {
 	engine := echoing(t, "old")
 	r := api.Route{Tier: "a", Unit: "tier-a.service", State: api.Ready, Socket: engine.socket, Drain: 10}
-	p, _ := testPool(t, r)
+	p := newPool(slog.New(slog.DiscardHandler), func() {}, func() {})
+	p.apply([]api.Route{r})
 	lease, err := p.Acquire(t.Context(), Ask{Tier: "a"})
 	if err != nil {
 		t.Fatal(err)
