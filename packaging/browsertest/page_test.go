@@ -173,6 +173,7 @@ func TestThePageFollowsAHandover(t *testing.T) {
 func TestThePageOutlivesTheGateway(t *testing.T) {
 	r := newRig(t)
 	p := open(t, r)
+	p.until("the memory is there", `document.querySelectorAll(".track").length === 2`)
 	value[any](p, "window.mark = 1; 0")
 	_ = r.gateway.Process.Kill()
 	_ = r.gateway.Wait()

@@ -73,6 +73,7 @@ function draw() {
   $("no-tiers").hidden = tiers.length > 0;
   sync($("tiers"), "tier", tiers, (t) => t.name, drawTier);
   drawBudget(shown.budget, shadeOf);
+  $("queue").parentElement.hidden = tiers.length === 0;
   sync($("queue"), "row", tiers, (t) => t.name, drawQueue);
   const events = shown.events.toReversed();
   $("no-events").hidden = events.length > 0;
