@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # setup.sh fetches a Go when the machine has none that is new enough, so where it is can be told only in the recipes.
 go_path = PATH="$$(packaging/gopath.sh)"
 
-.PHONY: setup demo package lint vmtest check-fast check clean
+.PHONY: setup demo package lint vmtest check-fast check bench clean
 
 setup:
 	@packaging/setup.sh
@@ -39,8 +39,8 @@ check: setup
 	@$(go_path) packaging/check.sh
 
 # The scenarios in a VM that has a memory controller, pressure figures and an OOM killer of its own. The first run needs a
-# kernel (packaging/vmtest/mkuml.sh), which takes ten minutes where it has to be built; another takes about twenty, ten of
-# them one test that MINUTES=1 shortens. Root, on x86-64.
+# kernel (packaging/vmtest/mkuml.sh), which takes ten minutes where it has to be built; another takes about thirty, of which
+# two tests take MINUTES each. Root, on x86-64.
 .PHONY: check-vm
 MINUTES ?= 10
 check-vm: setup
@@ -51,6 +51,15 @@ check-vm: setup
 .PHONY: check-vllm
 check-vllm: package
 	@$(go_path) packaging/vmtest/vllm.sh
+
+# The gateway beside nginx and beside no proxy at all, in memory and under abuse, and what it costs that requests start
+# tiers: tables, then a line a figure with its goal (docs/bench.md). Root; on two cores about five minutes, in which nothing
+# else should run. PARTS='data memory' leaves the rest out and needs no root; PROFILE=1 writes CPU profiles of the gateway.
+bench: export PARTS := $(or $(PARTS),data memory abuse start)
+bench: export ROUNDS := $(or $(ROUNDS),6)
+bench: export PROFILE := $(PROFILE)
+bench: setup
+	@$(go_path) packaging/bench.sh
 
 clean:
 	rm -rf build dist

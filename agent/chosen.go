@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/units"
 )
 
@@ -31,7 +32,7 @@ type choices struct {
 // choice is the variant of one tier.
 type choice struct {
 	Variant string    `json:"variant"`
-	Ready   time.Time `json:"ready"` // when it was last seen to become so
+	Ready   time.Time `json:"ready"` // since when it was so, or is
 }
 
 // bootID tells this boot of the machine from others (random(4)); "" where the kernel does not say.
@@ -80,12 +81,22 @@ func (a *Agent) preferred(tier string) units.Unit {
 	return u
 }
 
-// choose notes which variant serves a tier from now on. The first of the file needs no note unless there is another one.
-func (a *Agent) choose(unit string) {
-	s := a.seen[unit]
-	old, noted := a.chosen.Tiers[s.Tier]
-	a.chosen.Tiers[s.Tier] = choice{s.Variant, time.Now()}
-	if s.Variant == old.Variant || !noted && a.unit(unit).Default {
+// noteServing notes which variants serve the tiers now. The first of the file needs no note on disk unless there is another
+// one. Of two that are up in a switch it is the one that takes the requests.
+func (a *Agent) noteServing() {
+	changed := false
+	for _, tier := range a.tierNames() {
+		unit := a.shownUnit(tier)
+		s := a.seen[unit]
+		old, noted := a.chosen.Tiers[tier]
+		now := choice{s.Variant, s.Since}
+		if a.states[unit].State != api.Ready || s.Tier == "" || old == now {
+			continue
+		}
+		a.chosen.Tiers[tier] = now
+		changed = changed || now.Variant != old.Variant && (noted || !a.unit(unit).Default)
+	}
+	if !changed {
 		return
 	}
 	now := choices{a.chosen.Boot, maps.Clone(a.chosen.Tiers)}

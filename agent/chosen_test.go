@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -178,5 +179,26 @@ func FuzzChoices(f *testing.F) {
 		if got.Tiers == nil || got.Boot != "b" || err != nil && len(got.Tiers) > 0 {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
+	})
+}
+
+// A switch with both variants up may be taken back: the one that served on is what comes back.
+func TestOfTwoThatAreUpTheOneThatServesOnIsChosen(t *testing.T) {
+	inKeptBed(t, func(b *bed) {
+		mustDone(t, b.act("orch", "start", "a"))
+		b.after(time.Second)
+		b.systemd.by(func() {
+			b.systemd.fail["stop "+orchA] = errors.New("the bus said boo") // else the younger one would be the one that stays
+			b.systemd.set(b.systemd.units[orchB], "active", "running", "success", 0)
+		})
+		b.after(time.Second)
+		b.mustServe("b", api.Ready)
+		b.systemd.by(func() { b.systemd.halt(orchB); clear(b.systemd.fail) })
+		b.after(time.Second)
+		b.mustServe("a", api.Ready)
+		mustDone(t, b.act("orch", "stop", ""))
+		b.end()
+		b.run()
+		b.mustServe("a", api.Stopped)
 	})
 }

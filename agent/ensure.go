@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -131,9 +130,9 @@ func (a *Agent) grant() {
 		w := a.wishes[tier]
 		want := a.preferred(tier)
 		switch what, refused := decide(a.wishFacts(tier, w, want)); what {
-		case granted:
+		case grantIt:
 			a.answer(tier, nil)
-		case refusedIt:
+		case refuseIt:
 			a.answer(tier, refused)
 		case startIt:
 			w.change = a.startFor(tier, want.Name)
@@ -146,157 +145,4 @@ func (a *Agent) startFor(tier, unit string) *change {
 	id := a.begin("ensure", "ensure "+tier, "ensure "+tier, []string{tier},
 		[]job{{op: opStart, tier: tier, unit: unit, evict: true, known: true}}, nil)
 	return a.changes[slices.IndexFunc(a.changes, func(c *change) bool { return c.ID == id })]
-}
-
-// wishFacts are all that decides what becomes of a wish.
-type wishFacts struct {
-	tier    string
-	serves  bool       // it is ready, and nobody stops it
-	ended   *api.Error // why the start that was begun for it has failed
-	coming  bool       // somebody, or systemd, is about to bring it up
-	blocked *api.Error // it cannot start as things are, or is none of tiers.toml
-	manual  bool       // requests do not start it
-	busy    bool       // a change is at work on it, or it is on its way down
-	setback *api.Error // it failed a moment ago, and is left alone for a while
-}
-
-// verdicts on a wish.
-type deedFor int
-
-const (
-	keepWaiting deedFor = iota
-	granted
-	refusedIt
-	startIt
-)
-
-// decide says what becomes of a wish. A start is begun only where nobody else is at work on the tier.
-func decide(f wishFacts) (deedFor, *api.Error) {
-	switch {
-	case f.serves:
-		return granted, nil
-	case f.ended != nil:
-		return refusedIt, f.ended
-	case f.coming:
-		return keepWaiting, nil
-	case f.blocked != nil:
-		return refusedIt, f.blocked
-	case f.manual:
-		return refusedIt, &api.Error{Kind: api.KindConfig, Hint: "tierctl start " + f.tier,
-			Message: fmt.Sprintf("%s is not up, and no request starts it: tiers.toml says start = \"manual\"", f.tier)}
-	case f.busy:
-		return keepWaiting, nil
-	case f.setback != nil:
-		return refusedIt, f.setback
-	}
-	return startIt, nil
-}
-
-func (a *Agent) wishFacts(tier string, w *wish, want units.Unit) wishFacts {
-	f := wishFacts{tier: tier, serves: a.serves(tier), manual: a.manual(tier), setback: a.setbackOf(want.Name)}
-	if w.change != nil && w.change.Done() {
-		f.ended = a.withPause(w.change.Err, want.Name)
-		w.change = nil
-	}
-	f.coming = w.change != nil
-	if err := a.checkVariant(tier, ""); err != nil {
-		errors.As(err, &f.blocked)
-	} else if err := a.blocked(want); err != nil {
-		errors.As(err, &f.blocked)
-	}
-	for name, v := range a.states {
-		if a.tierOf(name) != tier {
-			continue
-		}
-		f.coming = f.coming || v.State == api.Starting
-		f.busy = f.busy || v.State == api.Stopping || v.State == api.Draining
-	}
-	for _, t := range a.tasksOf(tier) {
-		f.busy = true
-		f.coming = f.coming || t.op == opStart && t.left == "" && t.ctx.Err() == nil
-	}
-	return f
-}
-
-// serves tells whether the tier takes requests: the unit that stands for it is ready, and no stop of it is at work.
-func (a *Agent) serves(tier string) bool {
-	unit := a.shownUnit(tier)
-	return a.states[unit].State == api.Ready && !slices.ContainsFunc(a.tasksOf(tier), func(t *task) bool {
-		return t.op == opStop && t.unit == unit && len(t.needs)+len(t.after) == 0
-	})
-}
-
-// tasksOf are the tasks of a tier that have not ended.
-func (a *Agent) tasksOf(tier string) []*task {
-	var list []*task
-	for _, c := range a.changes {
-		if c.Done() {
-			continue
-		}
-		for _, t := range c.tasks {
-			if t.tier == tier && !t.over() {
-				list = append(list, t)
-			}
-		}
-	}
-	return list
-}
-
-// over tells whether a task has ended.
-func (t *task) over() bool {
-	select {
-	case <-t.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// abort ends a change early: what has not begun is skipped, what is loading is stopped.
-func (c *change) abort() {
-	if !c.Done() && c.cause == nil {
-		c.cause = errAborted
-		c.cancel(errAborted)
-	}
-}
-
-// startsAlready is the id of the change that requests began for the start that an operator asks for, "" if there is none. It
-// is kept from then on, whatever becomes of the requests.
-func (a *Agent) startsAlready(tier string, req api.TierRequest) string {
-	for _, c := range a.changes {
-		if c.Done() || c.Kind != "ensure" || c.cause != nil || req.Action != "start" || c.tasks[0].tier != tier {
-			continue
-		}
-		if u, _ := a.plan.Variant(tier, req.Variant); req.Variant == "" || u.Name == c.tasks[0].unit {
-			c.kept = true
-			return c.ID
-		}
-	}
-	return ""
-}
-
-// inTheWay is the error for an order about a tier ("" is any) that another change works on. A start for requests that is
-// being taken back stands in nobody's way, nor does any in that of a mode: on a unit tasks take turns.
-func (a *Agent) inTheWay(tier string) error {
-	for _, c := range a.changes {
-		if c.Kind == "ensure" && (c.cause != nil || tier == "") || tier != "" && !slices.Contains(c.Tiers, tier) {
-			continue
-		}
-		if !c.Done() {
-			return workedOn(c)
-		}
-	}
-	return nil
-}
-
-// supersedeOthers ends the starts for requests of what is not to run with a mode, and returns the tasks to wait for.
-func (a *Agent) supersedeOthers(want []units.Unit) []*task {
-	var list []*task
-	for _, c := range a.changes {
-		if c.Done() || c.Kind != "ensure" || slices.ContainsFunc(want, func(u units.Unit) bool { return u.Name == c.tasks[0].unit }) {
-			continue
-		}
-		list = append(list, a.supersede(c.tasks[0].tier)...)
-	}
-	return list
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -22,9 +21,28 @@ func (b *bed) ensure(tier string) ensureCall {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c := ensureCall{make(chan error, 1), cancel}
 	agent := b.Agent
-	go func() { c.answer <- agent.Ensure(ctx, tier) }()
+	go func() {
+		err := agent.Ensure(ctx, tier)
+		if err == nil {
+			b.systemd.mustServe(tier)
+		}
+		c.answer <- err
+	}()
 	b.after(0)
 	return c
+}
+
+// mustServe notes as wrong that a tier is said to be ready when it is not, unless it was so lately that nobody can have
+// heard of its end.
+func (f *fakeSystemd) mustServe(tier string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, u := range f.units {
+		if u.Tier == tier && (u.ActiveState == "active" || time.Since(u.Since) <= hintPause) {
+			return
+		}
+	}
+	f.wrongs = append(f.wrongs, tier+" is said to be ready, and is not")
 }
 
 // is takes the answer, which must be there.
@@ -65,30 +83,6 @@ func (b *bed) kinds() (list []string) {
 		list = append(list, c.Kind+" "+c.State)
 	}
 	return list
-}
-
-func TestADecisionOnAWish(t *testing.T) {
-	wrong, pause, none := &api.Error{Message: "its start failed"}, &api.Error{Message: "it failed before"}, &api.Error{Message: "its model is missing"}
-	for _, c := range []struct {
-		rule  string
-		facts wishFacts
-		want  deedFor
-		says  string
-	}{
-		{"what serves is granted, whatever else", wishFacts{serves: true, ended: wrong, blocked: none, manual: true, busy: true, setback: pause}, granted, ""},
-		{"the failure of its own start is told before another is joined", wishFacts{ended: wrong, coming: true, setback: pause}, refusedIt, "its start failed"},
-		{"a start of anybody's is waited for, also of a manual tier", wishFacts{coming: true, manual: true, busy: true, setback: pause}, keepWaiting, ""},
-		{"what cannot start is told at once, and not after its stop", wishFacts{blocked: none, manual: true, busy: true, setback: pause}, refusedIt, "its model is missing"},
-		{"a manual tier is not waited for while it stops", wishFacts{tier: "util", manual: true, busy: true}, refusedIt, `util is not up, and no request starts it: tiers.toml says start = "manual"`},
-		{"a stop is waited out before anything else is looked at", wishFacts{busy: true, setback: pause}, keepWaiting, ""},
-		{"within the pause nothing is tried", wishFacts{setback: pause}, refusedIt, "it failed before"},
-		{"else it is started", wishFacts{}, startIt, ""},
-	} {
-		got, err := decide(c.facts)
-		if got != c.want || c.says == "" && err != nil || c.says != "" && (err == nil || err.Message != c.says) {
-			t.Errorf("%s: %d, %v", c.rule, got, err)
-		}
-	}
 }
 
 func TestARequestStartsATierAndHearsWhenItIsReady(t *testing.T) {
@@ -187,7 +181,7 @@ func must(_ string, err error) {
 func TestASwitchIsJoined(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.act("orch", "start", ""))
-		must(b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"}))
+		b.switches("b", true)
 		b.after(500 * time.Millisecond)
 		call := b.ensure("orch")
 		call.mustWait(t)
@@ -345,219 +339,5 @@ func TestSystemdThatIsAwayIsToldWithATime(t *testing.T) {
 		if errors.As(err, &e); e.RetryAfter != 2 {
 			t.Errorf("again after %v s", e.RetryAfter)
 		}
-	})
-}
-
-func TestTheLastRequestThatGoesTakesItsStartOutOfTheLine(t *testing.T) {
-	inBed(t, func(b *bed) {
-		b.tight()
-		mustDone(t, b.act("coder", "start", ""))
-		first, second := b.ensure("orch"), b.ensure("orch") // coder came up just now
-		b.after(time.Second)
-		first.hangUp(nil)
-		b.after(time.Second)
-		second.mustWait(t)
-		b.mustState("orch", api.Starting)
-		second.hangUp(nil)
-		b.after(time.Second)
-		b.mustState("orch", api.Stopped)
-		if got := b.kinds(); !slices.Equal(got, []string{"start done", "ensure aborted"}) {
-			t.Errorf("the changes: %q", got)
-		}
-		b.aged()
-		b.mustState("coder", api.Ready) // nobody gives way for nobody
-		if len(b.line) > 0 || len(b.wishes) > 0 {
-			t.Errorf("left: %d in line, %d wishes", len(b.line), len(b.wishes))
-		}
-		call := b.ensure("orch") // and who asks later starts it
-		b.after(3 * time.Second)
-		call.mustBeReady(t)
-	})
-}
-
-func TestALoadThatHasBegunGoesOnWhenNobodyWaitsForIt(t *testing.T) {
-	inBed(t, func(b *bed) {
-		call := b.ensure("coder")
-		b.after(500 * time.Millisecond)
-		call.hangUp(nil)
-		b.after(time.Second)
-		b.mustState("coder", api.Ready)
-		if got := b.kinds(); !slices.Equal(got, []string{"ensure done"}) {
-			t.Errorf("the changes: %q", got)
-		}
-	})
-}
-
-func TestWhoAsksWhileAStartIsTakenBackGetsOneOfItsOwn(t *testing.T) {
-	inBed(t, func(b *bed) {
-		b.tight()
-		mustDone(t, b.act("coder", "start", ""))
-		first := b.ensure("orch")
-		b.after(time.Second)
-		first.hangUp(nil)
-		b.after(time.Millisecond)
-		second := b.ensure("orch")
-		second.mustWait(t)
-		b.aged()
-		second.mustBeReady(t)
-		if got := b.kinds(); !slices.Equal(got, []string{"start done", "ensure aborted", "ensure done", "evict done"}) {
-			t.Errorf("the changes: %q", got)
-		}
-	})
-}
-
-func TestARequestThatGoesTakesNobodyElsesStartBack(t *testing.T) {
-	for _, name := range []string{"begun before", "begun after"} {
-		t.Run(name, func(t *testing.T) {
-			inBed(t, func(b *bed) {
-				b.tight()
-				mustDone(t, b.act("coder", "start", ""))
-				var call ensureCall
-				var id string
-				if name == "begun before" {
-					id = b.startWith("orch", true)
-					call = b.ensure("orch")
-				} else {
-					call = b.ensure("orch")
-					id = b.startWith("orch", false)
-				}
-				b.after(time.Second)
-				call.hangUp(nil)
-				mustDone(t, b.wait(id))
-				b.mustState("orch", api.Ready)
-				if got := b.kinds(); len(got) != 3 { // coder's start, orch's, and coder gives way
-					t.Errorf("the changes: %q", got)
-				}
-			})
-		})
-	}
-}
-
-func TestAnotherOrderWhileARequestStartsATierIsAConflict(t *testing.T) {
-	inBed(t, func(b *bed) {
-		b.systemd.slow[orchA] = true
-		b.ensure("orch")
-		b.after(time.Second)
-		_, err := b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"})
-		mustKind(t, err, api.KindConflict, "(ensure orch) is at work")
-		_, err = b.Act(context.Background(), "orch", api.TierRequest{Action: "start", Variant: "b"})
-		mustKind(t, err, api.KindConflict, "orch is up as "+orchA)
-	})
-}
-
-func TestAStopEndsWhatRequestsWaitFor(t *testing.T) {
-	for _, action := range []string{"stop", "down"} {
-		t.Run(action, func(t *testing.T) {
-			inBed(t, func(b *bed) {
-				b.systemd.slow[coder] = true
-				call := b.ensure("coder")
-				b.after(time.Minute)
-				if action == "stop" {
-					mustDone(t, b.act("coder", "stop", ""))
-				} else {
-					id, err := b.Stack(context.Background(), api.StackRequest{Action: "down"})
-					must(id, err)
-					mustDone(t, b.wait(id))
-				}
-				mustKind(t, call.is(t), api.KindAborted, "coder was ordered to stop while a request waited for it")
-				b.after(time.Hour)
-				b.mustState("coder", api.Stopped)
-			})
-		})
-	}
-}
-
-func TestAnAbortOfTheStartIsToldToWhoWaits(t *testing.T) {
-	inBed(t, func(b *bed) {
-		b.systemd.slow[coder] = true
-		call := b.ensure("coder")
-		b.after(time.Minute)
-		if err := b.AbortChange("1"); err != nil {
-			t.Fatal(err)
-		}
-		b.after(time.Second)
-		mustKind(t, call.is(t), api.KindAborted, "ensure coder was aborted")
-		b.mustState("coder", api.Stopped)
-	})
-}
-
-func TestAModeStartsBesideRequests(t *testing.T) {
-	inBed(t, func(b *bed) {
-		b.systemd.slow[orchA] = true
-		orch, coder := b.ensure("orch"), b.ensure("coder")
-		b.after(time.Second)
-		id, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Mode: "small"}) // orch/b and util
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustDone(t, b.wait(id))
-		mustKind(t, orch.is(t), api.KindAborted, "ordered to stop")
-		mustKind(t, coder.is(t), api.KindAborted, "ordered to stop")
-		b.mustState("coder", api.Stopped)
-		if tier := b.tierNow("orch"); tier.Variant != "b" || tier.State != api.Ready {
-			t.Errorf("orch is %s as %s", tier.State, tier.Variant)
-		}
-	})
-}
-
-func TestABootDoesNotMindRequests(t *testing.T) {
-	inBed(t, func(b *bed) {
-		call := b.ensure("orch")
-		id, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Boot: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		call.hangUp(nil) // whatever becomes of the request
-		mustDone(t, b.wait(id))
-		b.mustState("orch", api.Ready)
-		b.mustState("coder", api.Ready)
-		if got := b.systemd.did("stop"); len(got) > 0 {
-			t.Errorf("it did %q", got)
-		}
-	})
-}
-
-func TestTierdsEndTakesNoStartBack(t *testing.T) {
-	inBed(t, func(b *bed) {
-		call := b.ensure("coder")
-		b.after(100 * time.Millisecond)
-		call.hangUp(errEnding) // the server's end, before the agent's
-		b.after(0)
-		b.end()
-		b.run()
-		again := b.ensure("coder")
-		b.after(2 * time.Second)
-		again.mustBeReady(t)
-		if got := b.systemd.did("start", "stop"); !slices.Equal(got, []string{"start " + coder}) {
-			t.Errorf("it did %q", got)
-		}
-	})
-	inBed(t, func(b *bed) {
-		b.tight()
-		mustDone(t, b.act("coder", "start", ""))
-		b.systemd.did()
-		call := b.ensure("orch")
-		b.after(100 * time.Millisecond)
-		call.hangUp(errEnding) // of one in line
-		b.after(time.Second)
-		b.mustState("orch", api.Starting)
-		if got := b.systemd.did("stop"); len(got) > 0 {
-			t.Errorf("it did %q", got)
-		}
-	})
-}
-
-func TestTheAgentsEndAnswersWhoWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, t.TempDir()+"/tiers.toml")
-		b.run()
-		b.systemd.slow[coder] = true
-		call := b.ensure("coder")
-		b.after(time.Second)
-		b.end()
-		synctest.Wait()
-		mustKind(t, call.is(t), api.KindUnavailable, "tierd is ending")
-		b.systemd.by(func() { b.systemd.halt(coder) })
-		b.after(time.Second)
 	})
 }

@@ -97,6 +97,13 @@ func (f *fakeControl) Budget(_ context.Context, mode string) (api.Budget, error)
 		Words: "w", GiveWay: []string{"coder"}}, f.note("budget %s", mode)
 }
 
+func (f *fakeControl) Metrics(ctx context.Context) (api.Metrics, error) {
+	used := uint64(7 << 30)
+	budget, _ := f.Budget(ctx, "")
+	tier := api.TierMetrics{Tier: "coder", Starts: map[string]uint64{"boot": 1}, Stops: map[string]uint64{"failed:timeout": 1}, Memory: 9, MemoryCurrent: &used}
+	return api.Metrics{Version: "1", Started: epochStart, ConfigValid: true, Tiers: []api.TierMetrics{tier}, Budget: &budget}, f.note("metrics")
+}
+
 func (f *fakeControl) Host(context.Context) (rocm.Snapshot, error) {
 	return rocm.Snapshot{Time: time.Now()}, f.note("host")
 }
@@ -110,7 +117,7 @@ func (f *fakeControl) Stack(_ context.Context, req api.StackRequest) (string, er
 }
 
 func (f *fakeControl) Reload(_ context.Context, restart bool) (api.ConfigResult, string, error) {
-	result := api.ConfigResult{Changed: []string{"coder"}, Removed: []string{"old"}, Pending: []string{"coder"}, Warnings: []string{"w"}}
+	result := api.ConfigResult{Changed: []string{"coder"}, Removed: []string{"old"}, Pending: []string{"coder"}, Gateway: []string{"key"}, Warnings: []string{"w"}}
 	return result, f.pending, f.note("reload %t", restart)
 }
 
@@ -194,7 +201,9 @@ func (f *fakeControl) Table(ctx context.Context, after uint64) (api.Table, error
 		<-ctx.Done()
 		return api.Table{}, ctx.Err()
 	}
-	return api.Table{Seq: 3, Listen: "127.0.0.1", Port: 8000, Routes: []api.Route{route}}, f.note("table %d", after)
+	key := api.Key{Name: "laptop", SHA256: "ab", Scopes: []string{api.ScopeModels}, Tiers: []string{"coder"}}
+	return api.Table{Seq: 3, Listen: "127.0.0.1", Port: 8000, Routes: []api.Route{route}, NoConfig: true, Keys: []api.Key{key}, OpenLoopback: true,
+		Hosts: []string{"models.home"}, MaxConnections: 9, MaxBody: 9}, f.note("table %d", after)
 }
 
 func (f *fakeControl) Report(report api.GatewayReport) { f.note("report %d", len(report.Listeners)) }
@@ -223,7 +232,7 @@ func (f *fakeControl) Admit(ctx context.Context, unit, op string, waits func(str
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // listen makes a socket as systemd would: closing the listener leaves the file.
-func listen(t *testing.T) *net.UnixListener {
+func listen(t testing.TB) *net.UnixListener {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})
 	if err != nil {
@@ -235,7 +244,7 @@ func listen(t *testing.T) *net.UnixListener {
 }
 
 // serve runs a server until the test ends, or until the function that it returns is called; that one gives Serve's error.
-func serve(t *testing.T, s interface {
+func serve(t testing.TB, s interface {
 	Serve(context.Context, net.Listener) error
 }) (path string, end func() error) {
 	t.Helper()

@@ -30,7 +30,7 @@ func inKeptBed(t *testing.T, f func(b *bed)) {
 // readyIn is how far away the gateway's table says that a tier is ready; 0 when it does not say.
 func (b *bed) readyIn(tier string) time.Duration {
 	b.t.Helper()
-	for _, r := range b.table.Routes {
+	for _, r := range b.tableNow().Routes {
 		if r.Tier == tier && !r.ReadyBy.IsZero() {
 			return time.Until(r.ReadyBy).Round(100 * time.Millisecond)
 		}
@@ -82,7 +82,7 @@ func TestALoadThatTakesLongerIsPutOff(t *testing.T) {
 		b.systemd.load = 10 * time.Minute
 		g := poll(b)
 		defer g.cancel()
-		seq := b.table.Seq
+		seq := b.tableNow().Seq
 		b.begin("coder")
 		for range 9 {
 			b.after(time.Minute)
@@ -90,7 +90,7 @@ func TestALoadThatTakesLongerIsPutOff(t *testing.T) {
 				t.Errorf("in %s", got)
 			}
 		}
-		if tables := b.table.Seq - seq; tables > 20 { // by a quarter each time
+		if tables := b.tableNow().Seq - seq; tables > 20 { // by a quarter each time
 			t.Errorf("%d tables for one load", tables)
 		}
 		b.after(2 * time.Minute)
@@ -184,11 +184,11 @@ func TestARouteTellsHowManyRequestsItsEngineWorksOn(t *testing.T) {
 		b.change("engine = \"llama\"\nmodel = \"/m/orch.gguf\"", "engine = \"llama\"\nparallel = 3\nmodel = \"/m/orch.gguf\"")
 		mustReload(b, false)
 		b.after(0)
-		if got := b.table.Routes[0].Parallel; got != 1 {
+		if got := b.tableNow().Routes[0].Parallel; got != 1 {
 			t.Errorf("orch/a: %d", got)
 		}
 		mustDone(t, b.act("orch", "start", "b"))
-		if got := b.table.Routes[0].Parallel; got != 3 {
+		if got := b.tableNow().Routes[0].Parallel; got != 3 {
 			t.Errorf("orch/b: %d", got)
 		}
 	})

@@ -132,8 +132,10 @@ func (a *Agent) lookAgain(ctx context.Context) {
 // derive computes every unit's state anew and tells of those that are different.
 func (a *Agent) derive() {
 	states := map[string]verdict{}
-	for name := range a.known() {
+	known := a.known()
+	for name := range known {
 		f := a.factsOf(name)
+		a.count(name, a.tierOf(name), f.seen)
 		v := next(a.states[name].State, f)
 		states[name] = v
 		if old, was := a.states[name]; !was || old.State != v.State || old.Reason != v.Reason {
@@ -141,6 +143,8 @@ func (a *Agent) derive() {
 		}
 	}
 	a.states = states
+	a.counts.forgetLives(known)
+	a.noteServing()
 	a.reapDrains()
 }
 
@@ -201,7 +205,6 @@ func (a *Agent) turned(name string, old, v verdict) {
 		if old.State == api.Starting {
 			a.noteLoad(name)
 		}
-		a.choose(name)
 		a.forgive(a.tierOf(name))
 	case a.locks[name]:
 	case v.State == api.Failed && old.State == api.Starting:
@@ -229,12 +232,16 @@ func (a *Agent) await(ctx context.Context, f func() bool) error {
 	}
 }
 
-// settle waits for a reading of the units that began after the call, so that what a job did is known.
-func (a *Agent) settle(ctx context.Context) error {
+// settle waits for a reading of all units that began after the call.
+func (a *Agent) settle(ctx context.Context) error { return a.settled(ctx, ReadAll) }
+
+// settled waits for a reading that began after the call. After a job ReadListed will do: systemd signals what has changed of
+// a unit before it signals the end of its job, and should that be lost, the list shows it.
+func (a *Agent) settled(ctx context.Context, depth Depth) error {
 	var from uint64
 	if _, err := inLoop(ctx, a, func() (bool, error) {
 		from = a.asked
-		a.observe(ReadAll)
+		a.observe(depth)
 		return true, nil
 	}); err != nil {
 		return err

@@ -42,6 +42,7 @@ var routes = []route{
 	{"GET /v1/plan", anyLocal, []string{"mode"}, (*Server).plan},
 	{"GET /v1/budget", anyLocal, []string{"mode"}, (*Server).budget},
 	{"GET /v1/host", anyLocal, nil, (*Server).host},
+	{"GET /v1/metrics", anyLocal, nil, (*Server).metrics},
 	{"POST /v1/stack", operator, nil, (*Server).actOnStack},
 	{"POST /v1/config", operator, nil, (*Server).actOnConfig},
 	{"GET /v1/changes", anyLocal, nil, (*Server).changes},
@@ -183,6 +184,11 @@ func (s *Server) modes(call) (reply, error) {
 func (s *Server) host(r call) (reply, error) {
 	host, err := s.control.Host(r.Context())
 	return reply{result: host}, err
+}
+
+func (s *Server) metrics(r call) (reply, error) {
+	metrics, err := s.control.Metrics(r.Context())
+	return reply{result: metrics}, err
 }
 
 func (s *Server) budget(r call) (reply, error) {

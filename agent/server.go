@@ -51,6 +51,8 @@ type Control interface {
 	Ensure(ctx context.Context, tier string) error
 	// Budget tells who holds what, or would with a mode up.
 	Budget(ctx context.Context, mode string) (api.Budget, error)
+	// Metrics tells what was counted, and who holds what.
+	Metrics(ctx context.Context) (api.Metrics, error)
 	// Host is what the kernel says of this host now.
 	Host(ctx context.Context) (rocm.Snapshot, error)
 	// Admit answers a shim: see api.AdmitRequest. It may block for long; waits is told why, again every few seconds.

@@ -27,6 +27,7 @@ func (a *Agent) Stack(ctx context.Context, req api.StackRequest) (string, error)
 			return "", err
 		}
 		if req.Action == "down" {
+			a.endWishes("")
 			if id := a.joined("down"); id != "" {
 				return id, nil
 			}
@@ -53,7 +54,7 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 		return "", err
 	}
 	running := a.running()
-	var left map[string]string
+	var left, beside map[string]string
 	var before []*task
 	if req.Boot { // a boot adds to what runs, and starts what it can: admission refuses the rest one by one
 		busy := map[string]bool{}
@@ -68,11 +69,18 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 			return "", refused
 		}
 		before = a.supersedeOthers(want)
+		beside = a.besides(want, left, running, host)
 	}
 	for _, u := range want {
 		a.forgive(u.Tier)
 	}
-	return a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running), before), nil
+	id := a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running, beside), before)
+	if req.Boot {
+		if c, err := a.find(id); err == nil {
+			c.why = api.WhyBoot
+		}
+	}
+	return id, nil
 }
 
 // members are the units of a mode, or for a boot those of every tier that starts with the machine.

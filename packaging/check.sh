@@ -49,7 +49,7 @@ tests() {
 }
 go_test() { tests go ./... "$@"; }
 # -count=1: a result of another package that was installed is no result.
-scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -count=1 -timeout 20m -skip '^TestVM'; }
+scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -count=1 -timeout 25m -skip '^TestVM'; }
 # The page in a real browser; pictures of it are in build/page.
 in_browser() { packaging/setup.sh browser && tests page ./packaging/browsertest -tags browser -count=1 -timeout 5m; }
 package_alone() { rm -rf dist && packaging/build.sh; }

@@ -2,7 +2,6 @@ package units
 
 import (
 	"fmt"
-	"net/netip"
 	"path"
 	"regexp"
 	"slices"
@@ -13,6 +12,10 @@ import (
 // check finds what is wrong with values and across tables. It goes through the whole configuration whatever it finds.
 func (c *Config) check(fs *faults) {
 	c.checkHost(fs)
+	c.checkListen(fs)
+	c.checkHosts(fs)
+	c.checkLimits(fs)
+	c.checkKeys(fs)
 	for _, e := range c.Engines {
 		c.checkEngine(fs, e)
 	}
@@ -37,14 +40,6 @@ func (c *Config) checkHost(fs *faults) {
 		if !path.IsAbs(dir) {
 			fs.add(c.line("host", "models"), "", "models in [host]: %s is not an absolute path%s", quote(dir), tilde(dir))
 		}
-	}
-	addr, err := netip.ParseAddr(c.Gateway.Listen)
-	at := c.line("gateway", "listen")
-	switch {
-	case err != nil:
-		fs.add(at, "", "listen in [gateway]: %s is not an address, as in \"127.0.0.1\"", quote(c.Gateway.Listen))
-	case !addr.IsLoopback():
-		fs.warn(at, "", "listen in [gateway]: %s is not a loopback address, so everybody who reaches this machine can use its models", addr)
 	}
 	if h := c.Gateway.Hold; h < minHold || h > maxHold {
 		fs.add(c.line("gateway", "hold"), "", "hold in [gateway]: %s is not within %s to %s", h, minHold, maxHold)

@@ -33,6 +33,12 @@ type Gateway struct {
 	Port   int           `toml:"port"`   // serves every tier by model name; 0: no such listener
 	Drain  time.Duration `toml:"drain"`  // what requests in flight may take when a tier stops, unless the tier says otherwise
 	Hold   time.Duration `toml:"hold"`   // how long a request waits for its tier and its turn, unless the tier says otherwise
+
+	Hosts          []string `toml:"hosts"`           // further names that clients and pages may use for this machine
+	MaxConnections int      `toml:"max_connections"` // of clients, at one time
+	MaxBody        Bytes    `toml:"max_body"`        // of one request
+	OpenLoopback   bool     `toml:"open_loopback"`   // programs on this machine need no key
+	Keys           []Key    `toml:"key"`             // none: nobody needs one
 }
 
 // Engine is one [engine.NAME] table: a program that serves models.

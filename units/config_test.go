@@ -62,7 +62,7 @@ func TestEveryShippedModeFits(t *testing.T) {
 // Every key that can be written is explained in the shipped file, since a user has no other page.
 func TestTheShippedFileNamesEveryKey(t *testing.T) {
 	text := string(shipped(t))
-	for _, table := range []any{HostConfig{}, Gateway{}, Engine{}, Tier{}, Variant{}, Mode{}} {
+	for _, table := range []any{HostConfig{}, Gateway{}, Key{}, Engine{}, Tier{}, Variant{}, Mode{}} {
 		for _, key := range keysOf(reflect.TypeOf(table)) {
 			if key == "variant" {
 				continue
@@ -78,7 +78,7 @@ func TestTheShippedFileNamesEveryKey(t *testing.T) {
 
 func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	c := parse(t, base)
-	if c.Gateway != (Gateway{Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second, Hold: 4 * time.Minute}) {
+	if !reflect.DeepEqual(c.Gateway, Gateway{Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second, Hold: 4 * time.Minute, MaxConnections: 1024, MaxBody: 64 * MiB}) {
 		t.Errorf("gateway is %+v", c.Gateway)
 	}
 	coder, _ := c.Tier("coder")
@@ -108,7 +108,8 @@ func TestWhatIsWrittenWinsOverTheDefault(t *testing.T) {
 		"port = 8002", "port = 8002\nrole = \"writer\"\ndrain = \"2m\"\nidle_stop = \"20m\"",
 		`kv_memory = "4GiB"`, "parallel = 2\nbatch_tokens = \"4K\"\nprefix_caching = false\nserved_name = \"me\"\nload_timeout = \"1h\"\ngpu_utilization = 0.5",
 		`memory = "2GiB"`, "memory = \"2GiB\"\nload_mode = \"mlock\"\nflash_attention = \"auto\"\nparallel = 3",
-		"[mode.both]", "[gateway]\nlisten = \"127.0.0.2\"\nport = 0\ndrain = \"0s\"\nhold = \"90s\"\n[mode.both]"))
+		"[mode.both]", "[gateway]\nlisten = \"127.0.0.2\"\nport = 0\ndrain = \"0s\"\nhold = \"90s\"\nhosts = [\"models.home\", \"10.0.0.7\"]\n"+
+			"max_connections = 50\nmax_body = \"1MiB\"\nopen_loopback = true\n[mode.both]"))
 	coder, _ := c.Tier("coder")
 	if coder.Role != "writer" || c.DrainOf(coder) != 2*time.Minute || coder.IdleStop != 20*time.Minute {
 		t.Errorf("coder is %+v", coder)
@@ -121,7 +122,7 @@ func TestWhatIsWrittenWinsOverTheDefault(t *testing.T) {
 	if l := utility.Variants[0]; l.LoadMode != "mlock" || l.FlashAttention != "auto" || l.Parallel != 3 || c.DrainOf(utility) != 0 {
 		t.Errorf("utility/llama is %+v", l)
 	}
-	if c.Gateway != (Gateway{Listen: "127.0.0.2", Hold: 90 * time.Second}) {
+	if !reflect.DeepEqual(c.Gateway, Gateway{Listen: "127.0.0.2", Hold: 90 * time.Second, Hosts: []string{"models.home", "10.0.0.7"}, MaxConnections: 50, MaxBody: MiB, OpenLoopback: true}) {
 		t.Errorf("gateway is %+v", c.Gateway)
 	}
 }

@@ -63,7 +63,11 @@ func (d *decoder) table(into reflect.Value, raw map[string]any, path []string) {
 
 func (d *decoder) unknown(t reflect.Type, path []string) {
 	key := path[len(path)-1]
-	if isSecretKey(key) {
+	switch {
+	case path[0] == "gateway" && (isSecretKey(key) || key == "key" || key == "keys"):
+		d.fault(path, "%s%s would be a secret in a file that every user can read; %s", quote(key), in(path[:len(path)-1]), keyRemedy)
+		return
+	case isSecretKey(key):
 		d.fault(path, "%s%s would be a secret in a file that every user can read. %s", quote(key), in(path[:len(path)-1]), secretRemedy)
 		return
 	}
@@ -234,6 +238,10 @@ func (d *decoder) printable(s string, path []string) {
 }
 
 func (d *decoder) wrongType(raw any, path []string, wants string) {
+	if len(path) > 1 && path[0] == "gateway" && path[1] == "key" { // the value may be the key itself
+		d.fault(path, "%s%s must be %s; %s", path[len(path)-1], in(path[:len(path)-1]), wants, keyRemedy)
+		return
+	}
 	d.fault(path, "%s%s must be %s, not %s", path[len(path)-1], in(path[:len(path)-1]), wants, describe(raw))
 }
 

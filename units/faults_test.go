@@ -247,20 +247,16 @@ func TestAFaultNamesItsTier(t *testing.T) {
 	}
 }
 
-func TestAListenerForEverybodyIsOnlyAWarning(t *testing.T) {
-	c, faults := ParseConfig("tiers.toml", []byte(base+"[gateway]\nlisten = \"0.0.0.0\"\n"))
-	if c == nil || len(faults) != 1 || !faults[0].Warning {
-		t.Fatalf("got %v", lines(faults))
-	}
-	if want := "tiers.toml:42: warning: listen in [gateway]: 0.0.0.0 is not a loopback address"; !strings.HasPrefix(lines(faults), want) {
-		t.Errorf("got %s", lines(faults))
-	}
-}
-
 func TestNoFaultRepeatsASecret(t *testing.T) {
 	for _, pairs := range [][]string{
 		{`key = "cloud-key"`, `api_key = "sk-TOPSECRET"`},
 		{`key = "cloud-key"`, `key = "sk-TOPSECRET"`},
+		{"[mode.both]", "[gateway]\nkey = \"TOPSECRET\"\n[mode.both]"},
+		{"[mode.both]", "[gateway]\napi_key = \"TOPSECRET\"\n[mode.both]"},
+		{"[mode.both]", "[gateway.key]\na = \"TOPSECRET\"\n[mode.both]"},
+		{"[mode.both]", "[gateway.key.a]\nkey = \"TOPSECRET\"\nsha256 = \"" + hashOfX + "\"\n[mode.both]"},
+		{"[mode.both]", "[gateway.key.a]\nsha256 = \"TOPSECRET\"\n[mode.both]"},
+		{"[mode.both]", "[gateway.key.a]\nsha256 = [\"TOPSECRET\"]\n[mode.both]"},
 		{"https://api", "https://me:TOPSECRET@api"},
 		{`memory = "2GiB"`, "memory = \"2GiB\"\nenv = { HF_TOKEN = \"TOPSECRET\" }"},
 		{`memory = "2GiB"`, "memory = \"2GiB\"\nenv = { HARMLESS = \"sk-TOPSECRET\" }"},

@@ -10,6 +10,8 @@ func newElement(t reflect.Type, name string) reflect.Value {
 		*e = defaultTier()
 	case *Variant:
 		*e = defaultVariant()
+	case *Key:
+		*e = defaultKey()
 	}
 	v.FieldByName("Name").SetString(name)
 	return v

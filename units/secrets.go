@@ -24,7 +24,7 @@ func isSecretKey(key string) bool { return slices.Contains(secretKeys, strings.T
 var secretEnv = regexp.MustCompile(`(^|_)(KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?)$|PASSWORD|SECRET`)
 
 // secretForms are beginnings that keys of well-known services have.
-var secretForms = regexp.MustCompile(`^(sk-|sk_|pk_|hf_|ghp_|gho_|github_pat_|glpat-|xai-|gsk_|AIza|AKIA|eyJ|Bearer )`)
+var secretForms = regexp.MustCompile(`^(tierd_|sk-|sk_|pk_|hf_|ghp_|gho_|github_pat_|glpat-|xai-|gsk_|AIza|AKIA|eyJ|Bearer )`)
 
 // looksSecret tells a secret from a name by its beginning, or by being long and without words.
 func looksSecret(s string) bool {

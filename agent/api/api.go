@@ -176,6 +176,7 @@ type TierRequest struct {
 	Action  string `json:"action"` // "start", "stop", "restart", "switch"
 	Variant string `json:"variant,omitempty"`
 	Evict   bool   `json:"evict,omitempty"` // "start": other tiers may give way; one with start = "demand" has that leave anyway
+	Drain   bool   `json:"drain,omitempty"` // "switch": the variant that is up ends first, also when there is room for both
 }
 
 // StackRequest asks to change the running set (POST /v1/stack).
@@ -195,7 +196,8 @@ type ConfigRequest struct {
 type ConfigResult struct {
 	Changed  []string `json:"changed"` // tiers whose definition is new
 	Removed  []string `json:"removed"`
-	Pending  []string `json:"pending"` // running tiers that a restart would change
+	Pending  []string `json:"pending"`           // running tiers that a restart would change
+	Gateway  []string `json:"gateway,omitempty"` // keys of [gateway] that are new, and in force
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -213,14 +215,39 @@ type Table struct {
 	// Leaving are units that serve what is in flight there and take nothing new, beside the one that Routes names for their
 	// tier: the variant that was up before a switch.
 	Leaving []Route `json:"leaving,omitempty"`
+
+	// Who may use the gateway, and how much of it. NoConfig tells that tierd does not know: no tiers.toml could be used since it
+	// began. What a table before this one said of Listen, Port and of what follows then stays.
+	NoConfig       bool     `json:"no_config,omitempty"`
+	Keys           []Key    `json:"keys,omitempty"`            // none: nobody needs one
+	OpenLoopback   bool     `json:"open_loopback,omitempty"`   // requests from a loopback address need no key
+	Hosts          []string `json:"hosts,omitempty"`           // further names accepted in Host and Origin, in small letters
+	MaxConnections int      `json:"max_connections,omitempty"` // of clients; 0: the gateway's default
+	MaxBody        uint64   `json:"max_body,omitempty"`        // bytes of a request; 0: the gateway's default
 }
+
+// Key is one key of the gateway. Only its hash leaves the hands of whoever has it.
+type Key struct {
+	Name   string   `json:"name"`
+	SHA256 string   `json:"sha256"`          // 64 hexadecimal digits in small letters
+	Scopes []string `json:"scopes"`          // what it opens: Scope*
+	Tiers  []string `json:"tiers,omitempty"` // to which it opens; none named: all
+}
+
+// What a key may open.
+const (
+	ScopeModels  = "models"  // requests to tiers, and the list of models
+	ScopeMetrics = "metrics" // /metrics
+)
 
 // Route is one tier for the gateway.
 type Route struct {
-	Tier    string   `json:"tier"`
-	Role    string   `json:"role"`
-	Port    int      `json:"port"`
-	Names   []string `json:"names"` // accepted as `model`: tier, role, model, tier/variant of the one that is up
+	Tier  string   `json:"tier"`
+	Role  string   `json:"role"`
+	Port  int      `json:"port"`
+	Names []string `json:"names"` // accepted as `model`: tier, role, model, tier/variant of the one that is up
+	// The names of the tier's other variants. They stay valid whichever is up, unless another tier is called so.
+	Others  []string `json:"others,omitempty"`
 	State   State    `json:"state"`
 	Status  string   `json:"status,omitempty"`
 	Reason  string   `json:"reason,omitempty"`
@@ -251,7 +278,8 @@ type GatewayReport struct {
 	Listeners []Listener         `json:"listeners"`
 	InFlight  map[string]int     `json:"in_flight,omitempty"` // requests by tier
 	Idle      map[string]float64 `json:"idle,omitempty"`      // by tier without one: seconds since its last one ended
-	Drained   []string           `json:"drained,omitempty"`   // units without a request or a connection of the gateway's
+	Leaving   map[string]int     `json:"leaving,omitempty"`   // by unit that takes nothing new: requests that are in flight there
+	Drained   []string           `json:"drained,omitempty"`   // those of them without a request or a connection of the gateway's
 }
 
 // Listener is one port of the gateway.

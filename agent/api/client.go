@@ -74,6 +74,11 @@ func (c *Client) Budget(ctx context.Context, mode string) (Budget, error) {
 	return get[Budget](ctx, c, "/v1/budget?mode="+url.QueryEscape(mode))
 }
 
+// Metrics returns what tierd counts.
+func (c *Client) Metrics(ctx context.Context) (Metrics, error) {
+	return get[Metrics](ctx, c, "/v1/metrics")
+}
+
 // Host returns what the kernel says of the host, as package rocm has it.
 func (c *Client) Host(ctx context.Context) (json.RawMessage, error) {
 	return get[json.RawMessage](ctx, c, "/v1/host")

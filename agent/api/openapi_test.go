@@ -15,7 +15,7 @@ import (
 // described are the wire types of the control socket; the others are found by walking them.
 var described = []any{
 	Status{}, Tier{}, Mode{}, Plan{}, Change{}, Event{}, TierRequest{}, StackRequest{}, ConfigRequest{}, ConfigResult{},
-	ChangeRequest{}, Table{}, GatewayReport{}, EnsureRequest{}, Error{},
+	ChangeRequest{}, Table{}, GatewayReport{}, EnsureRequest{}, Error{}, Metrics{},
 }
 
 type schemaDoc struct {
@@ -166,6 +166,7 @@ func TestEnumsAreTheConstants(t *testing.T) {
 		"ErrorKind":   {all["ErrorKind"].Enum, constants(t, "errors.go", `Kind\w+\s+ErrorKind`)},
 		"Tier.class":  {all["Tier"].Properties["class"].Enum, classes},
 		"Error.class": {all["Error"].Properties["class"].Enum, classes},
+		"Key.scopes":  {all["Key"].Properties["scopes"].Items.Enum, constants(t, "api.go", `Scope\w+`)},
 	} {
 		if !slices.Equal(pair[0], pair[1]) {
 			t.Errorf("%s: described %q, in Go %q", where, pair[0], pair[1])

@@ -12,19 +12,19 @@ import (
 // access keeps web pages out. A page of any site may send requests to loopback, and by rebinding its name to 127.0.0.1
 // it could read the answers too: the name that the browser then sends as Host, and the Origin, give it away.
 type access struct {
-	names []string // further names that the administrator allows
+	names []string // further names that the administrator allows, in small letters
 }
 
 // check refuses a request whose Host or Origin is neither of this machine's loopback nor the address listened on.
 func (a access) check(r *http.Request, listen string) error {
 	// HTTP/1.0 may leave Host out; no browser does.
 	if r.Host != "" && !a.local(hostOnly(r.Host), listen) {
-		return forbidden("Host %q is not one of this gateway's names. Use localhost, or start the gateway with -allow-host.", r.Host)
+		return forbidden("Host %q is not one of this gateway's names. Use localhost, or add it to `hosts` in [gateway] of tiers.toml.", r.Host)
 	}
 	for _, origin := range r.Header["Origin"] {
 		u, err := url.Parse(origin)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || !a.local(u.Hostname(), listen) {
-			return forbidden("A page from %q may not use this gateway. -allow-host allows further names.", origin)
+			return forbidden("A page from %q may not use this gateway. `hosts` in [gateway] of tiers.toml allows further names.", origin)
 		}
 	}
 	return nil

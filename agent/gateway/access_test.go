@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
 func TestHostAndOrigin(t *testing.T) {
@@ -86,7 +88,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 	rig := startRig(t, Config{}, route(t, "coder", engine.socket))
 	port := rig.table.Routes[0].Port
 	for rule, c := range map[string]struct{ request, want string }{
-		"a header beyond the limit": {"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", maxHeaderSize+8<<10) + "\r\n\r\n", "HTTP/1.1 431"},
+		"a header beyond the limit": {"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", wire.MaxHead+8<<10) + "\r\n\r\n", "HTTP/1.1 431"},
 		"no host":                   {"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "HTTP/1.1 400"},
 		"two lengths":               {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "HTTP/1.1 400"},
 		"a proxy's connect":         {"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 405"},

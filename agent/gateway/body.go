@@ -8,78 +8,108 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
+
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
-// bodyPause is how long a client may be silent in the middle of its body.
-const bodyPause = 30 * time.Second
+// firstBuffer is what a body of unknown length begins with.
+const firstBuffer = 64 << 10
 
-// firstBuffer bounds what a Content-Length alone can make the gateway allocate.
-const firstBuffer = 256 << 10
-
-// readBody reads a request's body to its end. It is read before anything is forwarded: when an engine answers before
-// it has the whole body, net/http would close the body under the client, and it lets a request be sent once more.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// readBody reads a request's body to its end. It is read before anything is forwarded: an engine may answer before it has the
+// whole body, and a request can be sent once more. The body lies in the block, which the caller frees when it is done with it.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) (*wire.Block, []byte, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return nil, nil
-	}
-	tooLarge := &failure{
-		status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error", code: "body_too_large",
-		message: fmt.Sprintf("The request body is larger than %d MiB, the gateway's limit.", limit>>20),
+		return nil, nil, nil
 	}
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close") // else the server would read the body to keep the connection
-		return nil, tooLarge
+		return nil, nil, tooLarge(limit)
 	}
-	deadline := http.NewResponseController(w)
-	// A read deadline left behind would later look like a client that went away.
-	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
-	size := min(max(r.ContentLength, 512), firstBuffer)
-	body := make([]byte, 0, size)
+	block, err := wire.NewBlock(int(max(r.ContentLength, 0)))
+	if r.ContentLength < 0 {
+		block, err = wire.NewBlock(firstBuffer)
+	}
+	if err != nil {
+		return nil, nil, noRoom(err)
+	}
+	size, err := fillBlock(block, r, limit)
+	if err != nil {
+		block.Free()
+		w.Header().Set("Connection", "close")
+		return nil, nil, err
+	}
+	return block, block.Bytes[:size], nil
+}
+
+// fillBlock reads until the body's end. It reads no byte that is not the body's.
+func fillBlock(block *wire.Block, r *http.Request, limit int64) (size int, err error) {
 	for {
-		if len(body) == cap(body) {
-			body = grow(body, r.ContentLength)
+		if size == len(block.Bytes) {
+			if int64(size) > limit {
+				return size, tooLarge(limit)
+			}
+			if err := block.Grow(size); err != nil {
+				return size, noRoom(err)
+			}
 		}
-		_ = deadline.SetReadDeadline(time.Now().Add(bodyPause))
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
+		end := min(len(block.Bytes), size+readStep)
+		if err := block.Use(end); err != nil {
+			return size, noRoom(err)
+		}
+		n, err := r.Body.Read(block.Bytes[size:end])
+		size += n
 		switch {
-		case int64(len(body)) > limit:
-			w.Header().Set("Connection", "close")
-			return nil, tooLarge
-		case err == io.EOF:
-			return body, nil
+		case int64(size) > limit:
+			return size, tooLarge(limit)
+		case err == io.EOF || int64(size) == r.ContentLength:
+			return size, nil
 		case err != nil:
-			w.Header().Set("Connection", "close")
-			return nil, badRequest("The request body ended early: %v.", err)
-		case int64(len(body)) == r.ContentLength:
-			return body, nil
+			return size, badRequest("The request body ended early: %v.", err)
 		}
 	}
 }
 
-// grow doubles a buffer, but not beyond a known end.
-func grow(body []byte, length int64) []byte {
-	size := int64(cap(body)) * 2
-	if length > 0 {
-		size = min(size, length)
+// readStep is what is read of a body at one time.
+const readStep = 1 << 20
+
+func tooLarge(limit int64) *failure {
+	return &failure{
+		status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error", code: "body_too_large",
+		message: fmt.Sprintf("The request body is larger than %d MiB, the gateway's limit.", limit>>20),
 	}
-	bigger := make([]byte, len(body), max(size, int64(cap(body))+1))
-	copy(bigger, body)
-	return bigger
+}
+
+func noRoom(err error) *failure {
+	return &failure{
+		status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: "out_of_memory", retryAfter: retryBroken,
+		message: fmt.Sprintf("The gateway has no memory for the request: %v.", err),
+	}
+}
+
+// parts are the pieces of a body in their order, so that a name can be exchanged without a copy of the rest.
+type parts [][]byte
+
+func whole(body []byte) parts {
+	if len(body) == 0 {
+		return nil
+	}
+	return parts{body}
+}
+
+// exchanged is the body with other bytes at one place.
+func exchanged(body []byte, at span, with []byte) parts {
+	return parts{body[:at.start], with, body[at.end:]}
 }
 
 // modelIn finds the model's name in a body: a JSON object's member, or a form field. A body of another type has none.
-func modelIn(contentType string, body []byte) (name string, replace func(string) []byte, err error) {
+func modelIn(contentType string, body []byte) (name string, replace func(string) parts, err error) {
 	media, params, mediaErr := mime.ParseMediaType(contentType)
 	if mediaErr == nil && media == "multipart/form-data" {
 		at, ok := findFormField(body, params["boundary"], "model")
 		if !ok {
 			return "", nil, errNoModel
 		}
-		replace = func(with string) []byte {
-			return bytes.Join([][]byte{body[:at.start], []byte(with), body[at.end:]}, nil)
-		}
+		replace = func(with string) parts { return exchanged(body, at, []byte(with)) }
 		return string(body[at.start:at.end]), replace, nil
 	}
 	// curl and many scripts send JSON as application/x-www-form-urlencoded, and the engines take it.
@@ -90,7 +120,7 @@ func modelIn(contentType string, body []byte) (name string, replace func(string)
 	if err != nil {
 		return "", nil, err
 	}
-	return name, func(with string) []byte { return replaceModel(body, at, with) }, nil
+	return name, func(with string) parts { return replaceModel(body, at, with) }, nil
 }
 
 // findFormField tells where the value of a field stands in a multipart body.

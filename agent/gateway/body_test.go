@@ -44,7 +44,7 @@ func TestTheNameInAForm(t *testing.T) {
 			t.Errorf("%s: got %q, %v; want %q", rule, got, err, c.want)
 			continue
 		}
-		request := httptest.NewRequest("POST", "/", bytes.NewReader(replace("other")))
+		request := httptest.NewRequest("POST", "/", bytes.NewReader(bytes.Join(replace("other"), nil)))
 		request.Header.Set("Content-Type", contentType)
 		if got := request.FormValue("model"); got != "other" {
 			t.Errorf("%s: replaced by %q", rule, got)

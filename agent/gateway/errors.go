@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tierd/tierd/agent/api"
 )
@@ -24,26 +25,29 @@ type failure struct {
 
 func (f *failure) Error() string { return f.message }
 
-// write sends the failure. The shape is that of OpenAI and vLLM, since clients show `error.message` to their users.
-func (f *failure) write(w http.ResponseWriter) {
-	type object struct {
+// object is the error object of OpenAI and vLLM, since clients show its `message` to their users.
+func (f *failure) object() json.RawMessage {
+	o := struct {
 		Message string  `json:"message"`
 		Type    string  `json:"type"`
 		Param   *string `json:"param"`
 		Code    string  `json:"code"`
-	}
-	body := struct {
-		Error object `json:"error"`
-	}{object{Message: f.message, Type: f.kind, Code: f.code}}
+	}{Message: f.message, Type: f.kind, Code: f.code}
 	if f.code == "model_not_found" {
 		param := "model"
-		body.Error.Param = &param
+		o.Param = &param
 	}
+	text, _ := json.Marshal(o) // of strings alone
+	return text
+}
+
+// write sends the failure.
+func (f *failure) write(w http.ResponseWriter) {
 	w.Header().Set(errorHeader, f.code)
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter))
 	}
-	writeJSON(w, f.status, body)
+	writeJSON(w, f.status, map[string]json.RawMessage{"error": f.object()})
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {
@@ -91,7 +95,7 @@ func notReady(r api.Route) *failure {
 	f := &failure{status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: codeNotReady, retryAfter: retryAbsent}
 	switch r.State {
 	case api.Starting:
-		f.retryAfter = retryStarting
+		f.retryAfter = retryLoading(r, time.Now())
 		f.message = fmt.Sprintf("Tier %q is starting%s. `tierctl status` shows its progress.", r.Tier, because(r.Status))
 	case api.Draining, api.Stopping:
 		f.retryAfter = retryLeaving

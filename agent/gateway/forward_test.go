@@ -219,6 +219,7 @@ func TestADeadKeptConnectionIsTriedOnceMore(t *testing.T) {
 		if res, got := fetch(t, "POST", rig.tierURL("coder", "/x"), want); got != want {
 			t.Fatalf("%d %q, want %q", res.StatusCode, got, want)
 		}
+		eventually(t, "the connection is kept", func() bool { n, _, _ := rig.pool.report(); return len(n) == 0 })
 	}
 	if n := requests.Load(); n != 3 {
 		t.Errorf("the engine saw %d requests, want 3", n)

@@ -6,17 +6,20 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
 // Control is what the gateway asks of tierd; *api.Client is one.
 type Control interface {
+	// Metrics is what tierd counts, for those who scrape the gateway.
+	Metrics(ctx context.Context) (api.Metrics, error)
 	// Table waits until there is a table with Seq > after, or until tierd's own time limit, then returns the latest.
 	Table(ctx context.Context, after uint64) (api.Table, error)
 	Report(ctx context.Context, report api.GatewayReport) error
@@ -33,9 +36,8 @@ type Config struct {
 	Inherited *Inherited          // descriptors from systemd's fd store or from a predecessor
 	Reload    <-chan chan<- error // a wish to hand over; answered with nil once the successor serves
 
-	MaxBody    int64    // bytes of a request body; default 64 MiB
-	MaxConns   int      // connections of clients; default 1024
-	AllowHosts []string // further names accepted in Host and Origin
+	MaxBody  int64 // bytes of a request body, unless the table says; default 64 MiB
+	MaxConns int   // connections of clients, unless the table says; default 1024
 
 	StopBound   time.Duration // what requests in flight get at SIGTERM; default 30 s
 	RetireBound time.Duration // what they get after a handover; default 15 min
@@ -68,15 +70,16 @@ func (c *Config) setDefaults() {
 type Gateway struct {
 	cfg    Config
 	log    *slog.Logger
-	access access
 	pool   *pool
 	hold   *hold
 	source Source
-	server *http.Server
+	server *wire.Server
 	ports  *listeners
 	page   *page
 	memory *tableMemory
 	view   atomic.Pointer[view]
+
+	metrics *metrics
 
 	retiring atomic.Bool   // answers carry Connection: close
 	changed  chan struct{} // something that a report to tierd tells is new
@@ -87,8 +90,8 @@ type Gateway struct {
 func New(cfg Config) *Gateway {
 	cfg.setDefaults()
 	g := &Gateway{cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), active: make(chan struct{}, 1)}
-	g.access = access{names: cfg.AllowHosts}
 	g.pool = newPool(cfg.Log, g.kick, g.nudge)
+	g.metrics = newMetrics(g)
 	g.hold = newHold(g.pool, cfg.Control, cfg.Log, g.nudge)
 	g.source = g.hold
 	g.page = newPage(g.newFeed())
@@ -116,9 +119,17 @@ func poke(ch chan<- struct{}) {
 // apply makes a table the one in force. Requests that run keep their route. The pool comes first: whoever is told that a tier
 // drains can be sure that it takes no new request.
 func (g *Gateway) apply(t api.Table) {
-	g.pool.apply(t.Routes)
+	t = keptAccess(t, g.view.Load())
+	g.pool.apply(t.Routes, t.Leaving...)
+	g.metrics.follow(t.Routes)
+	g.ports.slots.set(cmp.Or(t.MaxConnections, g.cfg.MaxConns))
 	g.hold.apply(t.Routes)
 	g.view.Store(newView(t))
+}
+
+// maxBody is the most bytes that a request may have.
+func (g *Gateway) maxBody() int64 {
+	return cmp.Or(int64(g.view.Load().table.MaxBody), g.cfg.MaxBody)
 }
 
 // report is what tierd is to know now.
@@ -129,6 +140,7 @@ func (g *Gateway) report() api.GatewayReport {
 		r.InFlight[tier] += n // who waits for a tier is about to use it
 		delete(r.Idle, tier)
 	}
+	r.Leaving = g.pool.leavers()
 	return r
 }
 

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if control := os.Getenv(childEnv); control != "" {
 		os.Exit(runChild(control))
 	}
+	if at := os.Getenv(engineEnv); at != "" {
+		os.Exit(runEngine(at))
+	}
 	os.Exit(m.Run())
 }
 
@@ -70,7 +73,7 @@ func (l *logText) String() string {
 }
 
 // serveControl puts a fakeTierd on a unix socket, for another process.
-func serveControl(t *testing.T, f *fakeTierd) string {
+func serveControl(t testing.TB, f *fakeTierd) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, result any) {
@@ -88,6 +91,13 @@ func serveControl(t *testing.T, f *fakeTierd) string {
 		json.NewDecoder(r.Body).Decode(&report)
 		f.Report(r.Context(), report)
 		answer(w, struct{}{})
+	})
+	mux.HandleFunc("POST /v1/gateway/ensure", func(w http.ResponseWriter, r *http.Request) {
+		var wish api.EnsureRequest
+		json.NewDecoder(r.Body).Decode(&wish)
+		if f.Ensure(r.Context(), wish.Tier) == nil {
+			answer(w, struct{}{})
+		}
 	})
 	e := startEngine(t, mux.ServeHTTP)
 	return e.socket

@@ -37,7 +37,7 @@ func (t *heldTier) follow(r api.Route) {
 	}
 	if slots == 0 {
 		t.slots = nil
-	} else if t.slots == nil || t.slots.Len() != slots || t.route.State != api.Ready && r.State == api.Ready {
+	} else if t.slots == nil || t.slots.Len() != slots {
 		t.slots = queue.NewSlots(slots)
 	}
 	t.route = r

@@ -26,7 +26,7 @@ const (
 // Its lock comes before none and after none: the pool is never called with it held.
 type hold struct {
 	source  Source
-	control Control
+	control ensurer
 	log     *slog.Logger
 	active  func() // must not block; called when a tier gets its first waiting request or loses its last
 	base    context.Context
@@ -43,7 +43,12 @@ type hold struct {
 	stopped  bool
 }
 
-func newHold(source Source, control Control, log *slog.Logger, active func()) *hold {
+// ensurer is the part of Control that has tiers brought up.
+type ensurer interface {
+	Ensure(ctx context.Context, tier string) error
+}
+
+func newHold(source Source, control ensurer, log *slog.Logger, active func()) *hold {
 	h := &hold{
 		source: source, control: control, log: log, active: active, seed: maphash.MakeSeed(),
 		tiers: map[string]*heldTier{}, sessions: queue.NewSessions(sessionRoom),
@@ -122,6 +127,7 @@ func (h *hold) take(ctx context.Context, ask Ask, t *heldTier, turn queue.Turn, 
 		return nil, err
 	}
 	lease.held, lease.turn, lease.ask, lease.after = t, turn, ask, h.after
+	lease.ask.Body = nil // the caller's
 	if lease.Route.Engine == engineLlama && lease.Route.Parallel > 1 && !ask.Light {
 		session := ask.session
 		if session != 0 && !slottable(ask.Path, ask.Body) {

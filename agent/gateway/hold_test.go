@@ -242,10 +242,11 @@ func TestTheHoldHasABound(t *testing.T) {
 	}{
 		"a load of which nothing is known":                 {api.Starting, 0, nil, `"a" is starting`, retryStarting},
 		"a long load: five attempts last until it is done": {api.Starting, 240*time.Second + 10*time.Minute, nil, "waited 4m0s", 120},
-		"a load that is nearly done":                       {api.Starting, 241 * time.Second, nil, "starting", retryStarting},
+		"a load that is nearly done":                       {api.Starting, 241 * time.Second, nil, "starting", retryBroken},
+		"a load that takes longer than others did":         {api.Starting, 200 * time.Second, nil, "starting", retryStarting},
 		"tierd is away": {api.Stopped, 0, &api.Error{Kind: api.KindUnavailable, Message: "cannot reach tierd at /x"},
 			"as long as it may: cannot reach tierd at /x", retryAbsent},
-		"tierd's words are no prompt":   {api.Stopped, 0, errors.New("context deadline exceeded"), "as long as it may: tierd does not answer", retryAbsent},
+		"tierd's words are no prompt": {api.Stopped, 0, errors.New("context deadline exceeded"), "as long as it may: tierd does not answer", retryAbsent},
 	} {
 		inHold(t, func(r *api.Route) { r.State, r.Hold = c.state, 240 }, func(r *holdRig) {
 			r.tierd.ensure = func(ctx context.Context, _ string) error {
@@ -470,6 +471,55 @@ func TestATierThatGoesBetweenTurnAndLeaseIsWaitedFor(t *testing.T) {
 	})
 }
 
+// overtaken is a pool that refuses by a table, while the next one reaches the hold.
+type overtaken struct {
+	Source
+	next func()
+}
+
+func (o *overtaken) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
+	if next := o.next; next != nil {
+		o.next = nil
+		next()
+		return nil, notReady(api.Route{Tier: "a", State: api.Draining})
+	}
+	return o.Source.Acquire(ctx, ask)
+}
+
+func TestARefusalThatANewerTableOvertookIsForgotten(t *testing.T) {
+	inHold(t, func(*api.Route) {}, func(r *holdRig) {
+		r.source = &overtaken{r.pool, func() { r.set(func(*api.Route) {}) }}
+		one := r.ask(Ask{})
+		if !one.over() {
+			r.t.Fatal("waits for a table that has come")
+		}
+		r.served(one)
+	})
+}
+
+func TestWhoHangsUpJustAsItsTurnComesGivesItBack(t *testing.T) {
+	inHold(t, func(r *api.Route) { r.Concurrency = 1 }, func(r *holdRig) {
+		for n := range 100 {
+			first, second := r.ask(Ask{}), r.ask(Ask{})
+			r.served(first)
+			if n%2 == 0 {
+				second.leave()
+				first.lease.Release()
+			} else {
+				first.lease.Release()
+				second.leave()
+			}
+			<-second.done
+			if second.lease != nil {
+				second.lease.Release()
+			}
+		}
+		if s := r.stats()["a"]; s.InFlight != 0 || s.Left == 0 {
+			r.t.Errorf("left with %+v", s)
+		}
+	})
+}
+
 func TestAnAttemptThatCameToNothingIsMadeAgainWithinTheSameBound(t *testing.T) {
 	inHold(t, stopped, func(r *holdRig) {
 		ask := Ask{Tier: "a", Session: "s"}
@@ -479,7 +529,7 @@ func TestAnAttemptThatCameToNothingIsMadeAgainWithinTheSameBound(t *testing.T) {
 		r.served(one)
 		time.Sleep(time.Hour) // in service: that is no wait
 		r.set(stopped)
-		ask.again(one.lease, errTierGone)
+		ask.again(one.lease, &unsent{notReady(r.routes[0])})
 		one.lease.Release()
 		next := r.ask(ask)
 		if f := r.failed(next); next.took != 40*time.Second || f.code != codeNotReady {
@@ -673,6 +723,16 @@ func TestSessionsFindTheirSlotsAgain(t *testing.T) {
 		r.setHeir()
 		if n := slot(ask("s")); n != 0 {
 			r.t.Errorf("beside a successor: %d", n)
+		}
+	})
+	inHold(t, llama, func(r *holdRig) { // a drain that is called off leaves the engine as it was
+		first := r.ask(ask("s"))
+		r.set(func(r *api.Route) { r.State = api.Draining })
+		r.set(func(r *api.Route) { r.State = api.Ready })
+		second := r.ask(ask("t"))
+		r.served(first, second)
+		if first.lease.Slot != 1 || second.lease.Slot != 2 {
+			r.t.Errorf("slots %d and %d at the same time", first.lease.Slot, second.lease.Slot)
 		}
 	})
 	for rule, edit := range map[string]func(*api.Route){

@@ -12,7 +12,7 @@ import (
 // back for a fuller packet.
 type limitedListener struct {
 	*net.TCPListener
-	slots chan struct{}
+	slots *slots
 }
 
 const fullBody = `{"error":{"message":"The gateway has as many connections as it may. Close some.","type":"server_error","param":null,"code":"too_many_connections"}}` + "\n"
@@ -27,16 +27,14 @@ func (l limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.slots <- struct{}{}:
+		if l.slots.take() {
 			return &slotConn{TCPConn: tcp, slots: l.slots}, nil
-		default:
-			// The answer fits into the empty send buffer, so that this does not wait for the client.
-			_ = tcp.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = tcp.Write(fullAnswer)
-			_ = tcp.CloseWrite()
-			_ = tcp.Close()
 		}
+		// The answer fits into the empty send buffer, so that this does not wait for the client.
+		_ = tcp.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = tcp.Write(fullAnswer)
+		_ = tcp.CloseWrite()
+		_ = tcp.Close()
 	}
 }
 
@@ -44,11 +42,11 @@ func (l limitedListener) Accept() (net.Conn, error) {
 type slotConn struct {
 	*net.TCPConn
 	once  sync.Once
-	slots chan struct{}
+	slots *slots
 }
 
 // Close implements net.Conn.
 func (c *slotConn) Close() error {
-	c.once.Do(func() { <-c.slots })
+	c.once.Do(c.slots.give)
 	return c.TCPConn.Close()
 }

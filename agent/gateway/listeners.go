@@ -33,7 +33,7 @@ const (
 type listeners struct {
 	log   *slog.Logger
 	store fdStore
-	slots chan struct{}
+	slots *slots
 	serve func(limitedListener)
 	open  map[int]*net.TCPListener
 	stash map[int]*net.TCPListener // inherited, and not asked for by a table yet
@@ -45,7 +45,7 @@ type listeners struct {
 
 func newListeners(log *slog.Logger, store fdStore, conns int, serve func(limitedListener)) *listeners {
 	return &listeners{
-		log: log, store: store, slots: make(chan struct{}, conns), serve: serve,
+		log: log, store: store, slots: newSlots(conns), serve: serve,
 		open: map[int]*net.TCPListener{}, stash: map[int]*net.TCPListener{},
 	}
 }
@@ -192,7 +192,10 @@ func (l *listeners) close() {
 }
 
 // connected is the number of clients' connections.
-func (l *listeners) connected() int { return len(l.slots) }
+func (l *listeners) connected() int {
+	used, _ := l.slots.count()
+	return used
+}
 
 // report is what tierd is told of the ports.
 func (l *listeners) report() []api.Listener {

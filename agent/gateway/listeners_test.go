@@ -183,20 +183,20 @@ func TestEveryConnectionGivesItsSlotBackOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	limited := limitedListener{l.(*net.TCPListener), make(chan struct{}, 2)}
+	limited := limitedListener{l.(*net.TCPListener), newSlots(2)}
 	client, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
 	c, err := limited.Accept()
-	if err != nil || len(limited.slots) != 1 {
-		t.Fatal(err, len(limited.slots))
+	if used, _ := limited.slots.count(); err != nil || used != 1 {
+		t.Fatal(err, used)
 	}
 	c.Close()
 	c.Close()
-	if len(limited.slots) != 0 {
-		t.Errorf("%d slots are taken", len(limited.slots))
+	if used, _ := limited.slots.count(); used != 0 {
+		t.Errorf("%d slots are taken", used)
 	}
 	if res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(string(fullAnswer))), nil); err != nil {
 		t.Error(err)

@@ -18,56 +18,36 @@ var errNoModel = errors.New("there is no `model` in the body")
 // the engine to judge.
 func findModel(body []byte) (name string, at span, err error) {
 	s := scanner{body: body}
-	s.space()
-	if !s.take('{') {
-		return "", span{}, errors.New("the body is not a JSON object")
+	if err := s.member("model"); err != nil {
+		return "", span{}, err
 	}
-	for first := true; ; first = false {
-		s.space()
-		if s.take('}') {
-			return "", span{}, errNoModel
-		}
-		if !first {
-			if !s.take(',') {
-				return "", span{}, errBroken
-			}
-			s.space()
-		}
-		key, ok := s.text()
-		if !ok {
-			return "", span{}, errBroken
-		}
-		s.space()
-		if !s.take(':') {
-			return "", span{}, errBroken
-		}
-		s.space()
-		if !s.isModel(key) {
-			if !s.skip() {
-				return "", span{}, errBroken
-			}
-			continue
-		}
-		at, ok = s.text()
-		if !ok {
-			return "", span{}, errors.New("`model` is not a string")
-		}
-		if err := json.Unmarshal(body[at.start:at.end], &name); err != nil {
-			return "", span{}, errors.New("`model` is not a JSON string")
-		}
-		return name, at, nil
+	at, ok := s.text()
+	if !ok {
+		return "", span{}, errors.New("`model` is not a string")
 	}
+	if err := json.Unmarshal(body[at.start:at.end], &name); err != nil {
+		return "", span{}, errors.New("`model` is not a JSON string")
+	}
+	return name, at, nil
+}
+
+// wantsStream tells whether a body is a JSON object whose first top-level member "stream" is true.
+func wantsStream(body []byte) bool {
+	s := scanner{body: body}
+	if s.member("stream") != nil {
+		return false
+	}
+	start := s.pos
+	s.word()
+	return string(body[start:s.pos]) == "true"
 }
 
 var errBroken = errors.New("the body is not valid JSON")
 
 // replaceModel puts name, as a JSON string, where at is. The body itself is left as it is.
-func replaceModel(body []byte, at span, name string) []byte {
+func replaceModel(body []byte, at span, name string) parts {
 	quoted, _ := json.Marshal(name) // a string can always be marshalled
-	out := make([]byte, 0, len(body)-(at.end-at.start)+len(quoted))
-	out = append(out, body[:at.start]...)
-	out = append(out, quoted...)
-	return append(out, body[at.end:]...)
+	return exchanged(body, at, quoted)
 }
 
 // scanner steps over JSON without decoding it. It is strict in what it needs to keep its place: quotes, brackets,
@@ -75,6 +55,41 @@ func replaceModel(body []byte, at span, name string) []byte {
 type scanner struct {
 	body []byte
 	pos  int
+}
+
+// member steps to the value of the first top-level member of a name.
+func (s *scanner) member(name string) error {
+	s.space()
+	if !s.take('{') {
+		return errors.New("the body is not a JSON object")
+	}
+	for first := true; ; first = false {
+		s.space()
+		if s.take('}') {
+			return errNoModel
+		}
+		if !first {
+			if !s.take(',') {
+				return errBroken
+			}
+			s.space()
+		}
+		key, ok := s.text()
+		if !ok {
+			return errBroken
+		}
+		s.space()
+		if !s.take(':') {
+			return errBroken
+		}
+		s.space()
+		if s.is(key, name) {
+			return nil
+		}
+		if !s.skip() {
+			return errBroken
+		}
+	}
 }
 
 func (s *scanner) space() {
@@ -120,14 +135,14 @@ func (s *scanner) text() (span, bool) {
 	}
 }
 
-// isModel compares a key, also when it is written with escapes.
-func (s *scanner) isModel(key span) bool {
+// is compares a key, also when it is written with escapes.
+func (s *scanner) is(key span, name string) bool {
 	raw := s.body[key.start:key.end]
 	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw) == `"model"`
+		return string(raw[1:len(raw)-1]) == name
 	}
-	var name string
-	return json.Unmarshal(raw, &name) == nil && name == "model"
+	var text string
+	return json.Unmarshal(raw, &text) == nil && text == name
 }
 
 // skip steps over one value.

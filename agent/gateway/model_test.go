@@ -102,7 +102,7 @@ func FuzzFindModel(f *testing.F) {
 		if err != nil || !valid {
 			return
 		}
-		with := replaceModel(body, at, "served/\"name\"")
+		with := bytes.Join(replaceModel(body, at, "served/\"name\""), nil)
 		if again, _, err := findModel(with); err != nil || again != "served/\"name\"" {
 			t.Fatalf("%q became %q, which names %q, %v", body, with, again, err)
 		}
@@ -123,7 +123,7 @@ func TestReplacingTheNameChangesNothingElse(t *testing.T) {
 			t.Fatalf("%s: found %q, %v", body, name, err)
 		}
 		var got map[string]string
-		if err := json.Unmarshal(replaceModel(body, at, with), &got); err != nil {
+		if err := json.Unmarshal(bytes.Join(replaceModel(body, at, with), nil), &got); err != nil {
 			t.Fatal(err)
 		}
 		members["model"] = with
@@ -155,4 +155,41 @@ func BenchmarkFindModelLast(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestWhoWantsAStream(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"stream":true}`: true,
+		`{"model":"a","messages":[{}],"stream" : true ,"n":1}`: true,
+		"{\"str\\u0065am\":true}":                              true,
+		`{"stream":false}`:                                     false,
+		`{"stream":"true"}`:                                    false,
+		`{"stream":truest}`:                                    false,
+		`{"stream":`:                                           false,
+		`{"messages":[{"stream":true}]}`:                       false,
+		`{"messages":"\"stream\":true"}`:                       false,
+		`["stream",true]`:                                      false,
+		`stream=true`:                                          false,
+		``:                                                     false,
+	} {
+		if got := wantsStream([]byte(body)); got != want {
+			t.Errorf("%s: %v", body, got)
+		}
+	}
+}
+
+// FuzzWantsStream holds the scanner to encoding/json, for bodies with one such member.
+func FuzzWantsStream(f *testing.F) {
+	f.Add([]byte(`{"model":"a","stream":true}`))
+	f.Add([]byte(`{"a":[{"stream":true}],"stream":false}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got := wantsStream(body)
+		var all map[string]json.RawMessage
+		if json.Unmarshal(body, &all) != nil || bytes.Count(body, []byte(`stream`)) > 1 || bytes.IndexByte(body, '\\') >= 0 {
+			return
+		}
+		if want := string(all["stream"]) == "true"; got != want {
+			t.Fatalf("%q: %v", body, got)
+		}
+	})
 }

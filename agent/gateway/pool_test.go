@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -176,13 +175,16 @@ func TestTheDrainBoundStartsOnce(t *testing.T) {
 		p.apply([]api.Route{r})
 		time.Sleep(9 * time.Second)
 		p.apply([]api.Route{r}) // a table with news of another tier
-		if lease.Context.Err() != nil {
+		if lease.gone() {
 			t.Fatal("cut before the bound")
 		}
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
-		if !errors.Is(context.Cause(lease.Context), errTierGone) {
-			t.Fatalf("after the bound: %v", context.Cause(lease.Context))
+		if !lease.gone() {
+			t.Fatal("not cut after the bound")
+		}
+		if _, err := lease.connect(t.Context(), false); !errors.Is(err, errTierGone) {
+			t.Errorf("it may still connect: %v", err)
 		}
 		lease.Release()
 		if _, _, gone := p.report(); !slices.Equal(gone, []string{"tier-a.service"}) {

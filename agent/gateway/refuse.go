@@ -16,7 +16,7 @@ const codeNotReady = "tier_not_ready"
 const clientTries = 5
 
 // tooLong is the failure of a request that has waited for as long as it may.
-func (t *heldTier) tooLong(now time.Time, waited time.Duration) *failure {
+func (t *heldTier) tooLong(waited time.Duration) *failure {
 	if t.ready() {
 		return &failure{
 			status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: "tier_busy", retryAfter: retryBusy,
@@ -25,18 +25,18 @@ func (t *heldTier) tooLong(now time.Time, waited time.Duration) *failure {
 		}
 	}
 	f := notReady(t.route)
-	f.retryAfter = max(f.retryAfter, untilReady(t.route, now))
 	f.message += fmt.Sprintf(" This request has waited %s, as long as it may%s.", waited.Round(time.Second), because(t.trouble))
 	return f
 }
 
-// untilReady is how long a client should wait so that a few attempts last until the tier is there, in seconds; 0 when
-// nobody knows.
-func untilReady(r api.Route, now time.Time) int {
-	if r.ReadyBy.IsZero() {
-		return 0
+// retryLoading is how long a client should wait so that a few attempts last until a load has ended, in seconds. A load that
+// takes longer than earlier ones did may take any time.
+func retryLoading(r api.Route, now time.Time) int {
+	rest := r.ReadyBy.Sub(now).Seconds()
+	if r.ReadyBy.IsZero() || rest <= 0 {
+		return retryStarting
 	}
-	return int(math.Ceil(max(r.ReadyBy.Sub(now), 0).Seconds() / clientTries))
+	return max(int(math.Ceil(rest/clientTries)), retryBroken)
 }
 
 func queueFull(t *heldTier) *failure {

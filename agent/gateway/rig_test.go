@@ -28,6 +28,8 @@ type fakeTierd struct {
 	table   api.Table
 	fresh   chan struct{}
 	away    bool
+	mute    bool // it takes as long as it may
+	metrics api.Metrics
 	reports []api.GatewayReport
 	asked   []uint64
 	told    chan struct{}
@@ -89,6 +91,21 @@ func (f *fakeTierd) Table(ctx context.Context, after uint64) (api.Table, error) 
 	}
 }
 
+func (f *fakeTierd) Metrics(ctx context.Context) (api.Metrics, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.away:
+		return api.Metrics{}, errors.New("tierd is away")
+	case f.mute:
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+		return api.Metrics{}, ctx.Err()
+	}
+	return f.metrics, nil
+}
+
 func (f *fakeTierd) Report(_ context.Context, r api.GatewayReport) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,7 +145,7 @@ type engine struct {
 	server *http.Server
 }
 
-func startEngine(t *testing.T, handler http.HandlerFunc) *engine {
+func startEngine(t testing.TB, handler http.HandlerFunc) *engine {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gw") // t.TempDir may be too long for a socket's path
 	if err != nil {

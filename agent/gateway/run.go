@@ -44,7 +44,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		select {
 		case table := <-tables:
 			g.follow(table, retry)
-			g.remember(table)
+			g.remember()
 		case <-time.After(firstTable):
 		case <-ctx.Done():
 		}
@@ -66,7 +66,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		select {
 		case table := <-tables:
 			g.follow(table, retry)
-			g.remember(table)
+			g.remember()
 		case <-retry.C:
 			g.follow(g.view.Load().table, retry)
 		case <-promoted:
@@ -144,8 +144,9 @@ func (g *Gateway) sayStatus() {
 	_ = g.cfg.Notify.Send(fmt.Sprintf("STATUS=Forwarding to %d ready of %d tiers", ready, len(v.table.Routes)))
 }
 
-func (g *Gateway) remember(t api.Table) {
-	if err := g.memory.save(t); err != nil {
+// remember keeps the table in force, which is not always what tierd said: see keptAccess.
+func (g *Gateway) remember() {
+	if err := g.memory.save(g.view.Load().table); err != nil {
 		g.log.Warn("a restart will not know the tiers before tierd tells them", "err", err)
 	}
 }

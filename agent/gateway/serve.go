@@ -2,27 +2,18 @@ package gateway
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
-	"strings"
-	"time"
+
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
-// Limits on what a client may send before its request is known.
-const (
-	headerPause   = 10 * time.Second
-	idleClient    = 3 * time.Minute
-	maxHeaderSize = 64 << 10
-)
-
-func (g *Gateway) newServer() *http.Server {
-	return &http.Server{
-		Handler:           g,
-		ReadHeaderTimeout: headerPause,
-		IdleTimeout:       idleClient,
-		MaxHeaderBytes:    maxHeaderSize,
-		// What the server would print is about clients that went away.
-		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+func (g *Gateway) newServer() *wire.Server {
+	return &wire.Server{
+		Handler: g,
+		Refuse: func(w http.ResponseWriter, status int, reason string) {
+			(&failure{status: status, kind: "invalid_request_error", code: "bad_request", message: reason}).write(w)
+		},
+		Log: g.log,
 	}
 }
 
@@ -33,6 +24,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := g.serve(w, r); err != nil {
 		f := asFailure(err)
+		g.metrics.refused(f.code)
 		g.log.Debug("answered with an error", "method", r.Method, "path", r.URL.Path, "status", f.status, "err", f.message)
 		f.write(w)
 	}
@@ -46,7 +38,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 			message: "The gateway does not know the tiers yet: tierd has not answered. See `systemctl status tierd`.",
 		}
 	}
-	if err := g.access.check(r, v.table.Listen); err != nil {
+	who, answered, err := g.admit(w, r, v)
+	if err != nil || answered {
 		return err
 	}
 	if r.Method == http.MethodConnect {
@@ -57,39 +50,32 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	port := localPort(r)
 	if port == v.table.Port {
-		if served := g.serveOwn(w, r, v); served {
+		if served := g.serveOwn(w, r, v, who); served {
 			return nil
 		}
-		return g.pass(w, r, func(body []byte) (*target, error) { return targetByName(v, r, body) })
+		return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByName(v, r, body)) })
 	}
 	route := v.byPort[port]
 	if route == nil {
 		return notFound("not_found", "No tier is served on port %d any more.", port)
 	}
-	if isGet(r) && r.URL.Path == modelsPath {
-		writeJSON(w, http.StatusOK, listModels(v, route))
+	if serveModels(w, r, v, route, who) {
 		return nil
 	}
-	return g.pass(w, r, func(body []byte) (*target, error) { return targetByPort(v, route, r, body) })
+	return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByPort(v, route, r, body)) })
 }
 
 // serveOwn answers what the port of all tiers has of its own.
-func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool {
+func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view, who caller) bool {
 	if !isGet(r) {
 		return false
 	}
 	switch path := r.URL.Path; {
-	case path == modelsPath:
-		writeJSON(w, http.StatusOK, listModels(v, nil))
-	case strings.HasPrefix(path, modelsPath+"/"):
-		name := strings.TrimPrefix(path, modelsPath+"/")
-		if route := v.byName[name]; route != nil {
-			writeJSON(w, http.StatusOK, newModel(route))
-		} else {
-			unknownModel(name, v).write(w)
-		}
-	case path == "/health":
-		writeJSON(w, http.StatusOK, newHealth(v, g.pool))
+	case serveModels(w, r, v, nil, who):
+	case path == metricsPath:
+		g.metrics.handler.ServeHTTP(w, r)
+	case isHealth(path):
+		writeJSON(w, http.StatusOK, newHealth(v, g.pool, who))
 	default:
 		return g.servePage(w, r, v)
 	}
@@ -98,34 +84,50 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view) bool
 
 // pass reads the body, finds the tier, and forwards.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, route func(body []byte) (*target, error)) error {
-	body, err := readBody(w, r, g.cfg.MaxBody)
+	block, body, err := readBody(w, r, g.maxBody())
 	if err != nil {
 		return err
 	}
+	defer block.Free()
 	t, err := route(body)
 	if err != nil {
 		return err
 	}
-	ask := newAsk(t.tier, r.Method, t.url.Path, t.body)
+	t.seen = g.metrics.visit(t.tier)
+	defer t.seen.end()
+	ask := newAsk(t.tier, r.Method, t.url.Path, body)
 	ask.Session, ask.Parent = r.Header.Get("X-Session-Id"), r.Header.Get("X-Parent-Session-Id")
+	var early *comments
+	if route := g.view.Load().byTier[t.tier]; route != nil && route.Keepalive == keepaliveComments && wantsStream(body) {
+		early = &comments{w: w, tier: t.tier}
+		defer early.stop()
+		ask.Beat = early.write
+	}
 	for {
-		again, err := g.attempt(w, r, t, &ask)
+		again, err := g.attempt(w, r, t, &ask, early)
 		if !again {
-			return err
+			return early.explain(t.seen.failed(err))
 		}
 	}
 }
 
 // attempt forwards the request once. It is to be done again when nothing has come of it at either end.
-func (g *Gateway) attempt(w http.ResponseWriter, r *http.Request, t *target, ask *Ask) (again bool, err error) {
+func (g *Gateway) attempt(w http.ResponseWriter, r *http.Request, t *target, ask *Ask, early *comments) (again bool, err error) {
 	lease, err := g.source.Acquire(r.Context(), *ask)
 	if err != nil {
+		if r.Context().Err() != nil {
+			wire.Of(w).Abort() // nobody is there to read an answer
+			return false, nil
+		}
 		return false, err
 	}
+	t.seen.granted()
 	defer lease.Release()
-	err = g.forward(w, r, lease, t)
+	early.goOn()
+	err = g.forward(w, r, lease, t, early)
 	if nothing, ok := errors.AsType[*unsent](err); ok {
 		ask.again(lease, nothing)
+		t.seen.again()
 		return true, nil
 	}
 	return false, err

@@ -29,15 +29,15 @@ func slottable(path string, body []byte) bool {
 	return s.pos < len(body) && body[s.pos] == '"' && !bytes.Contains(body, slotKey)
 }
 
-// withSlot is the body that tells llama-server the lease's slot, in two pieces so that a large one is not copied.
-func (l *Lease) withSlot(body []byte) (head, rest []byte) {
+// withSlot is the body that tells llama-server the lease's slot. Nothing of a large one is copied.
+func (l *Lease) withSlot(body parts) parts {
 	if l.Slot == 0 {
-		return nil, body
+		return body
 	}
-	brace := bytes.IndexByte(body, '{') + 1
-	head = append(make([]byte, 0, len(slotKey)+16), '{')
+	brace := bytes.IndexByte(body[0], '{') + 1
+	head := append(make([]byte, 0, len(slotKey)+16), '{')
 	head = append(head, slotKey...)
 	head = append(head, ':')
 	head = strconv.AppendInt(head, int64(l.Slot-1), 10)
-	return append(head, ','), body[brace:]
+	return append(parts{append(head, ','), body[0][brace:]}, body[1:]...)
 }

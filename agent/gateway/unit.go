@@ -2,25 +2,31 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net"
-	"net/http"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
 // unit holds what the gateway has open to one engine. The pool's lock guards its fields.
 type unit struct {
-	socket    string
-	transport *http.Transport
-	calls     map[*call]struct{}
-	conns     map[*conn]struct{}
-	leaving   bool        // no further connection: true from draining on
-	bound     *time.Timer // ends the requests of a draining unit
+	socket  string
+	calls   map[*call]struct{}
+	conns   map[*conn]struct{}
+	idle    []*conn     // of conns; the one used last is at the end
+	leaving bool        // no further request: true from draining on
+	gone    bool        // nor a connection for a request that is under way
+	bound   *time.Timer // ends the requests of a draining unit
+	rest    *time.Timer // closes idle connections; nil: there are none
 }
 
 // call is one request in flight.
 type call struct {
-	cancel context.CancelCauseFunc
+	cut atomic.Bool // its tier had to go
 }
 
 // uvicorn and llama-server's HTTP library both close an idle connection after 5 s: the gateway is to be first, else it
@@ -30,33 +36,42 @@ const (
 	idleConnections = 64
 )
 
-func (p *pool) newUnit(socket string) *unit {
-	u := &unit{socket: socket, calls: map[*call]struct{}{}, conns: map[*conn]struct{}{}}
-	u.transport = &http.Transport{
-		DisableCompression:     true, // the body is the client's business
-		MaxIdleConnsPerHost:    idleConnections,
-		IdleConnTimeout:        idleConnection,
-		MaxResponseHeaderBytes: 1 << 20,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return p.dial(ctx, u)
-		},
-	}
-	return u
+// A connect to a unix socket whose queue is full fails at once rather than wait; llama-server's queue holds five.
+const (
+	connectPause = time.Millisecond
+	connectBound = 5 * time.Second
+)
+
+func newUnit(socket string) *unit {
+	return &unit{socket: socket, calls: map[*call]struct{}{}, conns: map[*conn]struct{}{}}
 }
 
-// dial connects to the engine. net/http goes on with a connect whose request has been cancelled and keeps the
-// connection for the next one: a unit that leaves must refuse it here, or its engine could not end.
-func (p *pool) dial(ctx context.Context, u *unit) (net.Conn, error) {
-	var d net.Dialer
-	raw, err := d.DialContext(ctx, "unix", u.socket)
+// connect finds an idle connection that is fit for a request, or makes one when there is none or fresh is wanted.
+func (p *pool) connect(ctx context.Context, u *unit, fresh bool) (*conn, error) {
+	for !fresh {
+		p.mu.Lock()
+		last := len(u.idle) - 1
+		if last < 0 {
+			p.mu.Unlock()
+			break
+		}
+		c := u.idle[last]
+		u.idle = u.idle[:last]
+		p.mu.Unlock()
+		if c.Fit() {
+			return c, nil
+		}
+		_ = c.Close()
+	}
+	raw, err := dial(ctx, u.socket)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: raw}
+	c := &conn{Engine: wire.NewEngine(raw)}
 	c.closed = func() { p.closed(u, c) }
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if u.leaving {
+	if u.gone {
 		_ = raw.Close()
 		return nil, errTierGone
 	}
@@ -64,19 +79,66 @@ func (p *pool) dial(ctx context.Context, u *unit) (net.Conn, error) {
 	return c, nil
 }
 
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	var d net.Dialer
+	end := time.Now().Add(connectBound)
+	for {
+		raw, err := d.DialContext(ctx, "unix", socket)
+		if !errors.Is(err, syscall.EAGAIN) || time.Now().After(end) {
+			return raw, err
+		}
+		wait(ctx, connectPause)
+	}
+}
+
+// keep takes back a connection that can take another request.
+func (p *pool) keep(u *unit, c *conn) {
+	c.since = time.Now()
+	c.Rest()
+	p.mu.Lock()
+	if u.leaving || len(u.idle) >= idleConnections {
+		p.mu.Unlock()
+		_ = c.Close()
+		return
+	}
+	u.idle = append(u.idle, c)
+	if u.rest == nil {
+		u.rest = time.AfterFunc(idleConnection, func() { p.closeOld(u) })
+	}
+	p.mu.Unlock()
+}
+
+// closeOld closes the connections that have been idle for too long.
+func (p *pool) closeOld(u *unit) {
+	p.mu.Lock()
+	var old []*conn
+	for len(u.idle) > 0 && time.Since(u.idle[0].since) >= idleConnection {
+		old, u.idle = append(old, u.idle[0]), u.idle[1:]
+	}
+	if len(u.idle) > 0 {
+		u.rest.Reset(idleConnection - time.Since(u.idle[0].since))
+	} else {
+		u.idle, u.rest = nil, nil
+	}
+	p.mu.Unlock()
+	for _, c := range old {
+		_ = c.Close()
+	}
+}
+
 // cut ends everything at once.
 func (u *unit) cut() {
-	u.leaving = true
+	u.leaving, u.gone = true, true
 	u.stopBound()
 	for c := range u.calls {
-		c.cancel(errTierGone)
+		c.cut.Store(true)
 	}
 	u.closeConns()
 }
 
 // stay takes back a drain that was called off.
 func (u *unit) stay() {
-	u.leaving = false
+	u.leaving, u.gone = false, false
 	u.stopBound()
 }
 
@@ -87,32 +149,26 @@ func (u *unit) stopBound() {
 	}
 }
 
-// closeConns closes the connections themselves rather than asking the transport to, which would miss one that is on
-// its way back to the idle ones.
+// closeConns closes also the connections in use, whose requests then fail.
 func (u *unit) closeConns() {
+	u.idle = nil
 	for c := range u.conns {
 		delete(u.conns, c)
-		_ = c.Conn.Close()
+		_ = c.Engine.Close()
 	}
 }
 
 // conn is a connection to an engine that tells the pool when it is closed.
 type conn struct {
-	net.Conn
+	*wire.Engine
+	since  time.Time // idle
 	once   sync.Once
 	closed func()
 }
 
+// Close may be called more than once, and while a request is under way.
 func (c *conn) Close() error {
-	err := c.Conn.Close()
+	err := c.Engine.Close()
 	c.once.Do(c.closed)
 	return err
-}
-
-// CloseWrite ends the client's half of an upgraded connection.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
 }

@@ -41,7 +41,7 @@ type waiter struct {
 // again makes ask the next attempt of a request whose lease came to nothing: no byte has gone to the client.
 func (ask *Ask) again(l *Lease, why error) {
 	ask.Unsent, ask.family, ask.session, ask.spent = why, l.ask.family, l.ask.session, l.ask.spent
-	if !errors.Is(why, errTierGone) {
+	if !isNotReady(why) {
 		ask.tries++
 	}
 }
@@ -75,7 +75,7 @@ func (h *hold) begin(t *heldTier, ask Ask, family queue.ID, pause time.Duration)
 	case !t.ready() && (ask.Probe || left <= 0 || t.route.State == api.Blocked):
 		return refuse(notReady(t.route))
 	case left <= 0:
-		return refuse(t.tooLong(now, ask.spent))
+		return refuse(t.tooLong(ask.spent))
 	}
 	w := &waiter{
 		hold: h, tier: t, ask: ask, began: now, deadline: now.Add(left), pause: pause, slow: pause > 0 && ask.tries == 0,
@@ -227,8 +227,7 @@ func (w *waiter) overdue() error {
 	if w.ask.tries > 0 && w.tier.ready() {
 		return w.ask.Unsent
 	}
-	now := time.Now()
-	return w.tier.tooLong(now, w.ask.spent+now.Sub(w.began))
+	return w.tier.tooLong(w.ask.spent + time.Since(w.began))
 }
 
 // finish counts what came of the wait.

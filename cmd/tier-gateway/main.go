@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -25,9 +24,6 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 type options struct {
 	control, runtime string
 	reload, debug    bool
-	maxBody          int64
-	maxConns         int
-	hosts            string
 	stop, retire     time.Duration
 }
 
@@ -39,9 +35,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.runtime, "runtime", os.Getenv("RUNTIME_DIRECTORY"), "`directory` of the socket for -reload")
 	f.BoolVar(&o.reload, "reload", false, "have the running gateway hand over to a fresh process of the binary on disk, and wait for it")
 	f.BoolVar(&o.debug, "debug", false, "log every error that a client gets")
-	f.Int64Var(&o.maxBody, "max-body", 64, "largest request body in `MiB`")
-	f.IntVar(&o.maxConns, "max-conns", 1024, "most connections of clients at one time")
-	f.StringVar(&o.hosts, "allow-host", "", "further `names`, separated by commas, accepted in Host and Origin")
 	f.DurationVar(&o.stop, "stop-timeout", 30*time.Second, "how long requests in flight may take after SIGTERM")
 	f.DurationVar(&o.retire, "reload-timeout", 15*time.Minute, "how long they may take in the old process after a reload")
 	if err := f.Parse(args); err != nil {
@@ -97,10 +90,6 @@ func serve(o options, stderr io.Writer) error {
 	}
 	defer reload.finish()
 	go hangups(ctx, reload)
-	var hosts []string
-	if o.hosts != "" {
-		hosts = strings.Split(strings.ToLower(o.hosts), ",")
-	}
 	tierd := api.New(o.control)
 	return gateway.New(gateway.Config{
 		Control:     tierd,
@@ -109,9 +98,6 @@ func serve(o options, stderr io.Writer) error {
 		Notify:      &gateway.Notifier{Address: os.Getenv("NOTIFY_SOCKET")},
 		Inherited:   inherited,
 		Reload:      reloads,
-		MaxBody:     o.maxBody << 20,
-		MaxConns:    o.maxConns,
-		AllowHosts:  hosts,
 		StopBound:   o.stop,
 		RetireBound: o.retire,
 		Spawn:       reload.spawn,

@@ -93,7 +93,7 @@ func (o *options) remoteFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.model, "model", "", "model name to ask the server for")
 	flags.StringVar(&o.key, "key", "", "credential that holds the key")
 	flags.DurationVar(&o.loadTimeout, "load-timeout", 5*time.Minute, "longest wait for the server's first answer")
-	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "longest wait for the head of an answer")
+	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "longest silence of the server, before its answer and within it")
 }
 
 func (o *options) check() error {
@@ -112,6 +112,8 @@ func (o *options) check() error {
 		return fmt.Errorf("cannot start tier %q: no engine behind --", o.tier)
 	case o.oomScore < 0 || o.oomScore > 1000:
 		return fmt.Errorf("cannot start tier %q: --oom-score=%d is not between 0 and 1000", o.tier, o.oomScore)
+	case o.mode == "remote" && o.timeout <= 0:
+		return fmt.Errorf("cannot start tier %q: --timeout must be above zero", o.tier)
 	case o.loadTimeout <= 0 || o.drain < 0:
 		return fmt.Errorf("cannot start tier %q: --load-timeout must be above zero and --drain not below", o.tier)
 	}

@@ -40,7 +40,7 @@ func newCloud(t *testing.T, path string, answer http.HandlerFunc) *cloud {
 	t.Cleanup(c.server.Close)
 	credentials := t.TempDir()
 	os.WriteFile(filepath.Join(credentials, "cloud-key"), []byte(secret+"\n"), 0o600)
-	o := options{url: c.server.URL + path, model: "big-model", key: "cloud-key"}
+	o := options{url: c.server.URL + path, model: "big-model", key: "cloud-key", timeout: time.Hour}
 	var err error
 	c.up, err = newUpstream(o, credentials, c.server.Client().Transport.(*http.Transport))
 	if err != nil {

@@ -26,6 +26,7 @@ type upstream struct {
 	model     string
 	keyName   string
 	key       string // never in a message, a log line or an answer
+	timeout   time.Duration
 	transport *http.Transport
 	requests  atomic.Int64 // in flight
 }
@@ -50,7 +51,7 @@ func newUpstream(o options, credentials string, base *http.Transport) (*upstream
 		return nil, fmt.Errorf("cannot use the url of %s: it must be https", target.Host)
 	}
 	target.Path = strings.TrimRight(target.Path, "/")
-	u := &upstream{base: target, model: o.model, keyName: o.key, transport: base}
+	u := &upstream{base: target, model: o.model, keyName: o.key, timeout: o.timeout, transport: base}
 	if o.key != "" {
 		if u.key, err = readKey(credentials, o.key); err != nil {
 			return nil, err
@@ -58,13 +59,15 @@ func newUpstream(o options, credentials string, base *http.Transport) (*upstream
 	}
 	if base == nil {
 		u.transport = &http.Transport{
-			Proxy:                 nil, // where the key goes is decided by tiers.toml, not by the environment
-			DialContext:           (&net.Dialer{Timeout: upstreamDial}).DialContext,
-			TLSHandshakeTimeout:   upstreamDial,
-			ResponseHeaderTimeout: o.timeout,
-			IdleConnTimeout:       90 * time.Second,
-			DisableCompression:    true, // the client's own Accept-Encoding goes through
-			ForceAttemptHTTP2:     true,
+			Proxy:               nil, // where the key goes is decided by tiers.toml, not by the environment
+			DialContext:         (&net.Dialer{Timeout: upstreamDial}).DialContext,
+			TLSHandshakeTimeout: upstreamDial,
+			MaxIdleConnsPerHost: 64, // there is one host, and with HTTP/1.1 each request in flight has a connection
+			IdleConnTimeout:     90 * time.Second,
+			DisableCompression:  true, // the client's own Accept-Encoding goes through
+			ForceAttemptHTTP2:   true,
+			// All requests share an HTTP/2 connection. When the network has gone, nothing else would find that out.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 		}
 	}
 	return u, nil
@@ -159,20 +162,25 @@ func (u *upstream) inFlight(context.Context) (int, bool) { return int(u.requests
 // breaks off is broken off towards the client as well, never ended in good order.
 func (u *upstream) handler(journal *log.Logger) http.Handler {
 	proxy := &httputil.ReverseProxy{
-		Transport:     u.transport,
-		FlushInterval: -1,
-		ErrorLog:      journal,
+		Transport:      again{u.transport},
+		FlushInterval:  -1,
+		ErrorLog:       journal,
+		ModifyResponse: hearBody,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = u.base.Scheme, u.base.Host, ""
 			r.Out.URL.Path, r.Out.URL.RawPath = u.path(r.In.URL.Path), ""
 			u.authorize(r.Out.Header)
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if r.Context().Err() != nil {
+			status, message := http.StatusBadGateway, fmt.Sprintf("cannot reach %s: %v", u.host(), plainNet(err))
+			switch {
+			case errors.Is(context.Cause(r.Context()), errSilent):
+				status, message = http.StatusGatewayTimeout, fmt.Sprintf("%s did not begin its answer within %v", u.host(), u.timeout)
+			case r.Context().Err() != nil:
 				return // the client has left
 			}
-			journal.Printf("cannot forward to %s: %v", u.host(), plainNet(err))
-			writeError(w, http.StatusBadGateway, fmt.Sprintf("cannot reach %s: %v", u.host(), plainNet(err)))
+			journal.Print(message)
+			writeError(w, status, message)
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -187,7 +195,9 @@ func (u *upstream) handler(journal *log.Logger) http.Handler {
 			writeError(w, status, err.Error())
 			return
 		}
-		proxy.ServeHTTP(w, r)
+		ctx, end := watchSilence(r.Context(), u.timeout)
+		defer end()
+		proxy.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -205,7 +215,9 @@ func (u *upstream) rename(r *http.Request) (int, error) {
 		return http.StatusBadRequest, errors.New("the request broke off")
 	}
 	body = renameModel(body, u.model)
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	r.ContentLength = int64(len(body))
 	r.Header.Del("Content-Length")
 	return 0, nil
 }

@@ -21,6 +21,7 @@ func TestManualPageHasEveryKey(t *testing.T) {
 	sections := map[string]any{
 		"[host]":                   units.HostConfig{},
 		"[gateway]":                units.Gateway{},
+		"[gateway.key.NAME]":       units.Key{},
 		"[engine.NAME]":            units.Engine{},
 		"[tier.NAME]":              units.Tier{},
 		"[tier.NAME.variant.NAME]": units.Variant{},
@@ -48,7 +49,7 @@ func sectionOf(text, title string) string {
 	return section
 }
 
-var boldTerm = regexp.MustCompile(`(?m)^\*\*([a-z_]+)\*\*$`)
+var boldTerm = regexp.MustCompile(`(?m)^\*\*([a-z0-9_]+)\*\*$`)
 
 func keysOf(section string) []string {
 	var keys []string

@@ -83,7 +83,7 @@ func (a *app) groups() []commandGroup {
 			a.upCommand(), a.downCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 			a.switchCommand(), a.switchOrchCommand(), a.abortCommand(),
 		}},
-		{groupConfig, []*cobra.Command{a.checkCommand(), a.planCommand(), a.reloadCommand()}},
+		{groupConfig, []*cobra.Command{a.checkCommand(), a.planCommand(), a.reloadCommand(), a.keyCommand()}},
 	}
 }
 

@@ -77,22 +77,28 @@ func TestArrows(t *testing.T) {
 		"github.com/BurntSushi/toml", "github.com/gpustack/gguf-parser-go", "github.com/henvic/httpretty", "github.com/json-iterator/go",
 		"github.com/modern-go/", "github.com/smallnest/ringbuffer", "golang.org/x/",
 	}
+	// client_golang counts and writes what Prometheus reads, common parses what engines write for it.
+	counters := []string{
+		"github.com/prometheus/", "github.com/beorn7/perks/", "github.com/cespare/xxhash/", "github.com/munnerz/goautoneg",
+		"github.com/pandatix/go-abnf", "google.golang.org/protobuf/", sys,
+	}
 	rules := map[string]struct {
 		why     string
 		ours    []string // packages of ours that it may be built of, deep
 		foreign []string // prefixes of others' packages; anything: all
 	}{
-		"agent/api":      {"goes over the socket, so every end can use it: standard library alone", nil, nil},
-		"agent":          {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
-		"agent/budget":   {"pure, it is handed numbers and snapshots", []string{"agent/api", "rocm", "units"}, parsers},
-		"agent/doctor":   {"pure, it is handed facts and a file system", []string{"agent/api", "agent/budget", "rocm", "rocm/quirks", "units"}, parsers},
-		"agent/known":    {"asks the quirks for units, which may not know of them", []string{"rocm", "rocm/quirks", "units"}, parsers},
-		"agent/gateway":  {"has no business with systemd, configuration or GPUs", []string{"agent/api", "agent/gateway/queue"}, []string{sys}},
-		"agent/guard":    {"pure", []string{"agent/api", "rocm"}, []string{sys}},
-		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
-		"units":          {"pure, it is handed bytes, numbers and a file system", nil, parsers},
-		"rocm":           {"reports what the kernel says, also to the guard", nil, []string{sys}},
-		"rocm/quirks":    {"data of what is known, which the guard has no use for", nil, []string{"github.com/BurntSushi/toml"}},
+		"agent/api":          {"goes over the socket, so every end can use it: standard library alone", nil, nil},
+		"agent":              {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
+		"agent/budget":       {"pure, it is handed numbers and snapshots", []string{"agent/api", "rocm", "units"}, parsers},
+		"agent/doctor":       {"pure, it is handed facts and a file system", []string{"agent/api", "agent/budget", "rocm", "rocm/quirks", "units"}, parsers},
+		"agent/known":        {"asks the quirks for units, which may not know of them", []string{"rocm", "rocm/quirks", "units"}, parsers},
+		"agent/gateway":      {"has no business with systemd, configuration or GPUs", []string{"agent/api", "agent/gateway/queue", "agent/gateway/wire"}, counters},
+		"agent/gateway/wire": {"HTTP between two ends, knows of no tier", nil, []string{sys}},
+		"agent/guard":        {"pure", []string{"agent/api", "rocm"}, []string{sys}},
+		"agent/opencode":     {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
+		"units":              {"pure, it is handed bytes, numbers and a file system", nil, parsers},
+		"rocm":               {"reports what the kernel says, also to the guard", nil, []string{sys}},
+		"rocm/quirks":        {"data of what is known, which the guard has no use for", nil, []string{"github.com/BurntSushi/toml"}},
 
 		"agent/gateway/queue": {"pure, it is told what happens and when", nil, nil},
 
@@ -100,13 +106,16 @@ func TestArrows(t *testing.T) {
 
 		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
 		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/doctor", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
-		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/gateway/queue", "agent/api"}, []string{sys}},
+		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/gateway/queue", "agent/gateway/wire", "agent/api"}, counters},
 		"cmd/tier-guard":   {"small and locked in memory", []string{"agent/guard", "agent/api", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},
 
+		"packaging/bench":        {"knows the gateway from outside; stands in for tierd", []string{"agent/api", "packaging/figure"}, []string{sys}},
+		"packaging/figure":       {"prints figures: standard library alone", nil, nil},
 		"packaging/vmtest":       {"knows the package from outside", []string{"packaging/vmtest/wire"}, []string{sys}},
+		"packaging/vmtest/load":  {"asks as a client does: standard library alone", nil, nil},
 		"packaging/vmtest/wire":  {"what a VM and the machine outside say to each other: standard library alone", nil, nil},
-		"packaging/vmtest/guest": {"one static program in a VM", []string{"packaging/vmtest/wire"}, []string{sys}},
+		"packaging/vmtest/guest": {"one static program in a VM", []string{"packaging/vmtest/load", "packaging/vmtest/wire"}, []string{sys}},
 		"packaging/demo":         {"shows the package from outside", []string{"packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
 		"packaging/deptest":      {"looks at sources", nil, nil},
 	}

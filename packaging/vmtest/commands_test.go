@@ -48,6 +48,9 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"copies":  positive(2, "copies UNIT N", copies),
 	"engines": positive(1, "engines N", engines),
 	"score":   positive(2, "score UNIT MAX", score),
+	"provider": positive(0, "provider", func(ctx context.Context, ts *testscript.TestScript, _ []string) error {
+		return startProvider(ctx, of(ts).theBed(ts))
+	}),
 }
 
 // positive makes a command that cannot be negated and takes exactly n words of an action that can fail.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tierd/tierd/packaging/figure"
 )
 
 // measured boots a bed of its own for one measurement.
@@ -61,20 +63,12 @@ echo "exec $(sed 's,^/run/tier/.*\.sock$,127.0.0.1,' /root/argv | tr '\n' ' ') -
 
 // bench prints one figure beside its goal. Figures of a shared machine fail no test.
 func bench(name string, value float64, unit string, limit float64) {
-	benchLine(name, value, unit, "<=", limit, value <= limit)
+	figure.AtMost(name, value, unit, limit)
 }
 
 // benchAtLeast is bench for a figure that should be large.
 func benchAtLeast(name string, value float64, unit string, limit float64) {
-	benchLine(name, value, unit, ">=", limit, value >= limit)
-}
-
-func benchLine(name string, value float64, unit, op string, limit float64, ok bool) {
-	verdict := "ok"
-	if !ok {
-		verdict = "short"
-	}
-	fmt.Printf("bench: %s %.1f %s goal %s %g %s\n", name, value, unit, op, limit, verdict)
+	figure.AtLeast(name, value, unit, limit)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

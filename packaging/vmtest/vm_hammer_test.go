@@ -31,25 +31,38 @@ func hammerTime(t *testing.T) time.Duration {
 	return length
 }
 
-// hammered boots a VM that holds two of the four tiers, runs a hammer in it while the watch looks at every moment, and
-// checks what has to hold at all of them.
+// hammered runs a hammer in a VM that is watched, and checks what has to hold of it.
 func hammered(t *testing.T, name, hammer string) (wire.Watch, wire.Tally) {
 	t.Helper()
+	var targets []string
+	for _, p := range vmPorts {
+		targets = append(targets, fmt.Sprintf("%s=%d", p.tier, p.port))
+	}
+	v, seen, out := watched(t, name, vmTiers(t), fmt.Sprintf("%s -tiers %s -out /bed/hammer.jsonl", hammer, strings.Join(targets, ",")))
+	sum := summaryOf[wire.Tally](t, out)
+	checkTally(t, name, sum)
+	tellLines(t, v, "hammer.jsonl")
+	return seen, sum
+}
+
+// watched boots a VM that holds two of the four tiers, runs the guest's program in it while the watch looks at every moment,
+// and checks what has to hold at all of them. It returns what the watch has seen, and what the program wrote.
+func watched(t *testing.T, name, tiers, program string) (*VM, wire.Watch, []byte) {
+	t.Helper()
 	v, ctx := startVM(t, vmMemory)
-	installInVM(t, v, ctx, vmTiers(t))
+	installInVM(t, v, ctx, tiers)
 	total := numberInVM(t, v, ctx, "awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo")
 	budget := total - reserve
 	if 2*charge > budget || 3*charge <= budget {
 		t.Fatalf("the VM has %d MiB, which does not hold two tiers and no third", total>>20)
 	}
-	var charges, targets []string
+	var charges []string
 	for _, p := range vmPorts {
 		charges = append(charges, fmt.Sprintf("%s=%d", p.tier, charge))
-		targets = append(targets, fmt.Sprintf("%s=%d", p.tier, p.port))
 	}
 	inVM(t, v, ctx, fmt.Sprintf("systemd-run --quiet --unit=watch -p StandardOutput=file:/bed/watch.json /run/bed/guest"+
 		" watch -tiers %s -reserve %d -budget %d -out /bed/watch.jsonl", strings.Join(charges, ","), reserve, budget))
-	out, err := v.Must(ctx, fmt.Sprintf("/run/bed/guest %s -tiers %s -out /bed/hammer.jsonl", hammer, strings.Join(targets, ",")))
+	out, err := v.Must(ctx, "/run/bed/guest "+program)
 	if err != nil {
 		t.Error(err)
 	}
@@ -58,14 +71,10 @@ func hammered(t *testing.T, name, hammer string) (wire.Watch, wire.Tally) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen, sum := summaryOf[wire.Watch](t, watch), summaryOf[wire.Tally](t, []byte(out))
+	seen := summaryOf[wire.Watch](t, watch)
 	checkWatch(t, name, seen, budget)
-	checkTally(t, name, sum)
-	if t.Failed() || os.Getenv("TIERD_VM_LINES") != "" {
-		logLines(t, v, "watch.jsonl")
-		logLines(t, v, "hammer.jsonl")
-	}
-	return seen, sum
+	tellLines(t, v, "watch.jsonl")
+	return v, seen, []byte(out)
 }
 
 // summaryOf reads the summary that a program of the guest ends with.
@@ -110,9 +119,12 @@ func checkTally(t *testing.T, name string, sum wire.Tally) {
 	}
 }
 
-// logLines puts a file of the share into the test's log.
-func logLines(t *testing.T, v *VM, name string) {
+// tellLines puts a file of the share into the log of a test that has failed, or when somebody wants to see it.
+func tellLines(t *testing.T, v *VM, name string) {
 	t.Helper()
+	if !t.Failed() && os.Getenv("TIERD_VM_LINES") == "" {
+		return
+	}
 	text, err := os.ReadFile(filepath.Join(v.Share(), name))
 	t.Logf("%s: %v\n%s", name, err, text)
 }

@@ -1,5 +1,6 @@
 // guest is the one program of ours inside a test VM. As the kernel's first process it makes the root and becomes systemd;
-// as a service it carries out what the machine outside asks for; and scenarios run it to watch and to load the tiers.
+// as a service it carries out what the machine outside asks for; and scenarios run it, in beds as well, to watch and to load
+// the tiers, and to stand for a cloud server.
 package main
 
 import (
@@ -16,6 +17,8 @@ var commands = map[string]func(args []string, stdout io.Writer) error{
 	"watch":    watch,
 	"requests": requests,
 	"starts":   starts,
+	"load":     clients,
+	"cloud":    cloud,
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -24,7 +27,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case os.Getpid() == 1:
 		err = becomeSystemd() // returns only when it could not
 	case len(args) == 0 || commands[args[0]] == nil:
-		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts")
+		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts|load|cloud")
 		return 2
 	default:
 		err = commands[args[0]](args[1:], stdout)
