@@ -17,6 +17,9 @@ func (a *Agent) Act(ctx context.Context, tier string, req api.TierRequest) (stri
 			return "", err
 		}
 	}
+	if req.Action == "switch" {
+		return a.switchTo(ctx, tier, req)
+	}
 	return inLoop(ctx, a, func() (string, error) {
 		if err := a.unavailable(); err != nil {
 			return "", err
@@ -32,8 +35,8 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 			return "", err
 		}
 	}
-	if req.Evict && req.Action != "start" {
-		return "", &api.Error{Kind: api.KindBadRequest, Message: "only a start can have others give way", Hint: "leave `evict` out"}
+	if err := onlyFor(req); err != nil {
+		return "", err
 	}
 	a.forgive(tier)
 	if req.Action == "stop" { // also a second one, for requests that came since
@@ -49,10 +52,7 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 	if id := a.startsAlready(tier, req); id != "" {
 		return id, nil
 	}
-	summary := strings.TrimSpace(req.Action + " " + tier)
-	if req.Variant != "" {
-		summary += " to " + req.Variant
-	}
+	summary := summaryOf(tier, req)
 	if req.Action == "stop" {
 		return a.begin("stop", summary, key, []string{tier}, a.planStop(tier, running), a.supersede(tier)), nil
 	}
@@ -66,7 +66,26 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 	return a.begin(req.Action, summary, key, []string{tier}, jobs, nil), nil
 }
 
-// planAct plans a start, a restart or a switch.
+// onlyFor refuses what belongs to another action.
+func onlyFor(req api.TierRequest) error {
+	switch {
+	case req.Evict && req.Action != "start":
+		return &api.Error{Kind: api.KindBadRequest, Message: "only a start can have others give way", Hint: "leave `evict` out"}
+	case req.Drain && req.Action != "switch":
+		return &api.Error{Kind: api.KindBadRequest, Message: "only a switch can be told to drain first", Hint: "leave `drain` out"}
+	}
+	return nil
+}
+
+func summaryOf(tier string, req api.TierRequest) string {
+	text := strings.TrimSpace(req.Action + " " + tier)
+	if req.Variant != "" {
+		text += " to " + req.Variant
+	}
+	return text
+}
+
+// planAct plans a start or a restart.
 func (a *Agent) planAct(tier string, req api.TierRequest, running []runningUnit) ([]job, error) {
 	want, _ := a.plan.Variant(tier, req.Variant)
 	if req.Variant == "" { // the one that is up, else the one that was
@@ -91,10 +110,6 @@ func (a *Agent) planAct(tier string, req api.TierRequest, running []runningUnit)
 		if len(running) > 0 && !others {
 			return []job{{op: opStop, tier: tier, unit: want.Name}, {op: opStart, tier: tier, unit: want.Name, needs: []int{0}}}, nil
 		}
-	case "switch":
-		if req.Variant == "" {
-			return nil, &api.Error{Kind: api.KindBadRequest, Message: "a switch names the variant to switch to"}
-		}
 	default:
 		return nil, &api.Error{Kind: api.KindBadRequest, Message: fmt.Sprintf("no action is called %q", req.Action),
 			Hint: "start, stop, restart, switch"}
@@ -105,7 +120,7 @@ func (a *Agent) planAct(tier string, req api.TierRequest, running []runningUnit)
 	if slices.ContainsFunc(running, func(r runningUnit) bool { return r.unit == want.Name && r.state == api.Ready }) {
 		return nil, nil // done at once
 	}
-	jobs := planSwitch(want, running)
+	jobs := planSwitch(want, running, false)
 	for i := range jobs {
 		jobs[i].evict = req.Evict && jobs[i].op == opStart
 	}

@@ -31,6 +31,8 @@ type Options struct {
 	FS fs.FS
 	// StateDir is where the figures are kept that were learned from earlier runs; "": they are forgotten at the end.
 	StateDir string
+	// RunDir is where a switch that is at work is noted for the tierd after this one; "": it is not.
+	RunDir string
 	// Root is where proc is found: "/", or a tree in tests.
 	Root string
 }
@@ -83,6 +85,9 @@ type Agent struct {
 	judging      bool                      // the room is being looked at
 	judgeAgain   bool                      // and has to be once more
 	judgeTimer   bool                      // or will be after a while
+	beside       map[string]bool           // units that a change starts while another variant serves on
+	waysOut      map[string]wayOut         // by tier: the switches that an earlier tierd has left
+	twins        map[string]twin           // by tier with two variants up and no change at work
 	leaves       map[string]bool           // by unit, while a change starts it: whether others may give way for it
 	giving       map[string]string         // by unit that is told to give way: for which tier
 	gave         map[string]string         // by unit that has, since it was up last: the sentence
@@ -131,6 +136,8 @@ func New(opts Options) *Agent {
 		learned:   make(chan struct{}),
 		admitted:  map[string]admission{},
 		drains:    map[string]*drain{},
+		beside:    map[string]bool{},
+		twins:     map[string]twin{},
 		leaves:    map[string]bool{},
 		giving:    map[string]string{},
 		gave:      map[string]string{},
@@ -166,6 +173,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.opts.Log.Warn("earlier runs teach nothing", "err", err)
 	}
 	a.measured.peaks = peaks
+	if a.waysOut, err = loadWaysOut(a.opts.RunDir); err != nil {
+		a.opts.Log.Warn("a switch of an earlier tierd may not be taken back", "err", err)
+	}
 	if a.chosen, err = loadChosen(a.opts.StateDir, bootID(a.opts.Root)); err != nil {
 		a.opts.Log.Warn("tiers come up in their default variants", "err", err)
 	}
@@ -193,9 +203,11 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.lookAtModels()
 		}
 		a.announce()
+		a.takeUp()
 		a.grant()
 		idle := a.stopIdle()
 		a.converge()
+		a.settleTwins()
 		a.protect()
 		a.publish()
 		a.watchGPU()

@@ -90,8 +90,8 @@ func TestUpMakesTheRunningSetEqualToTheMode(t *testing.T) {
 		if tier := b.tierNow("orch"); tier.Variant != "b" || tier.State != api.Ready {
 			t.Errorf("orch is %s as %s", tier.State, tier.Variant)
 		}
-		if got := b.systemd.did("start", "stop"); len(got) != 3 || got[2] != "start "+orchB {
-			t.Errorf("the second up did %q, want two stops and then one start", got)
+		if got := b.systemd.did("start", "start-beside", "stop"); !slices.Equal(got, []string{"stop " + coder, "start-beside " + orchB, "stop " + orchA}) {
+			t.Errorf("the second up did %q, want the variant to come up beside the other", got)
 		}
 		if c := b.up("small"); len(c.Tasks) != 0 {
 			t.Errorf("up of what is up has tasks: %+v", c.Tasks)
@@ -204,7 +204,7 @@ func TestASwitchThatFailsBringsTheOldVariantBack(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.act("orch", "start", ""))
 		b.systemd.ends[orchB] = 66
-		c := b.act("orch", "switch", "b")
+		c := b.wait(b.switches("b", true))
 		if c.State != "error" || !strings.Contains(c.Err.Message, "ended with 66") || !strings.Contains(c.Err.Message, orchA+" serves again") {
 			t.Errorf("the switch: %s, %v", c.State, c.Err)
 		}
@@ -212,7 +212,7 @@ func TestASwitchThatFailsBringsTheOldVariantBack(t *testing.T) {
 			t.Errorf("orch is %s as %s", tier.State, tier.Variant)
 		}
 		b.systemd.ends[orchA] = 70
-		c = b.act("orch", "switch", "b")
+		c = b.wait(b.switches("b", true))
 		if c.State != "error" || !strings.Contains(c.Err.Message, "could not be started again") {
 			t.Errorf("the second switch: %s, %v", c.State, c.Err)
 		}
@@ -223,10 +223,7 @@ func TestASwitchThatIsAbortedBringsTheOldVariantBack(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.act("orch", "start", ""))
 		b.systemd.slow[orchB] = true
-		id, err := b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := b.switches("b", true)
 		b.after(time.Minute)
 		if err := b.AbortChange(id); err != nil {
 			t.Fatal(err)

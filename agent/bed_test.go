@@ -91,6 +91,7 @@ type bed struct {
 	snapshot  atomic.Pointer[rocm.Snapshot]
 	snapshots atomic.Int32 // how many were taken
 	files     fs.FS        // where models and engines are looked for; nil: they are not
+	runDir    string       // where switches are noted
 	state     string       // where measured figures are kept; "": nowhere
 	broken    string       // why the host cannot be read
 	boot      string       // the kernel's boot_id; "": it says none
@@ -115,7 +116,7 @@ func inBed(t *testing.T, f func(b *bed)) {
 }
 
 func newBed(t testing.TB, config string) *bed {
-	b := &bed{t: t, systemd: newFakeSystemd(), config: config}
+	b := &bed{t: t, systemd: newFakeSystemd(), config: config, runDir: filepath.Join(filepath.Dir(config), "run")}
 	b.memory.Store(&rocm.Memory{MemTotal: bytesOf(125), MemAvailable: bytesOf(120)})
 	b.write(bedConfig)
 	return b
@@ -159,12 +160,19 @@ func (b *bed) runWith(log *slog.Logger) {
 			}
 			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262, FS: b.files}, nil
 		},
-		Kernel: b, FS: b.files, StateDir: b.state,
+		Kernel: b, FS: b.files, StateDir: b.state, RunDir: b.runDir,
 	})
-	b.systemd.admit = func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) }
+	b.shims(func(ctx context.Context, unit string) api.AdmitAnswer { return b.Admit(ctx, unit, "start", nil) })
 	agent := b.Agent
 	go agent.Run(ctx)
 	synctest.Wait()
+}
+
+// shims has those of units that start ask for admission there; nil: they do not ask.
+func (b *bed) shims(admit func(ctx context.Context, unit string) api.AdmitAnswer) {
+	b.systemd.mu.Lock()
+	defer b.systemd.mu.Unlock()
+	b.systemd.admit = admit
 }
 
 // has makes the host one of so many GiB, free leaves it so many.

@@ -44,7 +44,12 @@ type task struct {
 	err    *api.Error // set before done is closed
 	failed bool       // ended without doing what it should: an error, or skipped
 	halted bool       // somebody stopped the unit while it was starting
+	was    bool       // the unit was up already
+	noRoom string     // of a start beside what is up: why there is no room for that
 }
+
+// broke tells that it failed, and not only for want of room beside: then another task stands in for it.
+func (t *task) broke() bool { return t.failed && t.noRoom == "" }
 
 // begin makes a change of jobs and runs it. It waits first for the tasks in before.
 func (a *Agent) begin(kind, summary, key string, tiers []string, jobs []job, before []*task) string {
@@ -57,8 +62,8 @@ func (a *Agent) begin(kind, summary, key string, tiers []string, jobs []job, bef
 	for i, j := range jobs {
 		t := &task{job: j, index: i, done: make(chan struct{})}
 		parent := ctx
-		if j.rescue != nil {
-			parent = a.ctx // an abort is what it may have to repair
+		if len(j.rescue) > 0 || j.firm {
+			parent = a.ctx // an abort is what the one may have to repair, and too late for the other
 		}
 		t.ctx, t.cancel = context.WithCancelCause(parent)
 		c.tasks = append(c.tasks, t)
@@ -107,6 +112,9 @@ func (a *Agent) conclude(c *change) {
 	c.cancel(nil)
 	for _, t := range c.tasks {
 		t.cancel(nil)
+		if t.back != "" {
+			a.dropWayOut(t.tier)
+		}
 	}
 	text := c.Summary + ": " + c.State
 	if c.Err != nil {
@@ -130,7 +138,7 @@ func outcome(c api.Change, tasks []*task, cause error) (state string, err *api.E
 	var messages []string
 	var first *api.Error // the one that decides the kind
 	for _, t := range tasks {
-		if t.rescue != nil {
+		if len(t.rescue) > 0 {
 			if said := rescued(t); said != "" {
 				messages = append(messages, said)
 			}
@@ -167,6 +175,8 @@ func rescued(t *task) string {
 	switch {
 	case t.err != nil:
 		return fmt.Sprintf("and %s could not be started again: %s", t.unit, t.err.Message)
+	case t.was:
+		return t.unit + " serves on"
 	case !t.failed:
 		return t.unit + " serves again"
 	}
@@ -208,19 +218,19 @@ func (a *Agent) find(id string) (*change, error) {
 // shown copies a change for somebody outside the loop, with the live words of the units that it works on.
 func (a *Agent) shown(c *change) api.Change {
 	copied := c.Change
-	copied.Tasks = slices.Clone(c.Tasks[:len(c.Tasks)-c.idleRescues()])
+	copied.Tasks = slices.Clone(c.Tasks[:len(c.Tasks)-c.idle()])
 	copied.Tiers = slices.Clone(c.Tiers)
 	for i, t := range copied.Tasks {
 		if t.State == "doing" {
-			copied.Tasks[i].Status = cmp.Or(a.waits(t.Unit), a.seen[t.Unit].StatusText)
+			copied.Tasks[i].Status = cmp.Or(a.waits(t.Unit), a.leavingWords(c.tasks[i]), a.seen[t.Unit].StatusText)
 		}
 	}
 	return copied
 }
 
-// idleRescues counts the tasks at the end that only run should another one fail. Until then nobody needs to hear of them.
-func (c *change) idleRescues() (n int) {
-	for i := len(c.Tasks) - 1; i >= 0 && i < len(c.tasks) && c.tasks[i].rescue != nil; i-- {
+// idle counts the tasks at the end that only run should another one fail. Until then nobody needs to hear of them.
+func (c *change) idle() (n int) {
+	for i := len(c.Tasks) - 1; i >= 0 && i < len(c.tasks) && c.tasks[i].conditional(); i-- {
 		if state := c.Tasks[i].State; state != "todo" && state != "skipped" {
 			break
 		}

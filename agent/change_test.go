@@ -14,7 +14,6 @@ func TestOutcome(t *testing.T) {
 	refused := &api.Error{Kind: api.KindBudget, Message: "coder does not fit", Class: api.ClassRefused}
 	broken := &api.Error{Kind: api.KindUnit, Message: "util broke", Class: api.ClassEngineDied}
 	aborted := &api.Error{Kind: api.KindAborted, Message: "start x: aborted"}
-	zero := 0
 	for _, c := range []struct {
 		rule  string
 		tasks []*task
@@ -31,9 +30,9 @@ func TestOutcome(t *testing.T) {
 		{rule: "the same is said once", tasks: []*task{{err: broken}, {err: broken}}, state: "error", kind: api.KindUnit, text: "util broke"},
 		{rule: "an abort that came too late changes nothing", tasks: []*task{{}}, cause: errAborted, state: "done"},
 		{rule: "an abort is told as one", tasks: []*task{{err: aborted}}, cause: errAborted, state: "aborted", kind: api.KindAborted, text: "was aborted: start x: aborted"},
-		{rule: "a way back that was not needed is no error", tasks: []*task{{}, {job: job{unit: "old", rescue: &zero}, failed: true}}, state: "done"},
-		{rule: "a way back that was taken is told", tasks: []*task{{err: broken}, {job: job{unit: "old", rescue: &zero}}}, state: "error", kind: api.KindUnit, text: "util broke; old serves again"},
-		{rule: "so is one that failed", tasks: []*task{{err: broken}, {job: job{unit: "old", rescue: &zero}, err: refused, failed: true}}, state: "error", kind: api.KindUnit,
+		{rule: "a way back that was not needed is no error", tasks: []*task{{}, {job: job{unit: "old", rescue: []int{0}}, failed: true}}, state: "done"},
+		{rule: "a way back that was taken is told", tasks: []*task{{err: broken}, {job: job{unit: "old", rescue: []int{0}}}}, state: "error", kind: api.KindUnit, text: "util broke; old serves again"},
+		{rule: "so is one that failed", tasks: []*task{{err: broken}, {job: job{unit: "old", rescue: []int{0}}, err: refused, failed: true}}, state: "error", kind: api.KindUnit,
 			text: "util broke; and old could not be started again: coder does not fit"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {

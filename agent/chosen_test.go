@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,10 +187,13 @@ func TestOfTwoThatAreUpTheOneThatServesOnIsChosen(t *testing.T) {
 	inKeptBed(t, func(b *bed) {
 		mustDone(t, b.act("orch", "start", "a"))
 		b.after(time.Second)
-		b.systemd.by(func() { b.systemd.set(b.systemd.units[orchB], "active", "running", "success", 0) })
+		b.systemd.by(func() {
+			b.systemd.fail["stop "+orchA] = errors.New("the bus said boo") // else the younger one would be the one that stays
+			b.systemd.set(b.systemd.units[orchB], "active", "running", "success", 0)
+		})
 		b.after(time.Second)
 		b.mustServe("b", api.Ready)
-		b.systemd.by(func() { b.systemd.halt(orchB) })
+		b.systemd.by(func() { b.systemd.halt(orchB); clear(b.systemd.fail) })
 		b.after(time.Second)
 		b.mustServe("a", api.Ready)
 		mustDone(t, b.act("orch", "stop", ""))

@@ -83,10 +83,16 @@ func (a *Agent) chargeOf(name string) units.Charge {
 		return u.Charge
 	}
 	old := units.Charge{Written: s.Memory, Mapped: min(u.Charge.Mapped, s.Memory)}
-	if u.GPU {
+	if a.onGPU(name) {
 		old.Device = s.Memory
 	}
 	return old
+}
+
+// onGPU tells whether a unit may open the GPU; of one that is in no tiers.toml its slice says so.
+func (a *Agent) onGPU(name string) bool {
+	u := a.unit(name)
+	return u.GPU || u.Name == "" && a.seen[name].Slice == gpuSlice
 }
 
 func (a *Agent) phase(name string) budget.Phase {

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -158,6 +160,27 @@ func TestAnOlderDefinitionCountsWithItsOwnFigure(t *testing.T) {
 		mustDone(t, b.act("coder", "restart", ""))
 		if c, _ := b.claimNow(coder); c.Need.RAM != 70*gib {
 			t.Errorf("after a restart: %+v", c)
+		}
+	})
+}
+
+func TestWithoutTiersTomlTiersOnTheGPUStillLoadOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
+		b.run()
+		mustDone(t, b.act("orch", "start", ""))
+		b.begin("coder")
+		b.after(100 * time.Millisecond)
+		b.write("garbage")
+		b.end()
+		b.systemd.by(func() { b.systemd.units[orchA].Held = true; b.systemd.crash(orchA) })
+		b.run()
+		b.systemd.by(func() { b.systemd.boot(b.systemd.units[orchA]) }) // it must wait for the coder, which loads
+		b.after(5 * time.Second)
+		b.mustState("orch", api.Ready)
+		b.end()
+		for _, wrong := range b.systemd.wrongs {
+			t.Error("it must not happen: " + wrong)
 		}
 	})
 }

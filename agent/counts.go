@@ -20,6 +20,7 @@ type counts struct {
 type order struct {
 	op  op
 	why string
+	by  *task
 }
 
 func newCounts() counts {
@@ -44,13 +45,17 @@ func whyOf(c *change) string {
 	return api.WhyOperator
 }
 
-// noteOrder follows a task, so that a unit's turn that it brings about is put down to it.
+// noteOrder follows a task, so that a unit's turn that it brings about is put down to it. The task of a way back that is not
+// taken says nothing of what another one does to its unit.
 func (a *Agent) noteOrder(c *change, t *task, state string) {
 	if state == "doing" {
-		a.counts.orders[t.unit] = order{t.op, whyOf(c)}
+		a.counts.orders[t.unit] = order{t.op, whyOf(c), t}
+		for _, unit := range t.replaces {
+			a.counts.orders[unit] = order{opStop, whyOf(c), t}
+		}
 		return
 	}
-	delete(a.counts.orders, t.unit)
+	maps.DeleteFunc(a.counts.orders, func(_ string, o order) bool { return o.by == t })
 }
 
 // count compares a unit with what it was at the last reading. What ran before tierd did is not counted.

@@ -74,6 +74,8 @@ func TestASwitchCountsForItsTier(t *testing.T) {
 		mustDone(t, b.act("orch", "start", ""))
 		mustDone(t, b.act("orch", "switch", "b"))
 		b.mustCount("a switch", "orch", "operator 2; operator 1")
+		mustDone(t, b.wait(b.switches("a", true)))
+		b.mustCount("one after the other", "orch", "operator 3; operator 2")
 	})
 }
 

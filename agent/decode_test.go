@@ -15,11 +15,11 @@ func TestDecodeSaysWhatIsWrongAndWhere(t *testing.T) {
 	tests := []struct {
 		name, body, want string
 	}{
-		{"no body", "", `the request has no body; it takes an object with "action", "variant", "evict"`},
-		{"blanks are no body", " \n", `the request has no body; it takes an object with "action", "variant", "evict"`},
-		{"a list is not an object", `[]`, `the request is not an object; it takes one with "action", "variant", "evict"`},
-		{"null is not an object", `null`, `the request is not an object; it takes one with "action", "variant", "evict"`},
-		{"an unknown field is named", `{"action":"stop","varant":"x"}`, `the request has an unknown field "varant"; it takes "action", "variant", "evict"`},
+		{"no body", "", `the request has no body; it takes an object with "action", "variant", "evict", "drain"`},
+		{"blanks are no body", " \n", `the request has no body; it takes an object with "action", "variant", "evict", "drain"`},
+		{"a list is not an object", `[]`, `the request is not an object; it takes one with "action", "variant", "evict", "drain"`},
+		{"null is not an object", `null`, `the request is not an object; it takes one with "action", "variant", "evict", "drain"`},
+		{"an unknown field is named", `{"action":"stop","varant":"x"}`, `the request has an unknown field "varant"; it takes "action", "variant", "evict", "drain"`},
 		{"a wrong type is named with its place", "{\n  \"action\": 5}", `"action" in the request cannot be a number, at line 2, column 13`},
 		{"a syntax error has a place", "{\"action\":\n \"stop\",,}", `the request is not JSON, at line 2, column 9: invalid character ',' looking for beginning of object key string`},
 		{"an object that breaks off", `{"action":"st`, `the request is not JSON: it ends at line 1, column 13, in the middle of its object`},

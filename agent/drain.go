@@ -81,8 +81,9 @@ func (a *Agent) beginDrain(unit string) *drain {
 // checkDrains ends the drains of which the gateway knows nothing more, or that it does not route to.
 func (a *Agent) checkDrains() {
 	for unit, d := range a.drains {
-		routed := slices.ContainsFunc(a.table.Routes, func(r api.Route) bool { return r.Unit == unit && r.State == api.Draining })
-		if !routed || !a.gateway.connected(time.Now()) || slices.Contains(a.gateway.report.Drained, unit) {
+		drains := func(r api.Route) bool { return r.Unit == unit && r.State == api.Draining }
+		routed := slices.ContainsFunc(a.table.Routes, drains) || slices.ContainsFunc(a.table.Leaving, drains)
+		if !routed || a.gatewayAway() || slices.Contains(a.gateway.report.Drained, unit) {
 			a.endDrain(unit, d)
 		}
 	}
@@ -110,4 +111,11 @@ func (a *Agent) reapDrains() {
 			}
 		}
 	}
+}
+
+// gatewayAway tells whether no gateway is there. One that has not called since tierd began is given a moment to.
+func (a *Agent) gatewayAway() bool {
+	now := time.Now()
+	heard := a.gateway.polls > 0 || !a.gateway.last.IsZero()
+	return !a.gateway.connected(now) && (heard || now.Sub(a.started) >= unheardOf)
 }

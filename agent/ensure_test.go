@@ -181,7 +181,7 @@ func must(_ string, err error) {
 func TestASwitchIsJoined(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.act("orch", "start", ""))
-		must(b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"}))
+		b.switches("b", true)
 		b.after(500 * time.Millisecond)
 		call := b.ensure("orch")
 		call.mustWait(t)

@@ -43,6 +43,8 @@ type busUnit struct {
 	fragment          string
 	fields            [][]byte
 	refs              int
+	job               uint32
+	slice             string
 }
 
 func ourFields(tier string) [][]byte {
@@ -281,6 +283,11 @@ func (f *fakeBus) properties(path dbus.ObjectPath) map[string]dbus.Variant {
 			return map[string]dbus.Variant{
 				"LoadState": dbus.MakeVariant(u.load), "ActiveState": dbus.MakeVariant(u.active), "SubState": dbus.MakeVariant(u.sub),
 				"LogExtraFields": dbus.MakeVariant(u.fields), "FragmentPath": dbus.MakeVariant(u.fragment),
+				"Slice": dbus.MakeVariant(u.slice),
+				"Job": dbus.MakeVariant(struct {
+					ID   uint32
+					Path dbus.ObjectPath
+				}{u.job, "/"}),
 			}
 		}
 	}

@@ -22,10 +22,12 @@ type fakeSystemd struct {
 	fail    map[string]error       // by operation, "define", or by operation and unit, "start tier-coder.service"
 	ends    map[string]int         // by unit: the exit status with which its process ends while loading
 	slow    map[string]bool        // units that load for ever
+	again   map[string]bool        // units that are started again after they ended by themselves
 	mins    map[string]units.Bytes // by cgroup that the kernel counts the memory of: what it protects
 	load    time.Duration
 	calls   []string
 	admit   func(ctx context.Context, unit string) api.AdmitAnswer // what a shim asks; nil: none does
+	drain   func(unit string)                                      // what it does before it ends the engine; nil: nothing
 	wrongs  []string
 	version string
 	room    units.Bytes // for all units; 0: any
@@ -34,15 +36,16 @@ type fakeSystemd struct {
 type fakeUnit struct {
 	UnitStatus
 	gpu     bool
-	hand    bool   // started by an administrator
 	hangup  func() // ends the shim's question
+	queued  bool   // its start waits until units that it conflicts with have ended
 	loading bool   // was let in
+	stuck   bool   // and loads for ever
 	life    int    // grows at every start and stop, so that a job learns that another one took over
 }
 
 func newFakeSystemd() *fakeSystemd {
 	return &fakeSystemd{hints: newHints(), units: map[string]*fakeUnit{}, fail: map[string]error{}, ends: map[string]int{},
-		slow: map[string]bool{}, mins: map[string]units.Bytes{}, load: time.Second, version: "262"}
+		slow: map[string]bool{}, again: map[string]bool{}, mins: map[string]units.Bytes{}, load: time.Second, version: "262"}
 }
 
 func (f *fakeSystemd) Version() string      { return f.version }
@@ -71,6 +74,9 @@ func (f *fakeSystemd) Define(_ context.Context, u units.Unit) error {
 	if old != nil && running(old.UnitStatus) {
 		f.mustKnow(old, "define")
 		return ErrRunning
+	}
+	if old != nil && old.queued {
+		return errors.New("unit " + u.Name + " already exists: it has a job")
 	}
 	f.units[u.Name] = &fakeUnit{gpu: u.GPU, UnitStatus: UnitStatus{
 		Name: u.Name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Result: "success", Held: true,
@@ -117,6 +123,9 @@ func (f *fakeSystemd) Release(_ context.Context, name string) error {
 			f.mustKnow(u, "release")
 		}
 		masked := u.Masked
+		if u.Held = false; u.queued {
+			return nil
+		}
 		delete(f.units, name)
 		if masked {
 			f.units[name] = &fakeUnit{UnitStatus: UnitStatus{Name: name, LoadState: "masked", ActiveState: "inactive", Masked: true}}
@@ -179,34 +188,89 @@ func (f *fakeSystemd) Start(ctx context.Context, name string) error {
 		f.mu.Unlock()
 		return errors.New("unit not found")
 	}
-	for other, o := range f.units {
-		if o.Tier == u.Tier && other != name && running(o.UnitStatus) {
-			if !o.hand {
-				f.wrongs = append(f.wrongs, "start of "+name+" while "+other+" runs")
-			}
-			f.halt(other) // Conflicts=
+	f.conflict(u)
+	if u.ActiveState == "active" {
+		f.mu.Unlock()
+		return nil
+	}
+	f.enqueue(u)
+	f.mu.Unlock()
+	return f.wait(ctx, name, "activating", "start")
+}
+
+// enqueue begins a unit's life once those that it conflicts with have ended: Conflicts= with an order. The job does not end
+// with whoever made it.
+func (f *fakeSystemd) enqueue(u *fakeUnit) {
+	if !f.ending(u) {
+		f.boot(u)
+		return
+	}
+	if u.queued {
+		return
+	}
+	u.queued = true
+	time.AfterFunc(10*time.Millisecond, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if u.queued {
+			u.queued = false
+			f.enqueue(u)
 		}
+	})
+}
+
+func (f *fakeSystemd) StartBeside(ctx context.Context, name string) error {
+	f.mu.Lock()
+	if err := f.begin("start-beside", name); err != nil {
+		f.mu.Unlock()
+		return err
+	}
+	u := f.units[name]
+	if u == nil || u.LoadState != "loaded" {
+		f.mu.Unlock()
+		return errors.New("unit not found")
 	}
 	if u.ActiveState == "active" {
 		f.mu.Unlock()
 		return nil
 	}
-	u.hand = false
+	if n := f.upOf(u.Tier); n > 1 && !running(u.UnitStatus) {
+		f.wrongs = append(f.wrongs, fmt.Sprintf("%s is started beside %d variants", name, n))
+	}
 	f.boot(u)
 	f.mu.Unlock()
 	return f.wait(ctx, name, "activating", "start")
 }
 
+// upOf counts the variants of a tier that are up and not on their way out.
+func (f *fakeSystemd) upOf(tier string) (n int) {
+	for _, u := range f.units {
+		if u.Tier == tier && running(u.UnitStatus) && u.ActiveState != "deactivating" {
+			n++
+		}
+	}
+	return n
+}
+
+// conflict is what Conflicts= does at the start of a unit.
+func (f *fakeSystemd) conflict(u *fakeUnit) {
+	for name, o := range f.units {
+		if o != u && o.Tier == u.Tier {
+			f.halt(name)
+		}
+	}
+}
+
 // boot begins a unit's life; also by the hand of an administrator.
 func (f *fakeSystemd) boot(u *fakeUnit) {
-	if u.ActiveState == "activating" {
+	if u.ActiveState == "activating" && u.SubState != "auto-restart" {
 		return
 	}
 	u.life++
 	life := u.life
 	u.MainPID, u.Invocation = 1000+life, fmt.Sprint(life)
 	f.set(u, "activating", "start", "success", 0)
-	u.loading = false
+	u.loading, u.stuck = false, false
 	ctx, hangup := context.WithCancel(context.Background())
 	u.hangup = hangup
 	go f.live(ctx, u, life)
@@ -214,12 +278,12 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 
 // live is the shim of a unit: it asks for admission, and then its engine loads.
 func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
-	for f.siblingRuns(u) { // Conflicts= with an order: the stop is completed first
-		time.Sleep(10 * time.Millisecond)
-	}
 	answer := api.AdmitAnswer{OK: true}
-	if f.admit != nil {
-		answer = f.admit(ctx, u.Name)
+	f.mu.Lock()
+	admit := f.admit
+	f.mu.Unlock()
+	if admit != nil {
+		answer = admit(ctx, u.Name)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -238,7 +302,7 @@ func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 	}
 	u.loading = true
 	f.mustFit()
-	if f.slow[u.Name] {
+	if u.stuck = f.slow[u.Name]; u.stuck {
 		return
 	}
 	time.AfterFunc(f.load, func() {
@@ -248,8 +312,7 @@ func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 			return
 		}
 		if status := f.ends[u.Name]; status != 0 {
-			u.StatusText = fmt.Sprintf("the engine ended with %d", status)
-			f.set(u, "failed", "failed", "exit-code", status)
+			f.fall(u, fmt.Sprintf("the engine ended with %d", status), status)
 			return
 		}
 		u.StatusText = "Serving"
@@ -257,9 +320,8 @@ func (f *fakeSystemd) live(ctx context.Context, u *fakeUnit, life int) {
 	})
 }
 
-func (f *fakeSystemd) siblingRuns(u *fakeUnit) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// ending tells whether another unit of its tier is on its way out.
+func (f *fakeSystemd) ending(u *fakeUnit) bool {
 	for _, o := range f.units {
 		if o != u && o.Tier == u.Tier && o.ActiveState == "deactivating" {
 			return true
@@ -293,6 +355,9 @@ func (f *fakeSystemd) wait(ctx context.Context, name, state, what string) error 
 		if u != nil {
 			now = u.ActiveState
 		}
+		if u != nil && u.queued && what == "start" {
+			now = state
+		}
 		f.mu.Unlock()
 		switch {
 		case now == state:
@@ -323,13 +388,17 @@ func (f *fakeSystemd) Stop(ctx context.Context, name string) error {
 // halt ends a unit's life in order; also by the hand of an administrator.
 func (f *fakeSystemd) halt(name string) {
 	u := f.units[name]
+	if u != nil {
+		u.queued = false
+	}
 	if u == nil || !running(u.UnitStatus) || u.ActiveState == "deactivating" {
 		return
 	}
+	served := u.ActiveState == "active"
 	u.die()
 	life := u.life
 	f.set(u, "deactivating", "stop-sigterm", "success", 0)
-	time.AfterFunc(100*time.Millisecond, func() {
+	down := func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if u.life == life {
@@ -339,7 +408,15 @@ func (f *fakeSystemd) halt(name string) {
 				delete(f.units, name)
 			}
 		}
-	})
+	}
+	if f.drain == nil || !served {
+		time.AfterFunc(100*time.Millisecond, down)
+		return
+	}
+	go func() {
+		f.drain(name)
+		time.AfterFunc(100*time.Millisecond, down)
+	}()
 }
 
 // die ends the unit's processes.
@@ -363,9 +440,27 @@ func (f *fakeSystemd) by(deed func()) {
 func (f *fakeSystemd) crash(name string) {
 	if u := f.units[name]; u != nil && running(u.UnitStatus) {
 		u.die()
-		u.StatusText = "the engine died"
-		f.set(u, "failed", "failed", "exit-code", 70)
+		f.fall(u, "the engine died", 70)
 	}
+}
+
+// fall is the end of a unit by itself, with Restart= where that is wanted: a transaction of its own, Conflicts= included.
+func (f *fakeSystemd) fall(u *fakeUnit, words string, status int) {
+	u.StatusText, u.loading = words, false
+	if !f.again[u.Name] {
+		f.set(u, "failed", "failed", "exit-code", status)
+		return
+	}
+	f.set(u, "activating", "auto-restart", "exit-code", status)
+	life := u.life
+	time.AfterFunc(2*time.Second, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if u.life == life && u.SubState == "auto-restart" {
+			f.conflict(u)
+			f.enqueue(u)
+		}
+	})
 }
 
 // disconnect is the end of tierd's connection: its references go, and with them what does not run and did not fail.
@@ -374,7 +469,7 @@ func (f *fakeSystemd) disconnect() {
 	defer f.mu.Unlock()
 	for name, u := range f.units {
 		u.Held = false
-		if !running(u.UnitStatus) && u.ActiveState != "failed" {
+		if !running(u.UnitStatus) && !u.queued && u.ActiveState != "failed" { // a job holds it, too
 			delete(f.units, name)
 		}
 	}

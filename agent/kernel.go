@@ -42,11 +42,13 @@ func (k kernel) MemoryMin(path string) (units.Bytes, error) {
 
 func (k kernel) Snapshot(ctx context.Context) rocm.Snapshot { return k.host.Snapshot(ctx) }
 
+const gpuSlice = "tier-gpu.slice"
+
 // cgroupOf is where systemd puts a tier's unit: tier-gpu.slice is below tier.slice by its name (systemd.slice(5)).
 func cgroupOf(unit string, gpu bool) string {
 	slice := "tier-cpu.slice"
 	if gpu {
-		slice = "tier-gpu.slice"
+		slice = gpuSlice
 	}
 	return path.Join("/tier.slice", slice, unit)
 }
@@ -71,7 +73,7 @@ func (a *Agent) cgroups() map[string]string {
 	list := map[string]string{}
 	for name, s := range a.seen {
 		if s.Tier != "" && running(s) {
-			list[name] = cgroupOf(name, a.unit(name).GPU)
+			list[name] = cgroupOf(name, a.onGPU(name))
 		}
 	}
 	return list

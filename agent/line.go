@@ -26,6 +26,7 @@ type asker struct {
 	unit, tier string
 	since      time.Time
 	evict      bool
+	asked      uint64 // observations begun by then
 	answer     chan api.AdmitAnswer
 	words      string // why it waits
 	news       chan struct{}
@@ -36,7 +37,7 @@ type asker struct {
 // enter puts a unit into the line.
 func (a *Agent) enter(unit string) *asker {
 	delete(a.admitted, unit) // its process asks, so it does not load: two that wait must not wait for each other
-	x := &asker{unit: unit, tier: a.tierOf(unit), since: time.Now(), evict: a.mayEvict(unit), answer: make(chan api.AdmitAnswer, 1),
+	x := &asker{unit: unit, tier: a.tierOf(unit), since: time.Now(), evict: a.mayEvict(unit), asked: a.asked, answer: make(chan api.AdmitAnswer, 1),
 		news: make(chan struct{})}
 	a.line = append(a.line, x)
 	a.judge()
@@ -134,12 +135,16 @@ func (a *Agent) judgeOne(x *asker, h budget.Host, held []budget.Claim) (budget.C
 	c := budget.Claim{Unit: x.unit, Tier: x.tier, Need: budget.Of(charge, h.Pool()), Phase: budget.Loading, Priority: a.unit(x.unit).Priority}
 	q := budget.Ask{
 		Unit: x.unit, Tier: x.tier, Need: c.Need, Evict: a.evicts(x), Waited: time.Since(x.since),
+		Beside:   a.comesBeside(x),
 		Settling: x.giving != "" || !x.gaveWay.IsZero() && time.Since(x.gaveWay) < settleTime,
 	}
 	if a.plan != nil {
 		if t, ok := a.plan.Config.Tier(x.tier); ok {
 			q.MaxWait = t.MaxWait
 		}
+	}
+	if sibling := a.unsureOf(x); sibling != "" {
+		return c, budget.Verdict{Answer: budget.Wait, Reason: "waits to hear that " + sibling + " has ended", Sums: budget.Add(h, append(held, c))}
 	}
 	return c, budget.Judge(h, q, held)
 }

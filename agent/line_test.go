@@ -89,7 +89,7 @@ func TestATierOnDemandMayHaveOthersGiveWayHoweverItIsStarted(t *testing.T) {
 		b.tight()
 		mustDone(t, b.act("coder", "start", ""))
 		b.aged()
-		b.systemd.by(func() { b.systemd.units[util].hand = true; b.systemd.boot(b.systemd.units[util]) }) // systemctl start
+		b.systemd.by(func() { b.systemd.boot(b.systemd.units[util]) }) // systemctl start
 		b.after(10 * time.Second)
 		b.mustState("util", api.Ready)
 		b.mustState("coder", api.Stopped)

@@ -12,7 +12,7 @@ import (
 )
 
 // tierSlices are the slices of the tiers, the one above the others first.
-var tierSlices = []string{"tier.slice", "tier-cpu.slice", "tier-gpu.slice"}
+var tierSlices = []string{"tier.slice", "tier-cpu.slice", gpuSlice}
 
 // sliceProtection is the MemoryMin= that the slices need for what is up: the kernel shares a group's protection out among
 // those below it, so a unit's own is worth nothing unless every slice above has as much as all its units together. It is

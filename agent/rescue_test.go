@@ -8,8 +8,7 @@ import (
 )
 
 func TestATaskForTheWayBackIsToldOfOnlyWhenItRuns(t *testing.T) {
-	zero := 0
-	way := &task{job: job{op: opStart, rescue: &zero}}
+	way := &task{job: job{op: opStart, rescue: []int{0}}}
 	start := &task{job: job{op: opStart}}
 	for name, c := range map[string]struct {
 		states []string
@@ -24,12 +23,12 @@ func TestATaskForTheWayBackIsToldOfOnlyWhenItRuns(t *testing.T) {
 		for _, s := range c.states {
 			ch.Tasks = append(ch.Tasks, api.Task{State: s})
 		}
-		if got := len(ch.Tasks) - ch.idleRescues(); got != c.want {
+		if got := len(ch.Tasks) - ch.idle(); got != c.want {
 			t.Errorf("%s: %d tasks are shown, want %d", name, got, c.want)
 		}
 	}
 	plain := &change{tasks: []*task{start}, Change: api.Change{Tasks: []api.Task{{State: "skipped"}}}}
-	if n := plain.idleRescues(); n != 0 {
+	if n := plain.idle(); n != 0 {
 		t.Errorf("a task that was skipped for another reason is hidden (%d of %v)", n, slices.Collect(slices.Values(plain.Tasks)))
 	}
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/budget"
@@ -23,25 +24,47 @@ type job struct {
 	unit   string
 	needs  []int  // must have ended well
 	after  []int  // must have ended, well or not
-	rescue *int   // runs only when that one failed
+	rescue []int  // runs only when one of those failed
 	left   string // why there is nothing to do after all, one sentence
 	evict  bool   // a start: others may give way for it, whatever its tier's `start` says
 	spare  bool   // a start: nobody gives way for it
 	known  bool   // a start: the unit is as the loop has it, so that nothing is read before
+
+	beside   string   // a start: the unit of the same tier that serves on meanwhile
+	replaces []string // a start: units of the same tier, which systemd ends first
+	back     string   // with replaces: the one that is to be started again when this fails, "" for none
+	instead  *int     // runs only when that start found no room beside what is up
+	firm     bool     // an abort comes too late for it
 }
 
 // summary is the job in words.
-func (j job) summary() string { return string(j.op) + " " + j.unit }
+func (j job) summary() string {
+	text := string(j.op) + " " + j.unit
+	switch {
+	case j.beside != "":
+		text += " beside " + j.beside
+	case len(j.replaces) > 0:
+		text += " in place of " + strings.Join(j.replaces, " and ")
+	}
+	return text
+}
+
+// conditional tells that whether it runs at all depends on how another one ended.
+func (j job) conditional() bool { return len(j.rescue) > 0 || j.instead != nil }
 
 // planUp makes the running units those of want: what is outside stops first, all at once, since its memory is needed;
 // then the tiers on the GPU start one at a time by priority, because loading two models side by side takes longer than
 // one after the other and their sum may not fit while they load. Tiers on the CPU start beside them. Those in left do not
-// start, and stop when they run: what has to start needs their room.
-func planUp(want []units.Unit, left map[string]string, running []runningUnit) []job {
+// start, and stop when they run: what has to start needs their room. Those in beside come up while the other variant of their
+// tier, which beside names, serves on.
+func planUp(want []units.Unit, left map[string]string, running []runningUnit, beside map[string]string) []job {
 	var jobs []job
 	wanted := map[string]bool{}
 	for _, u := range want {
 		wanted[u.Name] = left[u.Name] == ""
+	}
+	for _, old := range beside {
+		wanted[old] = true // until the new one is ready
 	}
 	stops := map[string][]int{} // by tier: its other variant has to be gone
 	var all []int
@@ -54,6 +77,7 @@ func planUp(want []units.Unit, left map[string]string, running []runningUnit) []
 		jobs = append(jobs, job{op: opStop, tier: r.tier, unit: r.unit})
 	}
 	gpu := -1
+	var switches []int // the starts beside what serves
 	for _, u := range budget.ByPriority(want) {
 		if why := left[u.Name]; why != "" {
 			jobs = append(jobs, job{op: opStart, tier: u.Tier, unit: u.Name, left: why})
@@ -69,7 +93,15 @@ func planUp(want []units.Unit, left map[string]string, running []runningUnit) []
 			}
 			gpu = len(jobs)
 		}
+		if j.beside = beside[u.Name]; j.beside != "" {
+			switches = append(switches, len(jobs))
+			jobs = append(jobs, j, job{op: opStop, tier: u.Tier, unit: j.beside, needs: []int{len(jobs)}, firm: true})
+			continue
+		}
 		jobs = append(jobs, j)
+	}
+	for _, i := range switches { // last, since they are told of only when they run
+		jobs = append(jobs, otherwise(jobs[i], i, len(jobs))...)
 	}
 	return jobs
 }
@@ -103,30 +135,6 @@ func planDown(running []runningUnit) []job {
 	var jobs []job
 	for _, r := range running {
 		jobs = append(jobs, job{op: opStop, tier: r.tier, unit: r.unit})
-	}
-	return jobs
-}
-
-// planSwitch stops what runs of the tier and starts the wanted variant; when that does not come up, the one that was
-// ready before is started again.
-func planSwitch(want units.Unit, running []runningUnit) []job {
-	var jobs []job
-	var needs []int
-	before := ""
-	for _, r := range running {
-		if r.tier != want.Tier || r.unit == want.Name && r.state != api.Stopping && r.state != api.Draining {
-			continue
-		}
-		if r.state == api.Ready {
-			before = r.unit
-		}
-		needs = append(needs, len(jobs))
-		jobs = append(jobs, job{op: opStop, tier: r.tier, unit: r.unit})
-	}
-	start := len(jobs)
-	jobs = append(jobs, job{op: opStart, tier: want.Tier, unit: want.Name, needs: needs})
-	if before != "" {
-		jobs = append(jobs, job{op: opStart, tier: want.Tier, unit: before, after: []int{start}, rescue: &start})
 	}
 	return jobs
 }

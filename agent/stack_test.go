@@ -24,7 +24,7 @@ func TestPlanUpOrder(t *testing.T) {
 		return units.Unit{Name: tier + ".service", Tier: tier, GPU: true, Priority: priority}
 	}
 	cpu := units.Unit{Name: "util.service", Tier: "util", Priority: 10}
-	jobs := planUp([]units.Unit{cpu, gpu("low", 5), gpu("high", 90)}, nil, []runningUnit{{"old", "old.service", api.Ready}, {"high", "high-b.service", api.Ready}})
+	jobs := planUp([]units.Unit{cpu, gpu("low", 5), gpu("high", 90)}, nil, []runningUnit{{"old", "old.service", api.Ready}, {"high", "high-b.service", api.Ready}}, nil)
 	want := []string{"stop old.service", "stop high-b.service", "start high.service", "start util.service", "start low.service"}
 	if got := summaries(jobs); !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
@@ -48,24 +48,8 @@ func TestPlanUpStopsFirstWhatIsOnItsWayOut(t *testing.T) {
 		api.Draining: {"stop coder.service", "start coder.service"},
 		api.Stopping: {"stop coder.service", "start coder.service"},
 	} {
-		if got := summaries(planUp([]units.Unit{u}, nil, []runningUnit{{"coder", "coder.service", state}})); !slices.Equal(got, want) {
+		if got := summaries(planUp([]units.Unit{u}, nil, []runningUnit{{"coder", "coder.service", state}}, nil)); !slices.Equal(got, want) {
 			t.Errorf("from %s: %q, want %q", state, got, want)
-		}
-	}
-}
-
-func TestPlanSwitchKeepsAWayBackOnlyToWhatServed(t *testing.T) {
-	want := units.Unit{Name: "orch-b.service", Tier: "orch"}
-	for state, rescues := range map[api.State]int{api.Ready: 1, api.Starting: 0} {
-		jobs := planSwitch(want, []runningUnit{{"orch", "orch.service", state}, {"coder", "coder.service", api.Ready}})
-		n := 0
-		for _, j := range jobs {
-			if j.rescue != nil {
-				n++
-			}
-		}
-		if n != rescues || jobs[0].summary() != "stop orch.service" || jobs[1].summary() != "start orch-b.service" {
-			t.Errorf("from %s: %q with %d ways back, want %d", state, summaries(jobs), n, rescues)
 		}
 	}
 }
@@ -77,11 +61,13 @@ func TestPlanUpProperties(t *testing.T) {
 		var now []runningUnit
 		present := map[string]string{} // unit to tier
 		onGPU := map[string]bool{}
+		beside := map[string]string{}
 		for i := range rapid.IntRange(0, 6).Draw(t, "tiers") {
 			tier := fmt.Sprint("t", i)
 			a := units.Unit{Name: tier + ".service", Tier: tier, GPU: rapid.Bool().Draw(t, "gpu"), Priority: rapid.IntRange(0, 100).Draw(t, "priority")}
 			onGPU[a.Name] = a.GPU
-			if rapid.Bool().Draw(t, "wanted") {
+			wanted := rapid.Bool().Draw(t, "wanted")
+			if wanted {
 				want = append(want, a)
 			}
 			state := rapid.SampledFrom([]api.State{api.Ready, api.Starting, api.Draining, api.Stopping}).Draw(t, "state")
@@ -92,9 +78,12 @@ func TestPlanUpProperties(t *testing.T) {
 			case 2:
 				now = append(now, runningUnit{tier, tier + "-b.service", state})
 				present[tier+"-b.service"] = tier
+				if wanted && state == api.Ready && rapid.Bool().Draw(t, "beside") {
+					beside[a.Name] = tier + "-b.service"
+				}
 			}
 		}
-		jobs := planUp(want, nil, now)
+		jobs := planUp(want, nil, now, beside)
 		const todo, doing, done = 0, 1, 2
 		states := make([]int, len(jobs))
 		for {
@@ -112,19 +101,20 @@ func TestPlanUpProperties(t *testing.T) {
 			j := jobs[i]
 			states[i]++
 			switch {
+			case j.conditional(): // everything goes well
 			case j.op == opStop && states[i] == done:
 				delete(present, j.unit)
 			case j.op == opStart && states[i] == doing:
 				for k, other := range jobs {
-					if k != i && states[k] == doing && other.op == opStart && onGPU[other.unit] && onGPU[j.unit] {
+					if k != i && states[k] == doing && other.op == opStart && !other.conditional() && onGPU[other.unit] && onGPU[j.unit] {
 						t.Fatalf("%s and %s load on the GPU at the same time", j.unit, other.unit)
 					}
-					if other.op == opStop && states[k] != done {
+					if other.op == opStop && !other.firm && states[k] != done {
 						t.Fatalf("%s before the memory of %s is back", j.summary(), other.unit)
 					}
 				}
 				for unit, tier := range present {
-					if tier == j.tier && unit != j.unit {
+					if tier == j.tier && unit != j.unit && unit != j.beside {
 						t.Fatalf("%s while %s is there", j.summary(), unit)
 					}
 				}

@@ -145,8 +145,10 @@ func (a *Agent) PlanMode(ctx context.Context, mode string) (api.Plan, error) {
 			p.Refusal = refused.Message
 		}
 		actions := map[string]string{}
-		for _, j := range planUp(want, left, a.running()) {
+		running := a.running()
+		for _, j := range planUp(want, left, running, a.besides(want, left, running, a.host(r))) {
 			switch {
+			case j.conditional():
 			case j.left != "":
 				p.Warnings = append(p.Warnings, j.left)
 				actions[j.unit] = cmp.Or(actions[j.unit], "none")

@@ -23,6 +23,9 @@ type Systemd interface {
 	Reset(ctx context.Context, name string) error
 	// Start waits for systemd's job. With RestartMode=direct that job spans every retry.
 	Start(ctx context.Context, name string) error
+	// StartBeside starts a unit whose siblings run on: what it requires, and what conflicts with it, is left as it is. As
+	// soon as systemd starts one of them anew, by itself too, the others end.
+	StartBeside(ctx context.Context, name string) error
 	Stop(ctx context.Context, name string) error
 	// Set changes properties of a loaded unit, such as a slice, until the next boot or its next definition.
 	Set(ctx context.Context, name string, props []units.Property) error
@@ -75,6 +78,7 @@ type UnitStatus struct {
 	Masked       bool // an administrator's link to /dev/null, also while an earlier definition is still loaded
 	Held         bool // this connection holds a reference
 	Invocation   string
+	Job          uint32 // systemd's number of the job that waits for it or is at work; 0 for none. No signal tells of it
 	Tier         string // Tier, Variant, Hash and Port are the fields that we put into LogExtraFields
 	Variant      string
 	Hash         string

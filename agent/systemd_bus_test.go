@@ -245,6 +245,44 @@ func TestStartAndStopLastAsLongAsTheJob(t *testing.T) {
 	}
 }
 
+func TestAStartBesideLeavesConflictsAlone(t *testing.T) {
+	b, f := onBus(t)
+	f.with(coder, func(u *busUnit) { u.slice = "tier-gpu.slice" })
+	f.with("tier-gpu.slice", func(u *busUnit) { u.fields = nil })
+	f.said()
+	if err := b.StartBeside(t.Context(), coder); err != nil {
+		t.Error(err)
+	}
+	if got := f.said("StartUnit"); !slices.Equal(got, []string{"StartUnit tier-gpu.slice", "StartUnit " + coder}) {
+		t.Errorf("it asked for %q", got)
+	}
+	if mode := f.bodies["StartUnit"][1]; mode != "ignore-requirements" {
+		t.Errorf("in the mode %v", mode)
+	}
+	f.with(coder, func(u *busUnit) { u.slice = "tier-gone.slice" })
+	if err := b.StartBeside(t.Context(), coder); err == nil || !strings.Contains(err.Error(), "cannot start tier-gone.slice") {
+		t.Errorf("without its slice: %v", err)
+	}
+	f.set(func() { f.hangsUp = "GetAll" })
+	if err := b.StartBeside(t.Context(), coder); !errors.Is(err, ErrDisconnected) {
+		t.Errorf("and without the bus: %v", err)
+	}
+}
+
+func TestAUnitThatWaitsForItsStartIsNotDefinedAnew(t *testing.T) {
+	b, f := onBus(t)
+	f.with(coder, func(u *busUnit) { u.job = 7 })
+	if u := listedAs(t, b, coder, ReadAll); u.Job != 7 {
+		t.Errorf("its job is %d", u.Job)
+	}
+	if err := b.Define(t.Context(), aUnit); !errors.Is(err, ErrRunning) {
+		t.Errorf("it was: %v", err)
+	}
+	if got := f.said("StartTransientUnit", "UnrefUnit"); len(got) > 0 {
+		t.Errorf("it did %q", got)
+	}
+}
+
 func TestWhatIsReadAgain(t *testing.T) {
 	b, f := onBus(t)
 	const stranger = "tier-of-somebody.service"

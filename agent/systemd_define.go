@@ -188,7 +188,7 @@ func (s *session) forget(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if running(status) {
+	if running(status) || status.Job != 0 { // it may wait for the end of another variant
 		return ErrRunning
 	}
 	return s.drop(ctx, name)

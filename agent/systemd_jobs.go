@@ -56,19 +56,40 @@ func (b *Bus) Reset(ctx context.Context, name string) error {
 
 // Start starts a loaded unit and waits for the job.
 func (b *Bus) Start(ctx context.Context, name string) error {
-	return b.runJob(ctx, "StartUnit", "start", name)
+	return b.runJob(ctx, "StartUnit", "start", name, "replace")
+}
+
+// StartBeside starts a unit without ending those that it conflicts with: the mode "ignore-requirements" pulls nothing else
+// into the transaction, and keeps to the orders (systemctl(1), --job-mode=). The slice is what a tier requires and may be
+// without; the unit is ordered after it, so nobody waits for it here.
+func (b *Bus) StartBeside(ctx context.Context, name string) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	u, err := s.read(ctx, name)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	if u.Slice != "" {
+		var path dbus.ObjectPath
+		if err := s.call(ctx, "StartUnit", []any{u.Slice, "replace"}, &path); err != nil {
+			return fmt.Errorf("cannot start %s: %w", u.Slice, err)
+		}
+	}
+	return b.runJob(ctx, "StartUnit", "start", name, "ignore-requirements")
 }
 
 // Stop stops a unit and waits for the job. A unit that is not loaded is stopped already.
 func (b *Bus) Stop(ctx context.Context, name string) error {
-	err := b.runJob(ctx, "StopUnit", "stop", name)
+	err := b.runJob(ctx, "StopUnit", "stop", name, "replace")
 	if isDBus(err, errNoSuchUnit) {
 		return nil
 	}
 	return err
 }
 
-func (b *Bus) runJob(ctx context.Context, method, what, name string) error {
+func (b *Bus) runJob(ctx context.Context, method, what, name, mode string) error {
 	s, err := b.open(ctx)
 	if err != nil {
 		return err
@@ -77,7 +98,7 @@ func (b *Bus) runJob(ctx context.Context, method, what, name string) error {
 		return err
 	}
 	var path dbus.ObjectPath
-	if err := s.call(ctx, method, []any{name, "replace"}, &path); err != nil {
+	if err := s.call(ctx, method, []any{name, mode}, &path); err != nil {
 		return err
 	}
 	result, err := s.job(ctx, path)

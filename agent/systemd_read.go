@@ -193,6 +193,9 @@ func statusFrom(name string, props map[string]dbus.Variant) UnitStatus {
 	if at := value[uint64](props, "StateChangeTimestamp"); at > 0 {
 		u.Since = time.UnixMicro(int64(at))
 	}
+	if job := value[[]any](props, "Job"); len(job) > 0 { // (uo)
+		u.Job, _ = job[0].(uint32)
+	}
 	if now, ok := props["MemoryCurrent"].Value().(uint64); ok && now != units.Infinity { // "not known"
 		u.MemoryNow = &now
 	}

@@ -45,6 +45,7 @@ func (a *Agent) makeTable() api.Table {
 	}
 	for _, tier := range a.tierNames() {
 		t.Routes = append(t.Routes, a.route(tier))
+		t.Leaving = append(t.Leaving, a.leavingOf(tier)...)
 	}
 	return t
 }
@@ -69,6 +70,15 @@ func (a *Agent) tierNames() []string {
 
 func (a *Agent) route(tier string) api.Route {
 	name := a.shownUnit(tier)
+	if next := a.coming(tier); next != "" && !up(a.states[name].State) {
+		r := a.routeOf(tier, next)
+		r.State, r.Reason = api.Starting, ""
+		return r
+	}
+	return a.routeOf(tier, name)
+}
+
+func (a *Agent) routeOf(tier, name string) api.Route {
 	u, s, v := a.unit(name), a.seen[name], a.states[name]
 	r := api.Route{
 		Tier: tier, Port: u.Port, State: v.State, Reason: v.Reason, Unit: name, Variant: cmp.Or(u.Variant, s.Variant),
@@ -94,6 +104,7 @@ func (a *Agent) route(tier string) api.Route {
 			r.Names = append(r.Names, n)
 		}
 	}
+	r.Others = a.otherNames(tier, r.Names)
 	return r
 }
 

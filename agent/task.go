@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -20,15 +22,19 @@ func (a *Agent) perform(c *change, t *task, before []*task) {
 		a.note(c, t, "skipped")
 		return
 	}
-	if a.waitTurn(c, t, before) {
+	run := a.waitTurn(c, t, before)
+	if run {
 		a.note(c, t, "doing")
 		t.err = a.run(t)
 		t.failed = t.err != nil
 	}
 	switch {
+	case t.beside != "" && noRoom(t.err): // no fault: the one that stands in for it goes the other way
+		t.noRoom, t.err = "there is no room beside what is up: "+t.err.Message, nil
+		a.note(c, t, "skipped")
 	case t.err != nil:
 		a.note(c, t, "error")
-	case t.failed || t.rescue != nil && !c.tasks[*t.rescue].failed:
+	case !run:
 		a.note(c, t, "skipped")
 	default:
 		a.note(c, t, "done")
@@ -37,8 +43,14 @@ func (a *Agent) perform(c *change, t *task, before []*task) {
 
 // waitTurn waits for the tasks before this one and says whether it is to run at all.
 func (a *Agent) waitTurn(c *change, t *task, before []*task) bool {
+	if t.instead != nil { // that one ends early too when the change is aborted
+		other := c.tasks[*t.instead]
+		if <-other.done; other.noRoom == "" {
+			return false
+		}
+	}
 	wait := append([]*task(nil), before...)
-	for _, list := range [][]int{t.needs, t.after} {
+	for _, list := range [][]int{t.needs, t.after, t.rescue} {
 		for _, i := range list {
 			wait = append(wait, c.tasks[i])
 		}
@@ -51,7 +63,7 @@ func (a *Agent) waitTurn(c *change, t *task, before []*task) bool {
 			return false
 		}
 	}
-	if t.rescue != nil && !c.tasks[*t.rescue].failed {
+	if len(t.rescue) > 0 && !slices.ContainsFunc(t.rescue, func(i int) bool { return c.tasks[i].broke() }) {
 		return false
 	}
 	for _, i := range t.needs {
@@ -84,7 +96,7 @@ func (a *Agent) note(c *change, t *task, state string) {
 		if state == "error" {
 			a.startEnded(t)
 		}
-		text, why := t.summary()+": "+state, t.left
+		text, why := t.summary()+": "+state, cmp.Or(t.left, t.noRoom)
 		if t.err != nil {
 			why = t.err.Message
 		}
@@ -134,6 +146,7 @@ func (a *Agent) startUnit(t *task) *api.Error {
 		return a.taskError(t, err)
 	}
 	if s.State == api.Ready {
+		t.was = true
 		return nil
 	}
 	if refused := startable(t, s); refused != nil {
@@ -143,7 +156,16 @@ func (a *Agent) startUnit(t *task) *api.Error {
 		a.post(func() { a.leaves[t.unit] = t.evict })
 		defer a.post(func() { delete(a.leaves, t.unit) })
 	}
-	if err := a.launch(t.ctx, s); err != nil && t.ctx.Err() == nil && !errors.Is(err, ErrDisconnected) {
+	if t.beside != "" {
+		return a.startBeside(t, s)
+	}
+	a.keepWayOut(t)
+	return a.cameTo(t, a.launch(t.ctx, s))
+}
+
+// cameTo waits for what a start came to, whose job ended with err.
+func (a *Agent) cameTo(t *task, err error) *api.Error {
+	if err != nil && t.ctx.Err() == nil && !errors.Is(err, ErrDisconnected) {
 		// The unit's own end says more than the failed job, when there was one.
 		var job *JobError
 		if t.known && !errors.As(err, &job) {
@@ -192,6 +214,14 @@ func startable(t *task, s standing) *api.Error {
 
 // launch defines the unit if its definition is not the wanted one, and starts it. It returns when systemd's job ends.
 func (a *Agent) launch(ctx context.Context, s standing) error {
+	if err := a.prepare(ctx, s); err != nil {
+		return err
+	}
+	return a.opts.Systemd.Start(ctx, s.unit.Name)
+}
+
+// prepare makes the definition the wanted one, if the unit does not run.
+func (a *Agent) prepare(ctx context.Context, s standing) error {
 	if !running(s.seen) {
 		switch {
 		case s.seen.LoadState != "loaded" || s.seen.Hash != s.unit.Hash:
@@ -204,7 +234,7 @@ func (a *Agent) launch(ctx context.Context, s standing) error {
 			}
 		}
 	}
-	return a.opts.Systemd.Start(ctx, s.unit.Name)
+	return nil
 }
 
 // arrived waits until the unit is neither on its way up nor down, and returns where it came to.
@@ -228,16 +258,24 @@ func (a *Agent) undo(t *task) *api.Error {
 	if errors.Is(context.Cause(t.ctx), errShutdown) {
 		return ending(t)
 	}
+	if err := a.withdraw(t); err != nil {
+		return &api.Error{Kind: api.KindUnit, Message: fmt.Sprintf("cannot stop %s, whose start was aborted: %v", t.unit, err)}
+	}
+	return ending(t)
+}
+
+// withdraw stops a unit that did not come up, and waits until that is known.
+func (a *Agent) withdraw(t *task) error {
 	ctx, cancel := context.WithTimeout(a.ctx, abortLimit)
 	defer cancel()
 	if err := a.opts.Systemd.Stop(ctx, t.unit); err != nil {
-		return &api.Error{Kind: api.KindUnit, Message: fmt.Sprintf("cannot stop %s, whose start was aborted: %v", t.unit, err)}
+		return err
 	}
 	if s, err := a.standing(ctx, t.unit); err == nil && s.seen.ActiveState == "failed" {
 		_ = a.opts.Systemd.Reset(ctx, t.unit) // a stop that was asked for leaves no failure behind
 	}
 	_ = a.settle(ctx) // only for those who look next
-	return ending(t)
+	return nil
 }
 
 // stopUnit stops a unit and clears a failure away: one that was asked to stop is stopped.

@@ -94,10 +94,7 @@ func TestTheWayBackMayBeGone(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.act("orch", "start", ""))
 		b.systemd.slow[orchB] = true
-		id, err := b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := b.switches("b", true)
 		b.after(time.Minute)
 		before, rest, _ := strings.Cut(bedConfig, "[tier.orch]")
 		_, after, _ := strings.Cut(rest, "[tier.coder]")

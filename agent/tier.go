@@ -25,7 +25,8 @@ type verdict struct {
 }
 
 // next derives the state of a unit from the facts and from the state before. Only the end of a unit looks at the state
-// before: a unit that was ready drains first, one that was loading has nothing in flight.
+// before: a unit that was ready drains first, one that was loading has nothing in flight. A tierd that has just begun does not
+// know which it was, and what is in flight must not be cut for that.
 func next(was api.State, f facts) verdict {
 	switch f.seen.ActiveState {
 	case "active", "reloading", "refreshing":
@@ -44,7 +45,7 @@ func next(was api.State, f facts) verdict {
 		if f.drain != nil {
 			return verdict{State: f.drain.state()}
 		}
-		if was == api.Ready || was == api.Draining {
+		if was == api.Ready || was == api.Draining || was == "" {
 			return verdict{State: api.Draining}
 		}
 		return verdict{State: api.Stopping}

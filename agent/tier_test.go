@@ -38,6 +38,8 @@ func TestNext(t *testing.T) {
 			was: api.Ready, facts: facts{seen: UnitStatus{ActiveState: "deactivating"}}, state: api.Draining},
 		{rule: "a unit that was loading has nothing to drain", was: api.Starting,
 			facts: facts{seen: UnitStatus{ActiveState: "deactivating"}}, state: api.Stopping},
+		{rule: "one that a new tierd finds on its way out may have requests in flight",
+			facts: facts{seen: UnitStatus{ActiveState: "deactivating"}}, state: api.Draining},
 		{rule: "failed is failed, in the shim's words",
 			facts: facts{seen: UnitStatus{ActiveState: "failed", SubState: "failed", Result: "exit-code", ExecCode: cldExited, ExecStatus: 66, StatusText: "model.gguf is broken"}},
 			state: api.Failed, reason: "model.gguf is broken", class: api.ClassModel},

@@ -54,7 +54,7 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 		return "", err
 	}
 	running := a.running()
-	var left map[string]string
+	var left, beside map[string]string
 	var before []*task
 	if req.Boot { // a boot adds to what runs, and starts what it can: admission refuses the rest one by one
 		busy := map[string]bool{}
@@ -69,11 +69,12 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 			return "", refused
 		}
 		before = a.supersedeOthers(want)
+		beside = a.besides(want, left, running, host)
 	}
 	for _, u := range want {
 		a.forgive(u.Tier)
 	}
-	id := a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running), before)
+	id := a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running, beside), before)
 	if req.Boot {
 		if c, err := a.find(id); err == nil {
 			c.why = api.WhyBoot

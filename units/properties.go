@@ -27,6 +27,7 @@ var settings = []setting{
 	// either direction, systemd completes the stop first (systemd.unit(5), Before=). One direction, else stopping all of
 	// them would be a cycle. After tierd and the gateway, so that both are there when all of them end together: a tier that
 	// stops waits for its requests, and only these two know of them. tierd itself starts no tier before it is up.
+	// A switch side by side starts a variant past this (agent.Systemd, StartBeside).
 	{name: "Conflicts", unit: true, aside: true, value: func(s *spec) any { return some(s.siblings) }},
 	{name: "After", unit: true, aside: true, value: func(s *spec) any {
 		return append([]string{"tierd.socket", "tierd-admit.socket", "tierd.service", "tier-gateway.service"}, s.earlier...)

@@ -176,6 +176,7 @@ type TierRequest struct {
 	Action  string `json:"action"` // "start", "stop", "restart", "switch"
 	Variant string `json:"variant,omitempty"`
 	Evict   bool   `json:"evict,omitempty"` // "start": other tiers may give way; one with start = "demand" has that leave anyway
+	Drain   bool   `json:"drain,omitempty"` // "switch": the variant that is up ends first, also when there is room for both
 }
 
 // StackRequest asks to change the running set (POST /v1/stack).
@@ -241,10 +242,12 @@ const (
 
 // Route is one tier for the gateway.
 type Route struct {
-	Tier    string   `json:"tier"`
-	Role    string   `json:"role"`
-	Port    int      `json:"port"`
-	Names   []string `json:"names"` // accepted as `model`: tier, role, model, tier/variant of the one that is up
+	Tier  string   `json:"tier"`
+	Role  string   `json:"role"`
+	Port  int      `json:"port"`
+	Names []string `json:"names"` // accepted as `model`: tier, role, model, tier/variant of the one that is up
+	// The names of the tier's other variants. They stay valid whichever is up, unless another tier is called so.
+	Others  []string `json:"others,omitempty"`
 	State   State    `json:"state"`
 	Status  string   `json:"status,omitempty"`
 	Reason  string   `json:"reason,omitempty"`
@@ -275,7 +278,8 @@ type GatewayReport struct {
 	Listeners []Listener         `json:"listeners"`
 	InFlight  map[string]int     `json:"in_flight,omitempty"` // requests by tier
 	Idle      map[string]float64 `json:"idle,omitempty"`      // by tier without one: seconds since its last one ended
-	Drained   []string           `json:"drained,omitempty"`   // units without a request or a connection of the gateway's
+	Leaving   map[string]int     `json:"leaving,omitempty"`   // by unit that takes nothing new: requests that are in flight there
+	Drained   []string           `json:"drained,omitempty"`   // those of them without a request or a connection of the gateway's
 }
 
 // Listener is one port of the gateway.

@@ -113,4 +113,5 @@ type Ask struct {
 	Waited     time.Duration // since it asked
 	MaxWait    time.Duration // from then on busy tiers, and those that came up just now, are spared no longer
 	Settling   bool          // who gave way for it has ended just now, and its memory may take a moment to come back
+	Beside     bool          // it comes up while another variant of its tier serves on: that one counts, and nobody gives way
 }

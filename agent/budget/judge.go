@@ -27,8 +27,9 @@ type Verdict struct {
 	Sums    Sums          // with the unit that asks, and everything that is held
 }
 
-// Judge decides whether a unit may load beside what is held. What is held of the same tier does not count: two variants
-// of a tier are never up together, and systemd ends the one before it starts the other.
+// Judge decides whether a unit may load beside what is held. What is held of the same tier does not count, since systemd ends
+// the one variant before it starts the other, unless the unit is to come up beside it: then Judge says Yes only when it fits
+// with everything that is up, and Wait only for its turn on the GPU.
 //
 // A unit for which others may give way gets IfWay only with victims that are spared no longer. Without that leave, IfWay
 // says who would have to go, and nobody has to.
@@ -40,6 +41,10 @@ func Judge(h Host, ask Ask, held []Claim) Verdict {
 		if loader := p.gpuLoader(); loader != "" && ask.Need.GPU > 0 {
 			v.Answer, v.Reason = Wait, "waits for "+loader+" to load: on the GPU one does so at a time"
 		}
+		return v
+	}
+	if ask.Beside {
+		v.Answer, v.Reason = No, v.Sums.Words()
 		return v
 	}
 	if gone := p.all(ending); len(gone) > 0 && p.fits(gone) {

@@ -9,7 +9,7 @@ import (
 	"github.com/tierd/tierd/units"
 )
 
-// problem is one ask beside everything that is held of other tiers. A set of claims is the list of their places in held,
+// problem is one ask beside everything that is held of other tiers, or of any when it asks to come up beside its own. A set of claims is the list of their places in held,
 // ascending.
 type problem struct {
 	host Host
@@ -21,7 +21,7 @@ type problem struct {
 func newProblem(h Host, ask Ask, held []Claim) problem {
 	p := problem{host: h, ask: ask}
 	for _, c := range held {
-		if c.Tier != ask.Tier {
+		if c.Tier != ask.Tier || ask.Beside {
 			p.held = append(p.held, c)
 		} else if h.Free != nil { // it ends first
 			free := *p.host.Free + min(c.Taken, c.Need.RAM)

@@ -120,7 +120,7 @@ func poke(ch chan<- struct{}) {
 // drains can be sure that it takes no new request.
 func (g *Gateway) apply(t api.Table) {
 	t = keptAccess(t, g.view.Load())
-	g.pool.apply(t.Routes)
+	g.pool.apply(t.Routes, t.Leaving...)
 	g.metrics.follow(t.Routes)
 	g.ports.slots.set(cmp.Or(t.MaxConnections, g.cfg.MaxConns))
 	g.hold.apply(t.Routes)
@@ -140,6 +140,7 @@ func (g *Gateway) report() api.GatewayReport {
 		r.InFlight[tier] += n // who waits for a tier is about to use it
 		delete(r.Idle, tier)
 	}
+	r.Leaving = g.pool.leavers()
 	return r
 }
 

@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"github.com/tierd/tierd/agent/api"
 )
 
 // The page is one HTML file with a script, a style sheet and an icon. Nothing is fetched from elsewhere and nothing is
@@ -73,10 +75,24 @@ func newPage(f *feed) *page {
 	return p
 }
 
+// mayLook tells whether the page is for the caller: it shows all tiers, so that a key for some of them does not open it.
+func (c caller) mayLook() bool { return c.metrics || c.models && len(c.tiers) == 0 }
+
 // servePage answers GET and HEAD of the page and its parts, and tells whether the path is one of them.
-func (g *Gateway) servePage(w http.ResponseWriter, r *http.Request, v *view) bool {
-	switch name, part := strings.CutPrefix(r.URL.Path, pagePrefix); {
-	case r.URL.Path == "/" && !r.URL.Query().Has("model"): // with one, it is that engine's own page
+func (g *Gateway) servePage(w http.ResponseWriter, r *http.Request, v *view, who caller) bool {
+	name, part := strings.CutPrefix(r.URL.Path, pagePrefix)
+	front := r.URL.Path == "/" && !r.URL.Query().Has("model") // with one, it is that engine's own page
+	if !front && !(part && (name == "events" || g.page.assets[name].body != nil)) {
+		return false
+	}
+	switch {
+	case !who.mayLook():
+		insufficient("The page shows all tiers, and the key %q does not open all. One with the scope %q does.", who.name, api.ScopeMetrics).write(w)
+	case name == "events":
+		g.page.serveEvents(w, r)
+	case part:
+		g.page.serveAsset(w, r, name)
+	default:
 		// A browser names the type that it wants; */* alone comes from a program, which has no use for the page.
 		w.Header().Add("Vary", "Accept")
 		if strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -84,12 +100,6 @@ func (g *Gateway) servePage(w http.ResponseWriter, r *http.Request, v *view) boo
 		} else {
 			serveText(w, r, v)
 		}
-	case part && name == "events":
-		g.page.serveEvents(w, r)
-	case part && g.page.assets[name].body != nil:
-		g.page.serveAsset(w, r, name)
-	default:
-		return false
 	}
 	return true
 }

@@ -25,20 +25,22 @@ func newBoard(feed func(context.Context, func([]byte))) *board {
 }
 
 // join returns a channel that has the newest frame, and a function that ends the watch. A watcher that is slow finds
-// the frames between left out. The channel is closed when the gateway ends.
+// the frames between left out. The channel is closed when the gateway ends, and at once when it is ending: a browser may
+// come back on a connection that it had kept, and to it the end of a stream is no error.
 func (b *board) join() (frames <-chan []byte, leave func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	full := func(code, message string) *failure {
-		return &failure{status: http.StatusServiceUnavailable, kind: "server_error", code: code, message: message, retryAfter: retryBroken}
-	}
+	w := make(chan []byte, 1)
 	switch {
 	case b.over:
-		return nil, nil, full("gateway_ending", "This process of the gateway is ending. Ask again; another one answers.")
+		close(w)
+		return w, func() {}, nil
 	case len(b.watchers) >= mostWatchers:
-		return nil, nil, full("too_many_watchers", "As many browsers as may look at the page do so already. Close one.")
+		return nil, nil, &failure{
+			status: http.StatusServiceUnavailable, kind: "server_error", code: "too_many_watchers", retryAfter: retryBroken,
+			message: "As many browsers as may look at the page do so already. Close one.",
+		}
 	}
-	w := make(chan []byte, 1)
 	b.watchers[w] = true
 	if b.last != nil {
 		w <- b.last

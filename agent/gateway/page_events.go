@@ -28,7 +28,6 @@ func (p *page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	frames, leave, err := p.board.join()
 	if err != nil {
-		w.Header().Set("Connection", "close") // the next attempt is to reach whoever listens then
 		asFailure(err).write(w)
 		return
 	}

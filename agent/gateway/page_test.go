@@ -201,3 +201,32 @@ func TestAssetsAreTheSameOfEachGateway(t *testing.T) {
 		t.Errorf("the snapshots are of build %q, the page of %q", f.build, p.build)
 	}
 }
+
+func TestWhoMayLookAtThePage(t *testing.T) {
+	rig := startRig(t, Config{}, route(t, "coder", "/nowhere"))
+	rig.table.Keys = testKeys
+	rig.publish(t)
+	for _, c := range []struct {
+		rule, key string
+		status    int
+	}{
+		{"nobody without a key", "", 401},
+		{"who may talk to every tier", "tierd_all", 200},
+		{"who may see the metrics", "tierd_look", 200},
+		{"nobody who may talk to some tiers only", "tierd_coder", 403},
+	} {
+		for _, at := range []string{"/", "/page/app.js", "/page/events"} {
+			header := []string{"Accept", "text/html"}
+			if c.key != "" {
+				header = append(header, "Authorization", basic("me", c.key))
+			}
+			res, body := fetch(t, "HEAD", rig.tierURL("", at), "", header...)
+			if res.StatusCode != c.status || body != "" {
+				t.Errorf("%s: %s: %d", c.rule, at, res.StatusCode)
+			}
+			if asks := strings.Contains(strings.Join(res.Header.Values("WWW-Authenticate"), " "), "Basic"); asks != (c.status == 401) {
+				t.Errorf("%s: %s: the browser is to ask for a key: %v", c.rule, at, asks)
+			}
+		}
+	}
+}

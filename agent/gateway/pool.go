@@ -95,12 +95,13 @@ type pool struct {
 	changed func() // must not block; called when a unit has become free of requests or connections
 	active  func() // must not block; called when a tier gets its first request or has answered its last
 
-	mu     sync.Mutex
-	routes map[string]api.Route // by tier
-	units  map[string]*unit
-	elder  map[string]int       // requests by unit that a predecessor still serves
-	ended  map[string]time.Time // by unit: when its last request ended
-	heir   bool                 // a successor wants to know of every change of load
+	mu      sync.Mutex
+	routes  map[string]api.Route // by tier
+	leaving []api.Route          // of units that serve what they have and get nothing new
+	units   map[string]*unit
+	elder   map[string]int       // requests by unit that a predecessor still serves
+	ended   map[string]time.Time // by unit: when its last request ended
+	heir    bool                 // a successor wants to know of every change of load
 }
 
 func newPool(log *slog.Logger, changed, active func()) *pool {
@@ -146,7 +147,7 @@ func (p *pool) release(name string, u *unit, c *call) {
 	if last {
 		p.ended[name] = time.Now()
 	}
-	told := p.heir || last && u.leaving
+	told := p.heir || u.leaving
 	if last && u.leaving {
 		u.closeConns()
 	}
@@ -170,14 +171,18 @@ func (p *pool) closed(u *unit, c *conn) {
 	}
 }
 
-// apply brings every unit into the state that the routes name.
-func (p *pool) apply(routes []api.Route) {
+// apply brings every unit into the state that the table's routes name. One in leaving, which was up before a switch, finishes
+// what it has.
+func (p *pool) apply(routes []api.Route, leaving ...api.Route) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.routes = make(map[string]api.Route, len(routes))
-	named := make(map[string]bool, len(routes))
+	p.leaving = leaving
+	named := make(map[string]bool, len(routes)+len(leaving))
 	for _, r := range routes {
 		p.routes[r.Tier] = r
+	}
+	for _, r := range slices.Concat(routes, leaving) {
 		named[r.Unit] = true
 		u := p.units[r.Unit]
 		switch {
@@ -228,24 +233,61 @@ func (p *pool) report() (inFlight map[string]int, idle map[string]float64, drain
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	inFlight, idle = make(map[string]int), make(map[string]float64)
+	for _, r := range p.routes {
+		drained = p.count(r, inFlight, drained)
+	}
+	for _, r := range p.leaving {
+		drained = p.count(r, inFlight, drained)
+	}
 	for tier, r := range p.routes {
-		n := p.elder[r.Unit]
-		u := p.units[r.Unit]
-		if u != nil {
-			n += len(u.calls)
-		}
-		if n > 0 {
-			inFlight[tier] = n
-		} else if ended, known := p.ended[r.Unit]; known {
+		if ended, known := p.ended[r.Unit]; known && inFlight[tier] == 0 {
 			idle[tier] = time.Since(ended).Seconds()
-		}
-		leaving := r.State == api.Draining || r.State == api.Stopping
-		if leaving && n == 0 && (u == nil || len(u.conns) == 0) {
-			drained = append(drained, r.Unit)
 		}
 	}
 	slices.Sort(drained)
 	return inFlight, idle, drained
+}
+
+// count adds the requests of a unit to those of its tier, and the unit to those that are drained when it is.
+func (p *pool) count(r api.Route, inFlight map[string]int, drained []string) []string {
+	n := p.inFlightOn(r.Unit)
+	if n > 0 {
+		inFlight[r.Tier] += n
+	}
+	u := p.units[r.Unit]
+	if leaves(r) && n == 0 && (u == nil || len(u.conns) == 0) {
+		drained = append(drained, r.Unit)
+	}
+	return drained
+}
+
+func (p *pool) inFlightOn(unit string) int {
+	n := p.elder[unit]
+	if u := p.units[unit]; u != nil {
+		n += len(u.calls)
+	}
+	return n
+}
+
+func leaves(r api.Route) bool { return r.State == api.Draining || r.State == api.Stopping }
+
+// leavers counts what each unit that is to go still has in flight.
+func (p *pool) leavers() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	load := make(map[string]int)
+	note := func(r api.Route) {
+		if n := p.inFlightOn(r.Unit); n > 0 && leaves(r) {
+			load[r.Unit] = n
+		}
+	}
+	for _, r := range p.routes {
+		note(r)
+	}
+	for _, r := range p.leaving {
+		note(r)
+	}
+	return load
 }
 
 // load is the number of requests by unit, those of a predecessor included.

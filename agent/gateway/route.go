@@ -15,10 +15,12 @@ const upstreamPrefix = "/upstream/"
 
 // target is where a request goes, and what is sent there.
 type target struct {
-	tier string
-	url  *url.URL // path and query for the engine
-	body parts
-	seen visit
+	tier    string
+	url     *url.URL // path and query for the engine
+	body    []byte   // as the client sent it
+	name    string   // the model that it names there; "" for none
+	replace func(string) parts
+	seen    visit
 }
 
 // targetByPort routes a request that came in on a tier's own port. The port decides; a `model` that names another
@@ -30,10 +32,9 @@ func targetByPort(v *view, route *api.Route, r *http.Request, body []byte) (*tar
 			return nil, notFound("model_not_found", "The model %q is not served on port %d, which is tier %q; it is on port %d, and on port %d by name.",
 				name, route.Port, route.Tier, other.Port, v.table.Port)
 		}
-		return &target{tier: route.Tier, url: r.URL, body: withServed(route, name, replace, body)}, nil
 	}
 	// Without a name the request is the engine's own business: /tokenize, /slots, /props and whatever else it has.
-	return &target{tier: route.Tier, url: r.URL, body: whole(body)}, nil
+	return &target{tier: route.Tier, url: r.URL, body: body, name: name, replace: replace}, nil
 }
 
 // targetByName routes a request that came in on the port of all tiers.
@@ -59,7 +60,7 @@ func targetByName(v *view, r *http.Request, body []byte) (*target, error) {
 	if route == nil {
 		return nil, unknownModel(name, v)
 	}
-	return &target{tier: route.Tier, url: r.URL, body: withServed(route, name, replace, body)}, nil
+	return &target{tier: route.Tier, url: r.URL, body: body, name: name, replace: replace}, nil
 }
 
 // targetByPath routes /upstream/<tier>/…, where rest is what follows the prefix, still escaped.
@@ -82,12 +83,13 @@ func targetByPath(v *view, r *http.Request, rest string, body []byte) (*target, 
 	return t, nil
 }
 
-// withServed rewrites the model's name where the engine insists on its own.
-func withServed(route *api.Route, name string, replace func(string) parts, body []byte) parts {
-	if route.Served == "" || name == route.Served || replace == nil {
-		return whole(body)
+// bodyFor is the body for the variant that answers, with the model's name rewritten where its engine insists on its own. Only
+// the lease tells which variant that is: while the request waited for it the tier may have been switched.
+func (t *target) bodyFor(served string) parts {
+	if served == "" || t.name == served || t.replace == nil {
+		return whole(t.body)
 	}
-	return replace(route.Served)
+	return t.replace(served)
 }
 
 // localPort is the port that a request came in on.

@@ -77,7 +77,7 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view, who 
 	case isHealth(path):
 		writeJSON(w, http.StatusOK, newHealth(v, g.pool, who))
 	default:
-		return g.servePage(w, r, v)
+		return g.servePage(w, r, v, who)
 	}
 	return true
 }

@@ -17,7 +17,8 @@ type view struct {
 }
 
 // newView indexes a table. A name that several tiers could claim goes to the tier that is called so, then to the one
-// with that role, then to the first in the table's order: so a tier's own name always means that tier.
+// with that role, then to the first in the table's order: so a tier's own name always means that tier. Names of variants that
+// are not up come last: they stay valid over a switch, and yet take no other tier's.
 func newView(t api.Table) *view {
 	v := &view{
 		table:  t,
@@ -46,6 +47,11 @@ func newView(t api.Table) *view {
 			claim(name, &t.Routes[i])
 		}
 	}
+	for i := range t.Routes {
+		for _, name := range t.Routes[i].Others {
+			claim(name, &t.Routes[i])
+		}
+	}
 	return v
 }
 
@@ -71,7 +77,7 @@ func (v *view) tiers() []string {
 // answersTo tells whether a request for name may go to r: also when another tier has the better claim to the name,
 // since two tiers may serve the same model.
 func answersTo(r *api.Route, name string) bool {
-	return name == r.Tier || name == r.Role || name == r.Served || slices.Contains(r.Names, name)
+	return name == r.Tier || name == r.Role || name == r.Served || slices.Contains(r.Names, name) || slices.Contains(r.Others, name)
 }
 
 // ports are the listeners that a table asks for: port to tier, "" for the port of all tiers.

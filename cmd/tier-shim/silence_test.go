@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -97,5 +98,17 @@ func TestARequestMeetsAConnectionThatWasClosed(t *testing.T) {
 			t.Fatalf("request %d: %d %q", i, answer.StatusCode, text)
 		}
 		c.server.CloseClientConnections()
+	}
+}
+
+func TestARequestThatBreaksANewConnectionIsNotRepeated(t *testing.T) {
+	var asked atomic.Int32
+	c := newCloud(t, "", func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		panic(http.ErrAbortHandler)
+	})
+	answer, text := c.post(t, "/v1/completions", `{"model":"x"}`)
+	if answer.StatusCode != http.StatusBadGateway || asked.Load() != 1 {
+		t.Errorf("asked %d times, answer %d %q", asked.Load(), answer.StatusCode, text)
 	}
 }

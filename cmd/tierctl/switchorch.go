@@ -9,7 +9,8 @@ import (
 const orchestrator = "orchestrator" // the role, not a tier's name
 
 func (a *app) switchOrchCommand() *cobra.Command {
-	return a.waits(&cobra.Command{
+	var drain bool
+	cmd := a.waits(&cobra.Command{
 		Use:   "switch-orch VARIANT",
 		Short: "Serve the orchestrator by another of its variants",
 		Long: `Serve the tier whose role is "orchestrator" by another of its variants, whatever the
@@ -32,9 +33,11 @@ tier is called. The same as tierctl switch with its name.`,
 					hint:    `give one of them role = "orchestrator" in ` + status.ConfigPath + ", then tierctl reload",
 				}
 			}
-			return a.switchTo(cmd.Context(), c, tier.Name, args[0])
+			return a.switchTo(cmd.Context(), c, tier.Name, args[0], drain)
 		},
 	})
+	drainFlag(cmd, &drain)
+	return cmd
 }
 
 func byRole(tiers []api.Tier, role string) (api.Tier, bool) {

@@ -109,6 +109,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			Kernel:     kernel,
 			FS:         os.DirFS("/"),
 			StateDir:   os.Getenv("STATE_DIRECTORY"), // from systemd; by hand nothing is kept
+			RunDir:     "/run/tierd",
 			Root:       "/",
 		}),
 		log:     log,

@@ -164,6 +164,9 @@ func open(t *testing.T, r *rig) *tab {
 	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
 	p := &tab{Context: ctx, t: t}
+	if err := chromedp.Do(ctx); err != nil { // opens the tab, which lives as long as this call's context
+		t.Fatal(err)
+	}
 	p.run(chromedp.EmulateViewport(1280, 900))
 	listen(p, runtime.ConsoleAPICalled, func(e runtime.EventConsoleAPICalled) string { return fmt.Sprintf("console.%s", e.Type) })
 	listen(p, runtime.ExceptionThrown, func(e runtime.EventExceptionThrown) string {

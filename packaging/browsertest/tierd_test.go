@@ -100,16 +100,19 @@ func (s *script) Events(after uint64) []api.Event {
 // Subscribe wakes the follower at each change; what is new it reads by Events.
 func (s *script) Subscribe() (<-chan api.Event, func()) {
 	wake, stop := make(chan api.Event), make(chan struct{})
+	changed := func() chan struct{} {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.fresh
+	}
 	go func() {
-		for {
-			s.mu.Lock()
-			fresh := s.fresh
-			s.mu.Unlock()
+		for fresh := changed(); ; {
 			select {
 			case <-fresh:
 			case <-stop:
 				return
 			}
+			fresh = changed() // before the follower reads, so that it misses nothing
 			select {
 			case wake <- api.Event{}:
 			case <-stop:

@@ -10,15 +10,16 @@ import (
 	"github.com/tierd/tierd/packaging/vmtest/load"
 )
 
-// killScripts kill one process each, without a chance to say good-bye.
-var killScripts = []struct {
-	victim, script string
-	tier           string // whose requests it may hurt; "" all, "none" nobody's
+// kills are of one process each, without a chance to say good-bye.
+var kills = []struct {
+	victim, unit string
+	script       string // with the unit's main process as $pid
+	tier         string // whose requests it may hurt; "" all, "none" nobody's
 }{
-	{"tierd", "kill -9 $(systemctl show -P MainPID tierd.service)", "none"},
-	{"gateway", "kill -9 $(systemctl show -P MainPID tier-gateway.service)", ""},
-	{"shim", "kill -9 $(systemctl show -P MainPID tier-orch.service)", "orch"},
-	{"engine", "kill -9 $(pgrep -P $(systemctl show -P MainPID tier-orch.service))", "orch"},
+	{"tierd", "tierd.service", "kill -9 $pid", "none"},
+	{"gateway", "tier-gateway.service", "kill -9 $pid", ""},
+	{"shim", "tier-orch.service", "kill -9 $pid", "orch"},
+	{"engine", "tier-orch.service", "kill -9 $(pgrep -P $pid)", "orch"},
 }
 
 // TestKillUnderLoad kills each of the processes under 16 streaming and 16 plain clients of two tiers. What was in flight
@@ -28,19 +29,23 @@ func TestKillUnderLoad(t *testing.T) {
 	b, ctx := underLoad(t, func(total int64) string { return demandTiers(512<<20, 256<<20, "") })
 	must(t, b, ctx, "tierctl start orch utility")
 	const clients = 32
-	for _, k := range killScripts {
+	for _, k := range kills {
 		t.Run(k.victim, func(t *testing.T) {
 			name := "kill-" + k.victim
 			r := startLoad(t, b, ctx, name, append(append(everyName("orch"), everyName("utility")...), "-streams 16 -plain 16 -length 1")...)
 			if err := pause(ctx, 2*time.Second); err != nil {
 				t.Fatal(err)
 			}
-			must(t, b, ctx, k.script)
+			pid := must(t, b, ctx, "systemctl show -P MainPID "+k.unit)
+			must(t, b, ctx, "pid="+pid+"; "+k.script)
 			at := r.since()
 			if err := pause(ctx, 5*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			tally, results := r.stop(t, ctx)
+			if now := must(t, b, ctx, "systemctl show -P MainPID "+k.unit); now == pid || now == "0" {
+				t.Errorf("%s: the main process was %s and is %s", k.unit, pid, now)
+			}
 			mayFail := clients
 			if k.tier == "none" {
 				mayFail = 0

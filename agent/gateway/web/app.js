@@ -49,7 +49,7 @@ function age(from) {
 
 const tokens = (n) => (n % 1024 ? `${n}` : `${n / 1024}K`) + " tokens";
 const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-const clock = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 // The gateway's clock counts: this browser's may be another machine's.
 let ahead = 0;
@@ -73,6 +73,7 @@ function draw() {
   $("no-tiers").hidden = tiers.length > 0;
   sync($("tiers"), "tier", tiers, (t) => t.name, drawTier);
   drawBudget(shown.budget, shadeOf);
+  $("queue").parentElement.hidden = tiers.length === 0;
   sync($("queue"), "row", tiers, (t) => t.name, drawQueue);
   const events = shown.events.toReversed();
   $("no-events").hidden = events.length > 0;
@@ -106,14 +107,15 @@ function drawTier(el, t, i) {
   el.dataset.state = t.state;
   el.dataset.shade = i % shades;
   say(el.querySelector("h3"), t.name);
-  say(part(el, "role"), t.role === t.name ? "" : t.role);
   say(part(el, "state"), t.state);
   say(part(el, "model"), t.model);
   part(el, "abroad").hidden = !t.leaves_machine;
   drawLoad(el, t);
   sayOrHide(part(el, "reason"), t.reason);
-  say(part(el, "engine"), t.variant && t.variant !== t.engine ? `${t.engine}, ${t.variant}` : t.engine);
+  say(part(el, "role"), t.role || "none");
   say(part(el, "port"), String(t.port || "none"));
+  say(part(el, "engine"), t.engine || "not known");
+  say(part(el, "variant"), t.variant || "not known");
   say(part(el, "context"), t.context ? tokens(t.context) : "not known");
   say(part(el, "memory"), t.memory ? size(t.memory) : t.leaves_machine ? "none here" : "not known");
   say(part(el, "work"), work(t));
@@ -130,7 +132,7 @@ function drawLoad(el, t) {
   else bar.value = t.percent;
   bar.ariaLabel = `${t.name}: ${t.state}`;
   let words = t.status ?? "";
-  if (!words && t.state === "draining") words = `Finishing ${count(t.in_flight, "request")}`;
+  if (!words && t.state === "draining") words = t.in_flight ? `Finishing ${count(t.in_flight, "request")}` : "Finishing";
   if (t.ready_by) {
     const left = Math.round((Date.parse(t.ready_by) - now()) / 1000);
     words += left > 0 ? `, ready in about ${left}s` : ", ready any moment";

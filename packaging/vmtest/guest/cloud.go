@@ -54,6 +54,8 @@ type provider struct {
 func newProvider(token string, engine *url.URL) *provider {
 	return &provider{token: token, model: &httputil.ReverseProxy{
 		FlushInterval: -1,
+		// llama-server closes a connection that it has kept for a while, and a POST that meets that is not sent again.
+		Transport: &http.Transport{DisableKeepAlives: true},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(engine)
 			r.Out.Header.Del("Authorization")
