@@ -31,11 +31,11 @@ func build(t *testing.T, program string, flags ...string) {
 }
 
 // testRig is a rig without nginx, on a gateway that is built for it.
-func testRig(t *testing.T) *rig {
+func testRig(t *testing.T, kind string) *rig {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "tier-gateway")
 	build(t, program)
-	r, err := startRig(options{gateway: program})
+	r, err := startRig(options{gateway: program}, kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func testRig(t *testing.T) *rig {
 }
 
 func TestTheGatewayStandsAbuse(t *testing.T) {
-	list, err := measureAbuse(testRig(t), shortScale)
+	list, err := measureAbuse(testRig(t, scripted), shortScale)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestTheGatewayStandsAbuse(t *testing.T) {
 }
 
 func TestARoundComparesAllWaysAndCountsTheirTime(t *testing.T) {
-	r := testRig(t)
+	r := testRig(t, scripted)
 	all, err := measure(r, 2, []phase{
 		{"1 connection", job{Kind: smallJob, Conns: 1, Requests: 50}},
 		{"16 connections", job{Kind: smallJob, Conns: 16, For: 50 * time.Millisecond}},
@@ -84,15 +84,26 @@ func TestARoundComparesAllWaysAndCountsTheirTime(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	if err := table(&out, r, all); err != nil || !strings.Contains(out.String(), "gateway") {
+	if err := table(&out, r, phases(), all); err != nil || !strings.Contains(out.String(), "gateway") {
 		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+func TestBothKindsOfEngineGiveTheAnswersThatTheClientChecks(t *testing.T) {
+	r := testRig(t, netHTTP)
+	all, err := measure(r, 1, []phase{{crowd.name, job{Kind: smallJob, Conns: 16, For: 50 * time.Millisecond}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ratio := all[crowd.name].ratio(gateway, direct, rate); ratio <= 0 {
+		t.Errorf("ratio %v", ratio)
 	}
 }
 
 func TestAProfileNeedsAGatewayThatIsBuiltForIt(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "tier-gateway")
 	build(t, program, "-tags", "profile")
-	r, err := startRig(options{gateway: program})
+	r, err := startRig(options{gateway: program}, scripted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +195,7 @@ func answering(t *testing.T, answer string) net.Conn {
 }
 
 func TestSeedsOfMutationsAreAnsweredBeforeTheyAreSpoiled(t *testing.T) {
-	r := testRig(t)
+	r := testRig(t, scripted)
 	a := &abuser{address: r.tierd.address(), pause: patience}
 	for seed := range uint64(40) {
 		sent := seedRequest(rand.New(rand.NewPCG(1, seed)))

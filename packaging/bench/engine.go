@@ -30,7 +30,11 @@ const maxLarge = 16 << 20
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // runEngine serves the same over TCP and over a unix socket, until SIGTERM. It writes the TCP port to stdout.
-func runEngine(socket string) error {
+func runEngine(kind, socket string) error {
+	serve, err := listenerOf(kind)
+	if err != nil {
+		return err
+	}
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -40,7 +44,7 @@ func runEngine(socket string) error {
 		return err
 	}
 	for _, l := range []net.Listener{tcp, local} {
-		go acceptAll(l)
+		go func() { fmt.Fprintln(os.Stderr, "engine:", serve(l)) }()
 	}
 	fmt.Println(tcp.Addr().(*net.TCPAddr).Port)
 	stop := make(chan os.Signal, 1)
@@ -49,12 +53,11 @@ func runEngine(socket string) error {
 	return nil
 }
 
-func acceptAll(l net.Listener) {
+func acceptAll(l net.Listener) error {
 	for {
 		c, err := l.Accept()
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "engine:", err)
-			return
+			return err
 		}
 		go func() {
 			defer c.Close()

@@ -1,7 +1,7 @@
 // Command bench measures the gateway beside the direct way to an engine and beside nginx, in one run on one machine, and
 // abuses it. `make bench` runs it; docs/bench.md says how to read what it prints.
 //
-// It starts itself as the scripted engine (`bench engine SOCKET`) and as the client (`bench client`), each a process of
+// It starts itself as the scripted engine (`bench engine KIND SOCKET`) and as the client (`bench client`), each a process of
 // its own, so that neither's work is counted as another's.
 package main
 
@@ -29,8 +29,8 @@ type options struct {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
 	switch {
-	case len(args) == 2 && args[0] == "engine":
-		err = runEngine(args[1])
+	case len(args) == 3 && args[0] == "engine":
+		err = runEngine(args[1], args[2])
 	case len(args) == 1 && args[0] == "client":
 		err = runClient(stdin, stdout)
 	default:
@@ -56,7 +56,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // bench runs the parts and prints tables as they come, figures at the end.
 func bench(o options, stdout io.Writer) (err error) {
-	r, err := startRig(o)
+	r, err := startRig(o, scripted)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,27 @@ func data(w io.Writer, r *rig, o options) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { dataFigures(all) }, table(w, r, all)
+	if err := table(w, r, phases(), all); err != nil {
+		return nil, err
+	}
+	parsing, err := dataOfHTTP(w, o)
+	return func() { dataFigures(all, parsing) }, err
+}
+
+// dataOfHTTP measures throughput once more, before an engine that has to read its requests.
+func dataOfHTTP(w io.Writer, o options) (s samples, err error) {
+	r, err := startRig(o, netHTTP)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.stop()) }()
+	full := []phase{crowd}
+	all, err := measure(r, o.rounds, full)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(w, "Before an engine by net/http:")
+	return all[crowd.name], table(w, r, full, all)
 }
 
 func resting(w io.Writer, r *rig, _ options) (func(), error) {

@@ -204,9 +204,9 @@ func (c *client) end(j job) (result, error) {
 	return r, nil
 }
 
-// startEngine starts the scripted engine and returns the address of its TCP side.
-func startEngine(dir, socket string) (*process, string, error) {
-	cmd := exec.Command("/proc/self/exe", "engine", socket)
+// startEngine starts an engine and returns the address of its TCP side.
+func startEngine(dir, kind, socket string) (*process, string, error) {
+	cmd := exec.Command("/proc/self/exe", "engine", kind, socket)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, "", err

@@ -10,7 +10,7 @@ import (
 )
 
 // table prints what the rounds showed, all targets beside each other; "+" is over direct.
-func table(w io.Writer, r *rig, all map[string]samples) error {
+func table(w io.Writer, r *rig, phases []phase, all map[string]samples) error {
 	out := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
 	row := func(cells ...any) {
 		for _, c := range cells {
@@ -21,7 +21,7 @@ func table(w io.Writer, r *rig, all map[string]samples) error {
 		}
 		fmt.Fprintln(out)
 	}
-	for _, p := range phases() {
+	for _, p := range phases {
 		s := all[p.name]
 		unit := "req"
 		each := 1.0
@@ -44,12 +44,14 @@ func table(w io.Writer, r *rig, all map[string]samples) error {
 	return out.Flush()
 }
 
-// dataFigures prints the figures that have goals.
-func dataFigures(all map[string]samples) {
+// dataFigures prints the figures that have goals. The goal of throughput was set before an engine by net/http, parsing; the
+// scripted one takes so little that direct is three times as fast.
+func dataFigures(all map[string]samples, parsing samples) {
 	one, sixteen, streams, body := all["1 connection"], all["16 connections"], all["8 streams"], all["5 MiB body"]
 	figure.AtMost("added-p50", one.over(gateway, direct, p50), "µs", 100)
 	figure.AtMost("cpu-per-request-1-connection", micros(one.cpuEach(gateway)), "µs", 60)
-	figure.AtLeast("throughput-16-connections-of-direct", sixteen.ratio(gateway, direct, rate), "", 0.40)
+	figure.AtLeast("throughput-16-connections-of-direct", parsing.ratio(gateway, direct, rate), "", 0.40)
+	figure.AtLeast("throughput-16-connections-of-direct-scripted", sixteen.ratio(gateway, direct, rate), "", 0.40)
 	figure.AtMost("cpu-per-request-16-connections", micros(sixteen.cpuEach(gateway)), "µs", 60)
 	figure.AtMost("stream-event-p50-over-nginx", streams.over(gateway, nginx, p50), "µs", 30)
 	figure.AtMost("body-5mib-added-p50", body.over(gateway, direct, p50)/1e3, "ms", 5)

@@ -36,8 +36,9 @@ const (
 	gateway = "gateway"
 )
 
-// startRig starts all three ways; opt tells where the programs are. Without an nginx that way is left out.
-func startRig(opt options) (r *rig, err error) {
+// startRig starts all three ways to an engine of that kind; opt tells where the programs are. Without an nginx that way is
+// left out.
+func startRig(opt options, kind string) (r *rig, err error) {
 	r = &rig{program: opt.gateway}
 	defer func() {
 		if err != nil {
@@ -52,7 +53,7 @@ func startRig(opt options) (r *rig, err error) {
 	}
 	r.others = append(r.others, r.client.process)
 	socket := filepath.Join(r.dir, "engine.sock")
-	engine, address, err := startEngine(r.dir, socket)
+	engine, address, err := startEngine(r.dir, kind, socket)
 	if err != nil {
 		return r, err
 	}
