@@ -63,7 +63,7 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 	if err := a.inTheWay(tier); err != nil {
 		return "", err
 	}
-	return a.begin(req.Action, summary, key, []string{tier}, jobs, nil), nil
+	return a.begin(req.Action, summary, key, []string{tier}, jobs, a.takeOver(tier)), nil
 }
 
 // onlyFor refuses what belongs to another action.

@@ -15,11 +15,14 @@ func (c *change) abort() {
 	}
 }
 
-// startsAlready is the id of the change that requests began for the start that an operator asks for, "" if there is none. It
-// is kept from then on, whatever becomes of the requests.
+// startsAlready is the id of the change that requests began for what an operator asks for, a start or a switch to that
+// variant, "" if there is none. It is kept from then on, whatever becomes of the requests.
 func (a *Agent) startsAlready(tier string, req api.TierRequest) string {
+	if req.Action != "start" && req.Action != "switch" {
+		return ""
+	}
 	for _, c := range a.changes {
-		if c.Done() || c.Kind != "ensure" || c.cause != nil || req.Action != "start" || c.tasks[0].tier != tier {
+		if c.Done() || c.Kind != "ensure" || c.cause != nil || c.tasks[0].tier != tier {
 			continue
 		}
 		if u, _ := a.plan.Variant(tier, req.Variant); req.Variant == "" || u.Name == c.tasks[0].unit {
@@ -30,11 +33,11 @@ func (a *Agent) startsAlready(tier string, req api.TierRequest) string {
 	return ""
 }
 
-// inTheWay is the error for an order about a tier ("" is any) that another change works on. A start for requests that is
-// being taken back stands in nobody's way, nor does any in that of a mode: on a unit tasks take turns.
+// inTheWay is the error for an order about a tier ("" is any) that another change works on. A start for requests alone stands
+// in nobody's way: the order takes it over. Nor does any in that of a mode: on a unit tasks take turns.
 func (a *Agent) inTheWay(tier string) error {
 	for _, c := range a.changes {
-		if c.Kind == "ensure" && (c.cause != nil || tier == "") || tier != "" && !slices.Contains(c.Tiers, tier) {
+		if c.Kind == "ensure" && (c.cause != nil || tier == "" || !c.kept) || tier != "" && !slices.Contains(c.Tiers, tier) {
 			continue
 		}
 		if !c.Done() {
@@ -44,14 +47,41 @@ func (a *Agent) inTheWay(tier string) error {
 	return nil
 }
 
-// supersedeOthers ends the starts for requests of what is not to run with a mode, and returns the tasks to wait for.
-func (a *Agent) supersedeOthers(want []units.Unit) []*task {
+// takeOver ends the start that requests began for a tier, since an order brings it up another way, and returns the tasks to
+// wait for. The requests wait on, for what the order starts. A unit that is up already stays: its start is about to end.
+func (a *Agent) takeOver(tier string) []*task {
+	var list []*task
+	for _, c := range a.changes {
+		if c.Done() || c.Kind != "ensure" || c.tasks[0].tier != tier {
+			continue
+		}
+		if w := a.wishes[tier]; w != nil && w.change == c {
+			w.change = nil
+		}
+		for _, t := range c.tasks {
+			if a.states[t.unit].State != api.Ready {
+				t.cancel(errSuperseded)
+			}
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// supersedeOthers ends the starts for requests of what is not to run with a mode, and returns the tasks to wait for. Requests
+// for a tier that the mode brings up as another variant wait for that one.
+func (a *Agent) supersedeOthers(want []units.Unit, left map[string]string) []*task {
 	var list []*task
 	for _, c := range a.changes {
 		if c.Done() || c.Kind != "ensure" || slices.ContainsFunc(want, func(u units.Unit) bool { return u.Name == c.tasks[0].unit }) {
 			continue
 		}
-		list = append(list, a.supersede(c.tasks[0].tier)...)
+		tier := c.tasks[0].tier
+		if slices.ContainsFunc(want, func(u units.Unit) bool { return u.Tier == tier && left[u.Name] == "" }) {
+			list = append(list, a.takeOver(tier)...)
+		} else {
+			list = append(list, a.supersede(tier)...)
+		}
 	}
 	return list
 }

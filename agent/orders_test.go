@@ -95,15 +95,86 @@ func TestARequestThatGoesTakesNobodyElsesStartBack(t *testing.T) {
 	}
 }
 
-func TestAnotherOrderWhileARequestStartsATierIsAConflict(t *testing.T) {
+func TestAnOrderTakesTheStartForRequestsOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		req     api.TierRequest
+		variant string // as which the tier is up in the end
+		changes []string
+	}{
+		"a switch to another variant": {api.TierRequest{Action: "switch", Variant: "b"}, "b", []string{"ensure error", "switch done"}},
+		"a switch to the same one":    {api.TierRequest{Action: "switch", Variant: "a"}, "a", []string{"ensure done"}},
+		"a restart":                   {api.TierRequest{Action: "restart"}, "a", []string{"ensure error", "restart done"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBed(t, func(b *bed) {
+				first := b.ensure("orch")
+				b.after(500 * time.Millisecond) // it loads
+				id, err := b.Act(context.Background(), "orch", c.req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				second := b.ensure("orch")
+				mustDone(t, b.wait(id))
+				first.mustBeReady(t)
+				second.mustBeReady(t)
+				if tier := b.tierNow("orch"); tier.Variant != c.variant || tier.State != api.Ready {
+					t.Errorf("orch is %s as %s", tier.State, tier.Variant)
+				}
+				if got := b.kinds(); !slices.Equal(got, c.changes) {
+					t.Errorf("the changes: %q, want %q", got, c.changes)
+				}
+			})
+		})
+	}
+}
+
+func TestRequestsGetTheOldVariantWhenTheOneThatTookOverFails(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.systemd.ends[orchB] = 70
+		call := b.ensure("orch")
+		b.after(500 * time.Millisecond)
+		id, err := b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := b.wait(id); c.State != "error" {
+			t.Fatalf("the switch: %+v", c)
+		}
+		b.after(5 * time.Second)
+		call.mustBeReady(t)
+		if tier := b.tierNow("orch"); tier.Variant != "a" || tier.State != api.Ready {
+			t.Errorf("orch is %s as %s", tier.State, tier.Variant)
+		}
+	})
+}
+
+func TestAStartThatAnOperatorAskedForTooIsNotTakenOver(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.systemd.slow[orchA] = true
 		b.ensure("orch")
 		b.after(time.Second)
-		_, err := b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"})
-		mustKind(t, err, api.KindConflict, "(ensure orch) is at work")
-		_, err = b.Act(context.Background(), "orch", api.TierRequest{Action: "start", Variant: "b"})
+		_, err := b.Act(context.Background(), "orch", api.TierRequest{Action: "start", Variant: "b"})
 		mustKind(t, err, api.KindConflict, "orch is up as "+orchA)
+		must(b.Act(context.Background(), "orch", api.TierRequest{Action: "start"}))
+		_, err = b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"})
+		mustKind(t, err, api.KindConflict, "(ensure orch) is at work")
+	})
+}
+
+func TestAReloadRestartsWhatRequestsStartFromAnOlderConfiguration(t *testing.T) {
+	inBed(t, func(b *bed) {
+		call := b.ensure("coder")
+		b.after(500 * time.Millisecond)
+		b.change(`memory = "60GiB"`, `memory = "50GiB"`)
+		_, id, err := b.Reload(context.Background(), true)
+		if err != nil || id == "" {
+			t.Fatalf("change %q, %v", id, err)
+		}
+		mustDone(t, b.wait(id))
+		call.mustBeReady(t)
+		if tier := b.tierNow("coder"); tier.State != api.Ready || tier.RestartPending {
+			t.Errorf("coder is %s, restart pending: %v", tier.State, tier.RestartPending)
+		}
 	})
 }
 
@@ -177,7 +248,7 @@ func TestAModeStartsBesideRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustDone(t, b.wait(id))
-		mustKind(t, orch.is(t), api.KindAborted, "ordered to stop")
+		orch.mustBeReady(t) // as the mode has it
 		mustKind(t, coder.is(t), api.KindAborted, "ordered to stop")
 		b.mustState("coder", api.Stopped)
 		if tier := b.tierNow("orch"); tier.Variant != "b" || tier.State != api.Ready {

@@ -194,11 +194,15 @@ func (a *Agent) defined(ctx context.Context) error {
 // restartPending restarts the tiers that run from an older configuration: on the GPU one after the other.
 func (a *Agent) restartPending(tiers []string) (string, error) {
 	var jobs []job
-	gpu := -1
+	var before []*task
 	for _, tier := range tiers {
-		if err := a.conflict(tier); err != nil {
+		if err := a.inTheWay(tier); err != nil {
 			return "", err
 		}
+	}
+	gpu := -1
+	for _, tier := range tiers {
+		before = append(before, a.takeOver(tier)...)
 		for _, r := range a.runningOf(tier) {
 			u := a.unit(r.unit)
 			if !a.pending(u, a.seen[r.unit]) {
@@ -214,5 +218,5 @@ func (a *Agent) restartPending(tiers []string) (string, error) {
 			}
 		}
 	}
-	return a.begin("reload", "restart "+strings.Join(tiers, ", "), "reload", nil, jobs, nil), nil
+	return a.begin("reload", "restart "+strings.Join(tiers, ", "), "reload", nil, jobs, before), nil
 }

@@ -36,6 +36,9 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 		if id := a.joined(key); id != "" {
 			return id, nil
 		}
+		if id := a.startsAlready(tier, req); id != "" {
+			return id, nil
+		}
 		want, _ := a.plan.Variant(tier, req.Variant)
 		if err := a.blocked(want); err != nil {
 			return "", err
@@ -47,7 +50,7 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 		if err != nil {
 			return "", err
 		}
-		return a.begin("switch", summaryOf(tier, req), key, []string{tier}, jobs, nil), nil
+		return a.begin("switch", summaryOf(tier, req), key, []string{tier}, jobs, a.takeOver(tier)), nil
 	})
 }
 

@@ -68,7 +68,7 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 		if left, refused = leaveOut(mode, want, host); refused != nil {
 			return "", refused
 		}
-		before = a.supersedeOthers(want)
+		before = a.supersedeOthers(want, left)
 		beside = a.besides(want, left, running, host)
 	}
 	for _, u := range want {
