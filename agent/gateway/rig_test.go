@@ -222,15 +222,19 @@ func (r *rig) wait(t *testing.T) error {
 	}
 }
 
-// reach waits until a port accepts.
+// reach waits until a port accepts, and until the connection that tried it has given its slot back.
 func (r *rig) reach(t *testing.T, port int) {
 	t.Helper()
 	eventually(t, "port "+strconv.Itoa(port)+" is open", func() bool {
 		c, err := net.Dial("tcp", address(port))
-		if err == nil {
-			c.Close()
+		if err != nil {
+			return false
 		}
-		return err == nil
+		defer c.Close()
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		_ = c.(*net.TCPConn).CloseWrite()
+		_, err = c.Read(make([]byte, 1)) // the gateway closes it, and gives the slot back before that
+		return err == io.EOF
 	})
 }
 
