@@ -77,7 +77,7 @@ func (h *hold) Acquire(ctx context.Context, ask Ask) (*Lease, error) {
 				return lease, err
 			}
 			h.mu.Lock()
-			if t.route.Hold <= 0 {
+			if t.route.Hold <= 0 || ask.Probe {
 				h.mu.Unlock()
 				return nil, err
 			}

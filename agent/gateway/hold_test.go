@@ -471,6 +471,24 @@ func TestATierThatGoesBetweenTurnAndLeaseIsWaitedFor(t *testing.T) {
 	})
 }
 
+func TestALookThatComesJustAsItsTierStopsDoesNotStartIt(t *testing.T) {
+	inHold(t, func(*api.Route) {}, func(r *holdRig) {
+		r.routes[0].State = api.Stopped
+		r.pool.apply(r.routes) // the hold has not heard of it
+		if one := r.ask(Ask{Light: true, Probe: true}); !one.over() || r.failed(one).code != codeNotReady {
+			r.t.Errorf("the first look: %+v", one)
+		}
+		if one := r.ask(Ask{Light: true, Probe: true}); !one.over() || r.failed(one).code != codeNotReady {
+			r.t.Errorf("the next one: %+v", one)
+		}
+		r.apply(r.routes)
+		synctest.Wait()
+		if begun, _ := r.calls(); begun != 0 {
+			r.t.Error("tierd was asked")
+		}
+	})
+}
+
 // overtaken is a pool that refuses by a table, while the next one reaches the hold.
 type overtaken struct {
 	Source

@@ -27,7 +27,7 @@ type Ask struct {
 	Session string // X-Session-Id; "" when the client names none
 	Parent  string // X-Parent-Session-Id: the session that this one works for
 	Light   bool   // the engine answers without working on a prompt, so that it needs no turn: /props, /tokenize, a GET
-	Probe   bool   // it asks how the engine is, and is answered at once when the tier is not ready
+	Probe   bool   // it asks how the engine is, and never waits: it must not be what a tier is started for
 
 	// Path and Body are what the engine gets; they tell whether it can be told a slot.
 	Path string

@@ -70,9 +70,9 @@ func (h *hold) begin(t *heldTier, ask Ask, family queue.ID, pause time.Duration)
 	switch {
 	case h.stopped:
 		return refuse(stopping(ask.Tier))
-	case ask.tries > unsentTries || ask.Unsent != nil && left <= 0:
+	case ask.tries > unsentTries || ask.Unsent != nil && (left <= 0 || ask.Probe):
 		return refuse(ask.Unsent)
-	case !t.ready() && (ask.Probe || left <= 0 || t.route.State == api.Blocked):
+	case ask.Probe || !t.ready() && (left <= 0 || t.route.State == api.Blocked):
 		return refuse(notReady(t.route))
 	case left <= 0:
 		return refuse(t.tooLong(ask.spent))
