@@ -197,6 +197,7 @@ func (g *Gateway) outlast(ctx context.Context) {
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
+		g.hold.stop()
 		g.finish(g.cfg.StopBound)
 	default:
 		g.finish(0)

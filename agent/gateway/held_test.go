@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tierd/tierd/agent/api"
 )
 
@@ -295,6 +297,27 @@ func TestAStopOfTheGatewayAnswersThoseThatAreHeld(t *testing.T) {
 	}
 }
 
+func TestAStopOfAProcessThatRetiresAnswersThoseThatAreHeld(t *testing.T) {
+	reload := make(chan chan<- error)
+	spawn := func(fds []int, _ string) (int, error) { // a successor that serves, and that nobody has to end
+		_, err := unix.Write(fds[0], []byte{1})
+		return 1 << 30, err
+	}
+	rig := startRig(t, Config{Reload: reload, Spawn: spawn}, cold(t, "coder", "/nowhere"))
+	got := asks(t, rig.tierURL("coder", "/x"), `{}`)
+	eventually(t, "it is held", func() bool { return rig.heldNow("coder") == 1 })
+	done := make(chan error, 1)
+	reload <- done
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	rig.stop()
+	if a := <-got; a.status != 503 || !strings.Contains(a.body, "gateway_stopping") {
+		t.Errorf("got %+v", a)
+	}
+	rig.wait(t)
+}
+
 // After a handover the old process goes on to hold what it holds, and serves it when the tier is there.
 func TestAHeldRequestOutlastsAHandover(t *testing.T) {
 	m := startManager(t)
@@ -377,6 +400,8 @@ func TestTheSlotGoesIntoTheBody(t *testing.T) {
 		{"/v1/embeddings", "s", `{"input":"x"}`, `{"input":"x"}`},
 	} {
 		fetch(t, "POST", rig.tierURL("utility", c.path), c.body, "X-Session-Id", c.session)
+		// The client has its answer a moment before the slot is free again.
+		eventually(t, "the slot is free", func() bool { return rig.hold.stats()["utility"].InFlight == 0 })
 		if got := string(<-bodies); got != c.want {
 			t.Errorf("%s of session %q with %s: the engine got %s, want %s", c.path, c.session, c.body, got, c.want)
 		}

@@ -94,8 +94,16 @@ func (g *Gateway) Run(ctx context.Context) error {
 			g.ports.close()
 			g.page.board.end()
 			g.hold.stop()
-			g.finish(g.cfg.StopBound)
-			return nil
+			done := make(chan struct{})
+			go func() { g.finish(g.cfg.StopBound); close(done) }()
+			for { // a tier that has to go meanwhile is let go
+				select {
+				case table := <-tables:
+					g.apply(table)
+				case <-done:
+					return nil
+				}
+			}
 		}
 	}
 }

@@ -171,6 +171,21 @@ func TestAStopLetsWhatIsInFlightFinish(t *testing.T) {
 	}
 }
 
+func TestATierThatHasToGoDuringAStopIsLetGo(t *testing.T) {
+	engine, arrived, _ := holding(t)
+	rig := startRig(t, Config{StopBound: time.Hour}, route(t, "coder", engine.socket))
+	rest := stream(t, rig.tierURL("coder", "/x"))
+	<-arrived
+	rig.stop()
+	rig.change(t, "coder", func(r *api.Route) { r.State = api.Stopping })
+	if body, err := rest(); err == nil {
+		t.Errorf("the stream ended cleanly with %q", body)
+	}
+	if err := rig.wait(t); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStopHasABound(t *testing.T) {
 	engine, arrived, _ := holding(t)
 	rig := startRig(t, Config{StopBound: 50 * time.Millisecond}, route(t, "coder", engine.socket))
