@@ -18,7 +18,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, v *view) (who ca
 		return who, true, nil
 	}
 	who, err = v.keys.identify(r)
-	need := needs(r.URL.Path, localPort(r) == v.table.Port)
+	need := needs(r, localPort(r) == v.table.Port)
 	switch {
 	case err != nil && need == needNothing:
 		return caller{}, false, nil
@@ -47,17 +47,17 @@ const (
 	needNothing             // no key
 )
 
-// needs tells what a path of the port of all tiers, or of one tier's port, is for. Who may not know anything may still ask
+// needs tells what a request to the port of all tiers, or to one tier's port, is for. Who may not know anything may still ask
 // whether the gateway works, as with the engines; the answer then says no more than that.
-func needs(path string, own bool) need {
-	switch {
+func needs(r *http.Request, own bool) need {
+	switch path := r.URL.Path; {
 	case !own:
 		return needModels
 	case path == metricsPath:
 		return needMetrics
 	case path == "/", strings.HasPrefix(path, pagePrefix): // what is forwarded from there is looked at again
 		return needKey
-	case isHealth(path):
+	case isHealth(path) && isGet(r): // with a body it is forwarded
 		return needNothing
 	}
 	return needModels

@@ -112,6 +112,7 @@ func TestAccess(t *testing.T) {
 		{"one model that is not open", "GET", rig.tierURL("", "/v1/models/orch"), "", [5]int{401, 401, 200, 403, 403}},
 		{"the metrics", "GET", rig.tierURL("", "/metrics"), "", [5]int{401, 401, 403, 403, 200}},
 		{"the gateway's health", "GET", rig.tierURL("", "/health"), "", [5]int{200, 200, 200, 200, 200}},
+		{"what is sent there", "POST", rig.tierURL("", "/health"), `{"model":"coder"}`, [5]int{401, 401, 200, 200, 403}},
 		{"a path that there is not", "GET", rig.tierURL("", "/nothing"), "", [5]int{401, 401, 404, 404, 403}},
 	} {
 		for i, who := range callers {
