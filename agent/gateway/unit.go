@@ -36,10 +36,12 @@ const (
 	idleConnections = 64
 )
 
-// A connect to a unix socket whose queue is full fails at once rather than wait; llama-server's queue holds five.
+// A connect to a unix socket whose queue is full fails at once rather than wait; llama-server's queue holds five. It is tried
+// again after a pause, doubled up to the last: an engine that accepts nothing must not cost a CPU.
 const (
-	connectPause = time.Millisecond
-	connectBound = 5 * time.Second
+	firstConnectPause = time.Millisecond
+	lastConnectPause  = 16 * time.Millisecond
+	connectBound      = 5 * time.Second
 )
 
 func newUnit(socket string) *unit {
@@ -82,12 +84,12 @@ func (p *pool) connect(ctx context.Context, u *unit, fresh bool) (*conn, error) 
 func dial(ctx context.Context, socket string) (net.Conn, error) {
 	var d net.Dialer
 	end := time.Now().Add(connectBound)
-	for {
+	for pause := firstConnectPause; ; pause = min(2*pause, lastConnectPause) {
 		raw, err := d.DialContext(ctx, "unix", socket)
 		if !errors.Is(err, syscall.EAGAIN) || time.Now().After(end) {
 			return raw, err
 		}
-		wait(ctx, connectPause)
+		wait(ctx, pause)
 	}
 }
 
