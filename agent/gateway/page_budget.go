@@ -29,6 +29,7 @@ type bar struct {
 type part struct {
 	Kind  string `json:"kind"` // "tier", "reserve", "others", "leaked" or "left"
 	Tier  string `json:"tier,omitempty"`
+	Unit  string `json:"unit,omitempty"`  // of a tier, which in a switch may have two
 	Phase string `json:"phase,omitempty"` // of a tier: "loading", "retrying", "ready", "ending"
 	Bytes uint64 `json:"bytes"`
 }
@@ -59,7 +60,7 @@ func newShownBudget(b *api.Budget) *shownBudget {
 func newBar(p api.Pool, shares []api.Share, of func(api.Share) uint64) bar {
 	b := bar{Name: strings.ToUpper(p.Name), Size: p.Size, Broken: p.Broken, Parts: []part{}}
 	for _, s := range shares {
-		b.add(part{Kind: "tier", Tier: s.Tier, Phase: s.Phase, Bytes: of(s)})
+		b.add(part{Kind: "tier", Tier: s.Tier, Unit: s.Unit, Phase: s.Phase, Bytes: of(s)})
 	}
 	return b
 }

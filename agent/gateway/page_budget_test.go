@@ -16,18 +16,20 @@ func TestTheBarsCountAsTierctlDoes(t *testing.T) {
 		RAM: api.Pool{Name: "ram", Size: bytesOf(124), Promised: 52}, Reserve: 12, KeepFree: 4, Free: bytesOf(50), Pending: 7, Fits: true, Words: "unsaid",
 		GPU: &api.Pool{Name: "gtt", Size: bytesOf(110), Others: 2, Leaked: 3},
 		Tiers: []api.Share{
-			{Tier: "coder", Phase: "loading", RAM: 50, GPU: 40}, {Tier: "cloud", Phase: "ready"}, {Tier: "utility", Phase: "ready", RAM: 2},
+			{Tier: "coder", Unit: "tier-coder.service", Phase: "ready", RAM: 20}, {Tier: "cloud", Phase: "ready"},
+			{Tier: "coder", Unit: "tier-coder-vllm.service", Phase: "loading", RAM: 32, GPU: 40}, // beside the other, in a switch
 		},
 	}
 	want := &shownBudget{
 		Free: bytesOf(50), Pending: 7, KeepFree: 4,
 		Bars: []bar{
 			{Name: "RAM", Size: bytesOf(124), Parts: []part{
-				{Kind: "tier", Tier: "coder", Phase: "loading", Bytes: 50}, {Kind: "tier", Tier: "utility", Phase: "ready", Bytes: 2},
+				{Kind: "tier", Tier: "coder", Unit: "tier-coder.service", Phase: "ready", Bytes: 20},
+				{Kind: "tier", Tier: "coder", Unit: "tier-coder-vllm.service", Phase: "loading", Bytes: 32},
 				{Kind: "reserve", Bytes: 12}, {Kind: "leaked", Bytes: 3}, {Kind: "left", Bytes: 57},
 			}},
 			{Name: "GTT", Size: bytesOf(110), Parts: []part{
-				{Kind: "tier", Tier: "coder", Phase: "loading", Bytes: 40}, {Kind: "others", Bytes: 2}, {Kind: "leaked", Bytes: 3}, {Kind: "left", Bytes: 65},
+				{Kind: "tier", Tier: "coder", Unit: "tier-coder-vllm.service", Phase: "loading", Bytes: 40}, {Kind: "others", Bytes: 2}, {Kind: "leaked", Bytes: 3}, {Kind: "left", Bytes: 65},
 			}},
 		},
 	}

@@ -16,9 +16,14 @@ function sayOrHide(el, text) {
   el.hidden = !text;
 }
 
-// sync brings a list's elements in line with items. Elements that stay are kept, so that the reader's place is, too.
+// sync brings a list's elements in line with items. Elements that stay are kept, so that the reader's place is, too. Of several
+// with one key only the first is.
 function sync(list, template, items, key, fill) {
-  const old = new Map([...list.children].map((el) => [el.dataset.key, el]));
+  const old = new Map();
+  for (const el of [...list.children]) {
+    if (old.has(el.dataset.key)) el.remove();
+    else old.set(el.dataset.key, el);
+  }
   items.forEach((item, i) => {
     const name = String(key(item, i));
     const el = old.get(name) ?? $(template).content.firstElementChild.cloneNode(true);
@@ -184,7 +189,7 @@ function drawBar(el, b, shadeOf) {
   say(el.querySelector("h3"), `${b.name}, ${of}`);
   const scale = part(el, "scale");
   scale.ariaLabel = `${b.name}, ${of}: ` + b.parts.map((p) => `${name(p)} ${size(p.bytes)}`).join(", ");
-  const key = (p) => p.kind + (p.tier ?? "");
+  const key = (p) => p.kind + (p.unit ?? "");
   sync(part(el, "track"), "part", b.parts, key, (mark, p) => {
     look(mark, p);
     mark.style.flexGrow = p.bytes / 2 ** 20;
