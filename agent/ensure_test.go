@@ -11,7 +11,7 @@ import (
 	"github.com/tierd/tierd/agent/api"
 )
 
-// call is one call of Ensure that goes on.
+// ensureCall is one call of Ensure that goes on.
 type ensureCall struct {
 	answer chan error
 	hangUp context.CancelCauseFunc

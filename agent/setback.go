@@ -76,7 +76,7 @@ func (a *Agent) forgive(tiers ...string) {
 	}
 }
 
-// ended notes in the loop how a start came out.
+// startEnded notes in the loop how a start came out.
 func (a *Agent) startEnded(t *task) {
 	if t.op != opStart || t.err == nil || t.halted {
 		return
