@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,9 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/agent/api"
 )
@@ -279,195 +274,5 @@ func TestALookAtAColdTierDoesNotStartIt(t *testing.T) {
 	defer rig.tierd.mu.Unlock()
 	if len(rig.tierd.wishes) != 0 {
 		t.Errorf("tierd was asked for %v", rig.tierd.wishes)
-	}
-}
-
-func TestAStopOfTheGatewayAnswersThoseThatAreHeld(t *testing.T) {
-	rig := startRig(t, Config{}, cold(t, "coder", "/nowhere"))
-	got := asks(t, rig.tierURL("coder", "/x"), `{}`)
-	eventually(t, "it is held", func() bool { return rig.heldNow("coder") == 1 })
-	begun := time.Now()
-	rig.stop()
-	if a := <-got; a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "gateway_stopping") {
-		t.Errorf("got %+v", a)
-	}
-	rig.wait(t)
-	if time.Since(begun) > patience/2 {
-		t.Errorf("the stop took %v", time.Since(begun))
-	}
-}
-
-func TestAStopOfAProcessThatRetiresAnswersThoseThatAreHeld(t *testing.T) {
-	reload := make(chan chan<- error)
-	spawn := func(fds []int, _ string) (int, error) { // a successor that serves, and that nobody has to end
-		_, err := unix.Write(fds[0], []byte{1})
-		return 1 << 30, err
-	}
-	rig := startRig(t, Config{Reload: reload, Spawn: spawn}, cold(t, "coder", "/nowhere"))
-	got := asks(t, rig.tierURL("coder", "/x"), `{}`)
-	eventually(t, "it is held", func() bool { return rig.heldNow("coder") == 1 })
-	done := make(chan error, 1)
-	reload <- done
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	rig.stop()
-	if a := <-got; a.status != 503 || !strings.Contains(a.body, "gateway_stopping") {
-		t.Errorf("got %+v", a)
-	}
-	rig.wait(t)
-}
-
-// After a handover the old process goes on to hold what it holds, and serves it when the tier is there.
-func TestAHeldRequestOutlastsAHandover(t *testing.T) {
-	m := startManager(t)
-	engine := echoing(t, "coder")
-	tierd := newFakeTierd()
-	pids, reload := make(chan int, 1), make(chan chan<- error)
-	r := cold(t, "coder", engine.socket)
-	r.Concurrency = 1
-	table := api.Table{Listen: "127.0.0.1", Port: freePort(t), Routes: []api.Route{r}}
-	tierd.set(table)
-	g := New(Config{
-		Control: tierd, Notify: &m.Notifier, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Reload: reload, Spawn: spawnChild(t, serveControl(t, tierd), m.Address, pids),
-	})
-	ended := make(chan error, 1)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	go func() { ended <- g.Run(ctx) }()
-	eventually(t, "it serves", func() bool { return m.heard("READY=1") })
-	url := "http://" + address(r.Port) + "/x"
-	var all []<-chan received
-	for range 4 {
-		all = append(all, asks(t, url, `{"by":"elder"}`))
-	}
-	eventually(t, "they are held", func() bool { return g.hold.waiting()["coder"] == 4 })
-	done := make(chan error, 1)
-	reload <- done
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	for range 4 {
-		all = append(all, asks(t, url, `{"by":"heir"}`))
-	}
-	eventually(t, "both processes ask for the tier", func() bool {
-		tierd.mu.Lock()
-		defer tierd.mu.Unlock()
-		return len(tierd.wishes) == 2
-	})
-	table.Routes = []api.Route{r}
-	table.Routes[0].State = api.Ready
-	tierd.set(table)
-	for n, got := range all {
-		if a := <-got; a.status != 200 {
-			t.Errorf("request %d: %+v", n, a)
-		}
-	}
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(idleGrace + patience):
-		t.Fatal("the old process did not end")
-	}
-}
-
-// The engine gets the slot as the first member of the body, and the rest as it was.
-func TestTheSlotGoesIntoTheBody(t *testing.T) {
-	bodies := make(chan []byte, 10)
-	engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if r.ContentLength != int64(len(body)) {
-			t.Errorf("a length of %d for %d bytes", r.ContentLength, len(body))
-		}
-		bodies <- body
-		io.WriteString(w, "ok")
-	})
-	r := route(t, "utility", engine.socket)
-	r.Hold, r.Parallel, r.Concurrency = 240, 2, 2
-	rig := startRig(t, Config{}, r)
-	for _, c := range []struct{ path, session, body, want string }{
-		{"/v1/chat/completions", "s", ` {"messages":[]}`, `{"id_slot":0,"messages":[]}`},
-		{"/completion", "t", `{ "prompt":"{"}`, `{"id_slot":1, "prompt":"{"}`},
-		{"/v1/completions", "s", `{"prompt":"\"id_slot\""}`, `{"id_slot":0,"prompt":"\"id_slot\""}`},
-		{"/v1/completions", "s", `{"prompt":"x","id_slot":1}`, `{"prompt":"x","id_slot":1}`},
-		{"/v1/completions", "", `{"prompt":"x"}`, `{"prompt":"x"}`},
-		{"/v1/completions", "s", `{}`, `{}`},
-		{"/v1/completions", "s", `[1]`, `[1]`},
-		{"/v1/completions", "s", ``, ``},
-		{"/v1/embeddings", "s", `{"input":"x"}`, `{"input":"x"}`},
-	} {
-		fetch(t, "POST", rig.tierURL("utility", c.path), c.body, "X-Session-Id", c.session)
-		// The client has its answer a moment before the slot is free again.
-		eventually(t, "the slot is free", func() bool { return rig.hold.stats()["utility"].InFlight == 0 })
-		if got := string(<-bodies); got != c.want {
-			t.Errorf("%s of session %q with %s: the engine got %s, want %s", c.path, c.session, c.body, got, c.want)
-		}
-	}
-}
-
-func FuzzWithSlot(f *testing.F) {
-	f.Add([]byte(`{"a":1}`), 3)
-	f.Add([]byte(" \n{ \"a\" : {\"id_slot\":4} }"), 1)
-	f.Add([]byte(`{}`), 1)
-	f.Fuzz(func(t *testing.T, body []byte, slot int) {
-		if slot < 1 || !json.Valid(body) || !slottable("/completion", body) {
-			return
-		}
-		with := bytes.Join((&Lease{Slot: slot}).withSlot(whole(body)), nil)
-		var before, after map[string]json.RawMessage
-		if err := json.Unmarshal(body, &before); err != nil {
-			t.Fatalf("%q is no object", body)
-		}
-		if err := json.Unmarshal(with, &after); err != nil {
-			t.Fatalf("%q became %q: %v", body, with, err)
-		}
-		if _, own := before["id_slot"]; own { // written with escapes: the client's, which is the last, wins
-			before["id_slot"] = after["id_slot"]
-		} else if string(after["id_slot"]) != fmt.Sprint(slot-1) {
-			t.Fatalf("slot %s", after["id_slot"])
-		} else {
-			delete(after, "id_slot")
-		}
-		for key, value := range before {
-			if !bytes.Equal(after[key], value) {
-				t.Fatalf("%q became %q", value, after[key])
-			}
-		}
-		if len(before) != len(after) {
-			t.Fatalf("%d members became %d", len(before), len(after))
-		}
-	})
-}
-
-func TestWhatIsLight(t *testing.T) {
-	for _, c := range []struct {
-		method, path string
-		light, probe bool
-	}{
-		{"GET", "/health", true, true}, {"GET", "/v1/health", true, true}, {"HEAD", "/metrics", true, true}, {"GET", "/slots/", true, true},
-		{"GET", "/", true, false}, {"GET", "/v1/models", true, false}, {"OPTIONS", "/v1/chat/completions", true, false},
-		{"POST", "/tokenize", true, false}, {"POST", "/v1/detokenize", true, false}, {"POST", "/apply-template", true, false},
-		{"POST", "/props", true, false}, {"POST", "/slots/1", true, false}, {"POST", "/v1/messages/count_tokens", true, false},
-		{"POST", "/v1/chat/completions", false, false}, {"POST", "/completion", false, false}, {"POST", "/v1/embeddings", false, false},
-		{"POST", "/v1/messages", false, false}, {"POST", "/health", false, false}, {"PUT", "/tokenizer", false, false},
-	} {
-		if ask := newAsk("a", c.method, c.path, nil); ask.Light != c.light || ask.Probe != c.probe {
-			t.Errorf("%s %s: light %v, probe %v", c.method, c.path, ask.Light, ask.Probe)
-		}
-	}
-}
-
-func BenchmarkSlottable(b *testing.B) {
-	text := strings.Repeat(`say \"{x: 1}\" and foo_bar = [\"id\"]; `, 5<<20/40)
-	body := []byte(`{"model":"a","messages":[{"role":"user","content":"` + text + `"}]}`)
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if !slottable("/v1/chat/completions", body) {
-			b.Fatal("it is")
-		}
 	}
 }
