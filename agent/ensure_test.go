@@ -282,12 +282,12 @@ func TestARequestThatIsAskedForAgainAfterARestartOfTierdEvictsAsBefore(t *testin
 		mustDone(t, b.act("coder", "start", ""))
 		b.ensure("orch") // coder came up just now: orch is in line
 		b.after(time.Second)
+		u := b.systemd.units[orchA]
+		b.systemd.by(u.die) // a tierd that ends does not answer its shim
 		b.end()
 		b.run()
 		call := b.ensure("orch") // as the gateway does
 		b.systemd.by(func() {    // and the shim
-			u := b.systemd.units[orchA]
-			u.hangup()
 			u.ActiveState = "inactive"
 			b.systemd.boot(u)
 		})
