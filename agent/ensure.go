@@ -20,12 +20,18 @@ type wish struct {
 // tier up already, waits for whatever ends it, and then has it started. When ctx ends, the wish is taken back: a start that
 // no other call waits for is aborted unless its load was let in. tierd's own end aborts nothing: who waits asks its successor.
 func (a *Agent) Ensure(ctx context.Context, tier string) error {
-	served, err := inLoop(ctx, a, func() (bool, error) { return a.serves(tier), a.away() })
+	pause := false
+	served, err := inLoop(ctx, a, func() (bool, error) {
+		pause = a.setbackOf(a.preferred(tier).Name) != nil
+		return a.serves(tier), a.away()
+	})
 	if err != nil || served {
 		return err
 	}
-	if err := a.lookAgainFor(ctx, tier); err != nil {
-		return err
+	if !pause { // a host is not read for each of many requests that are told the same
+		if err := a.lookAgainFor(ctx, tier); err != nil {
+			return err
+		}
 	}
 	answer, err := inLoop(ctx, a, func() (chan *api.Error, error) { return a.wishFor(tier), a.away() })
 	if err != nil {

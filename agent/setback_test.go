@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -211,5 +212,18 @@ func TestARefusalOfTheBudgetIsToldWithItsSum(t *testing.T) {
 		if err := b.Ensure(context.Background(), "orch"); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+func TestThePauseAfterAFailureReadsNoHost(t *testing.T) {
+	inBedWith(t, []string{"m/orch.gguf", engines[1]}, func(b *bed, _ fstest.MapFS) { // orch's other variant has no engine
+		b.systemd.ends[orchA] = 70
+		call := b.ensure("orch")
+		b.after(2 * time.Second)
+		mustKind(t, call.is(t), api.KindUnit, orchA+" did not come up")
+		b.broken = "no such host"
+		mustKind(t, b.ensure("orch").is(t), api.KindUnit, orchA+" did not come up")
+		b.after(firstSetback)
+		mustKind(t, b.ensure("orch").is(t), api.KindInternal, "no such host")
 	})
 }
