@@ -159,15 +159,19 @@ func sayReady(fd int) error {
 	return nil
 }
 
-// retire serves what is in flight to its end while the successor accepts. It goes on to hear of tables, since a tier
-// that has to go must be let go by both, and it tells the successor what it still serves.
-func (g *Gateway) retire(ctx context.Context, tables <-chan api.Table, s *successor) error {
-	defer s.pipe.Close()
+// stepBack leaves new clients to the successor: whoever waited for the handover finds only that one.
+func (g *Gateway) stepBack() {
 	g.retiring.Store(true)
 	g.pool.setHeir()
 	g.hold.setHeir()
 	g.ports.close()
 	g.page.board.end()
+}
+
+// retire serves what is in flight to its end while the successor accepts. It goes on to hear of tables, since a tier
+// that has to go must be let go by both, and it tells the successor what it still serves.
+func (g *Gateway) retire(ctx context.Context, tables <-chan api.Table, s *successor) error {
+	defer s.pipe.Close()
 	done := make(chan struct{})
 	go func() { g.outlast(ctx); close(done) }()
 	for {

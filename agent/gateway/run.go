@@ -79,6 +79,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			successor, err := g.handOver()
 			if err == nil {
 				g.promote(successor)
+				g.stepBack()
 			}
 			answer <- err
 			if err != nil {
