@@ -240,7 +240,7 @@ func TestAnEngineThatComesBackInTimeIsWaitedFor(t *testing.T) {
 func TestAReadyTierAnswersWhileAnotherLoads(t *testing.T) {
 	engine := echoing(t, "utility")
 	utility := route(t, "utility", engine.socket)
-	utility.Hold, utility.Concurrency = 240, 2 // the last request may end just after its answer
+	utility.Hold, utility.Concurrency = 240, 50 // requests may end just after their answers
 	rig := startRig(t, Config{}, cold(t, "coder", "/nowhere"), utility)
 	var held []net.Conn
 	for range 50 {

@@ -92,8 +92,8 @@ var errTierGone = errors.New("the tier is stopping")
 // it is open.
 type pool struct {
 	log     *slog.Logger
-	changed func() // must not block; called when a unit has become free of requests or connections
-	active  func() // must not block; called when a tier gets its first request or has answered its last
+	changed func() // must not block; called when a unit has become free of requests or connections, or is no longer idle
+	active  func() // must not block; called when a tier gets its first request or has answered its last, however soon after the last
 
 	mu      sync.Mutex
 	routes  map[string]api.Route // by tier
@@ -132,7 +132,11 @@ func (p *pool) Acquire(_ context.Context, ask Ask) (*Lease, error) {
 	}
 	c := &call{}
 	u.calls[c] = struct{}{}
-	if len(u.calls) == 1 {
+	switch {
+	case len(u.calls) > 1 || p.heir:
+	case time.Since(p.ended[route.Unit]) > activityPause:
+		defer p.changed() // it was idle, so that tierd may be about to stop it
+	default:
 		defer p.active()
 	}
 	l := &Lease{Route: route, pool: p, unit: u, call: c}

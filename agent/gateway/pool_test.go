@@ -235,7 +235,7 @@ func TestAnUnknownTierHasNoLease(t *testing.T) {
 
 func TestTheReportSaysForHowLongATierIsIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := testPool(t, api.Route{Tier: "a", Unit: "tier-a.service", State: api.Ready})
+		p, changes := testPool(t, api.Route{Tier: "a", Unit: "tier-a.service", State: api.Ready})
 		active := 0
 		p.active = func() { active++ }
 		if n, idle, _ := p.report(); len(n) != 0 || len(idle) != 0 {
@@ -258,12 +258,38 @@ func TestTheReportSaysForHowLongATierIsIdle(t *testing.T) {
 		if n, idle, _ := p.report(); len(n) != 0 || idle["a"] != 5 {
 			t.Errorf("after it: %v, %v", n, idle)
 		}
-		if active != 2 {
-			t.Errorf("told %d times that it is busy or idle", active)
+		if *changes != 1 || active != 1 {
+			t.Errorf("told %d times that it is busy, and %d times that it is idle", *changes, active)
 		}
 		p.apply(nil)
 		if _, idle, _ := p.report(); len(idle) != 0 {
 			t.Errorf("of a tier that is gone: %v", idle)
+		}
+	})
+}
+
+func TestTierdHearsAtOnceOfTheFirstRequestOfAnIdleTier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		changed, active := 0, 0
+		p := newPool(slog.New(slog.DiscardHandler), func() { changed++ }, func() { active++ })
+		p.apply([]api.Route{{Tier: "a", Unit: "tier-a.service", State: api.Ready}})
+		use := func() {
+			lease, err := p.Acquire(t.Context(), Ask{Tier: "a"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lease.Release()
+		}
+		use()
+		for range 10 { // one after the other: a report a second will do
+			use()
+		}
+		if changed != 1 || active != 21 {
+			t.Errorf("told at once %d times, and %d times in a while", changed, active)
+		}
+		time.Sleep(time.Hour)
+		if use(); changed != 2 {
+			t.Errorf("after an hour told at once %d times", changed)
 		}
 	})
 }
