@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -18,11 +19,21 @@ import (
 	"github.com/tierd/tierd/agent/gateway"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+// processors is how many threads run Go code at a time. What a request costs are system calls and not Go code, and with a
+// second processor the runtime looks for work there each time that one waits: a tenth of the CPU time of a request that comes
+// alone, for no more throughput (docs/bench.md). GOMAXPROCS in the environment still wins.
+const processors = 1
+
+func main() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(processors)
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // options are the flags.
 type options struct {
-	control, runtime string
+	control, folder string
 	reload, debug    bool
 	stop, retire     time.Duration
 }
@@ -32,7 +43,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f := flag.NewFlagSet("tier-gateway", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.control, "control", api.ControlSocket, "tierd's `socket`")
-	f.StringVar(&o.runtime, "runtime", os.Getenv("RUNTIME_DIRECTORY"), "`directory` of the socket for -reload")
+	f.StringVar(&o.folder, "runtime", os.Getenv("RUNTIME_DIRECTORY"), "`directory` of the socket for -reload")
 	f.BoolVar(&o.reload, "reload", false, "have the running gateway hand over to a fresh process of the binary on disk, and wait for it")
 	f.BoolVar(&o.debug, "debug", false, "log every error that a client gets")
 	f.DurationVar(&o.stop, "stop-timeout", 30*time.Second, "how long requests in flight may take after SIGTERM")
@@ -57,7 +68,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		return 2
 	case o.reload:
-		err = askReload(filepath.Join(o.runtime, reloadName))
+		err = askReload(filepath.Join(o.folder, reloadName))
 	default:
 		err = serve(o, stderr)
 	}
@@ -83,8 +94,8 @@ func serve(o options, stderr io.Writer) error {
 	defer stop()
 	reloads := make(chan chan<- error)
 	reload := &reloader{log: log, wishes: reloads, ended: make(chan struct{})}
-	if o.runtime != "" {
-		if err := reload.listen(filepath.Join(o.runtime, reloadName), inherited); err != nil {
+	if o.folder != "" {
+		if err := reload.listen(filepath.Join(o.folder, reloadName), inherited); err != nil {
 			return err
 		}
 	}
