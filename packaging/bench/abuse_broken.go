@@ -190,7 +190,8 @@ func (r answered) check(sent []byte) error {
 }
 
 // exchange sends bytes on a connection of their own and reads every answer to the connection's end. It ends its own side
-// when nothing has come for a pause: the gateway waits for more. That it goes away without an answer is fine.
+// when nothing has come for a pause and no answer is under way: the gateway waits for more. That it goes away without an answer
+// is fine.
 func (a *abuser) exchange(sent []byte) ([]answered, error) {
 	c, err := net.Dial("tcp", a.address)
 	if err != nil {
@@ -199,17 +200,30 @@ func (a *abuser) exchange(sent []byte) ([]answered, error) {
 	defer c.Close()
 	go func() { _, _ = c.Write(sent) }() // the answer may come before it has all been taken
 	var all bytes.Buffer
-	_ = c.SetReadDeadline(time.Now().Add(a.pause))
-	_, err = all.ReadFrom(c)
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+	end := time.Now().Add(patience)
+	for waits := true; waits; {
+		_ = c.SetReadDeadline(time.Now().Add(a.pause))
+		_, err = all.ReadFrom(c)
+		if waits = isTimeout(err); waits {
+			// To close in the middle of an answer would cut it.
+			_, broken := readAnswers(all.Bytes())
+			waits = broken != nil && time.Now().Before(end)
+		}
+	}
+	if isTimeout(err) {
 		_ = c.(*net.TCPConn).CloseWrite()
 		_ = c.SetReadDeadline(time.Now().Add(patience))
 		_, err = all.ReadFrom(c)
 	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+	if isTimeout(err) {
 		return nil, fmt.Errorf("the gateway still holds a connection %v after the client's end of it", patience)
 	}
 	return readAnswers(all.Bytes())
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
 }
 
 // patience is more than the gateway gives a client to send a header.
