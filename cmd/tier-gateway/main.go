@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/gateway"
+	"github.com/tierd/tierd/agent/journal"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -70,11 +70,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // serve runs the gateway with what the service manager or a predecessor left in the environment.
 func serve(o options, stderr io.Writer) error {
-	level := slog.LevelInfo
-	if o.debug {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime}))
+	log := journal.New(stderr, o.debug, journal.Under())
 	inherited, err := gateway.Inherit(os.Getenv, os.Getpid())
 	if err != nil {
 		return err
@@ -102,14 +98,6 @@ func serve(o options, stderr io.Writer) error {
 		RetireBound: o.retire,
 		Spawn:       reload.spawn,
 	}).Run(ctx)
-}
-
-// dropTime leaves the time to the journal, which has its own.
-func dropTime(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
 }
 
 // hangups turns SIGHUP into a reload; what comes of it is in the log.
