@@ -101,7 +101,7 @@ func TestAnotherOrderWhileARequestStartsATierIsAConflict(t *testing.T) {
 		b.ensure("orch")
 		b.after(time.Second)
 		_, err := b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"})
-		mustKind(t, err, api.KindConflict, "(ensure orch) is at work")
+		mustKind(t, err, api.KindConflict, "(start orch for a request) is at work")
 		_, err = b.Act(context.Background(), "orch", api.TierRequest{Action: "start", Variant: "b"})
 		mustKind(t, err, api.KindConflict, "orch is up as "+orchA)
 	})
@@ -162,7 +162,7 @@ func TestAnAbortOfTheStartIsToldToWhoWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.after(time.Second)
-		mustKind(t, call.is(t), api.KindAborted, "ensure coder was aborted")
+		mustKind(t, call.is(t), api.KindAborted, "start coder for a request was aborted")
 		b.mustState("coder", api.Stopped)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -34,7 +35,7 @@ func (a *Agent) perform(c *change, t *task, before []*task) {
 		a.note(c, t, "skipped")
 	case t.err != nil:
 		a.note(c, t, "error")
-	case !run:
+	case !run, t.was && len(t.rescue) > 0: // what serves on needed no rescue
 		a.note(c, t, "skipped")
 	default:
 		a.note(c, t, "done")
@@ -98,7 +99,7 @@ func (a *Agent) note(c *change, t *task, state string) {
 		}
 		text, why := t.summary()+": "+state, cmp.Or(t.left, t.noRoom)
 		if t.err != nil {
-			why = t.err.Message
+			why = strings.TrimPrefix(t.err.Message, t.summary()+": ")
 		}
 		if why != "" {
 			c.Tasks[t.index].Err = why
@@ -174,7 +175,7 @@ func (a *Agent) cameTo(t *task, err error) *api.Error {
 		}
 		switch v, wrong := a.arrived(t); {
 		case wrong == nil && v.State == api.Failed:
-			return a.unitError(t.unit, v)
+			return a.unitError(t, v)
 		case wrong == nil && v.State == api.Stopped && errors.As(err, &job):
 			return stoppedMeanwhile(t)
 		}
@@ -191,7 +192,7 @@ func (a *Agent) cameTo(t *task, err error) *api.Error {
 	case v.State == api.Stopped:
 		return stoppedMeanwhile(t)
 	}
-	return a.unitError(t.unit, v)
+	return a.unitError(t, v)
 }
 
 func stoppedMeanwhile(t *task) *api.Error {
@@ -319,18 +320,18 @@ func (a *Agent) stopUnit(t *task) *api.Error {
 }
 
 // unitError is a unit's end as the error of what asked for its start.
-func (a *Agent) unitError(unit string, v verdict) *api.Error {
+func (a *Agent) unitError(t *task, v verdict) *api.Error {
 	var sum *api.Budget
 	if v.Class == api.ClassRefused {
-		sum, _ = inLoop(context.WithoutCancel(a.ctx), a, func() (*api.Budget, error) { return a.refusal(unit), nil })
+		sum, _ = inLoop(context.WithoutCancel(a.ctx), a, func() (*api.Budget, error) { return a.refusal(t.unit), nil })
 	}
-	return endError(unit, v, sum)
+	return endError(t.tier, t.unit, v, sum)
 }
 
 // endError is unitError once the sum is known that a unit was refused for.
-func endError(unit string, v verdict, sum *api.Budget) *api.Error {
+func endError(tier, unit string, v verdict, sum *api.Budget) *api.Error {
 	e := &api.Error{Kind: api.KindUnit, Class: v.Class, Message: fmt.Sprintf("%s did not come up: %s", unit, v.Reason),
-		Hint: "tierctl logs, or journalctl -u " + unit}
+		Hint: fmt.Sprintf("tierctl logs %s, or journalctl -u %s", tier, unit)}
 	if v.Class == api.ClassRefused {
 		e.Kind, e.Hint, e.Budget = api.KindBudget, "`tierctl budget` shows who holds what", sum
 		if e.Budget != nil && len(e.Budget.GiveWay) > 0 {
