@@ -72,7 +72,7 @@ func denied(r api.Route, e *api.Error) *failure {
 	}
 	hint := "`tierctl status` says more."
 	if e.Hint != "" {
-		hint = "See: " + e.Hint
+		hint = "Hint: " + e.Hint
 	}
 	f.message = fmt.Sprintf("Tier %q cannot be used now%s. %s", r.Tier, because(e.Message), hint)
 	return f
