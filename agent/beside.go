@@ -42,7 +42,7 @@ func (a *Agent) startBeside(t *task, s standing) *api.Error {
 	if err := a.withdraw(t); err != nil {
 		return &api.Error{Kind: api.KindUnit, Message: fmt.Sprintf("cannot stop %s, which did not come up: %v", t.unit, err)}
 	}
-	return a.unitError(t.unit, v)
+	return a.unitError(t, v)
 }
 
 // retries tells whether a unit has ended and waits to be started again, and why it ended.

@@ -17,7 +17,9 @@ func (a *Agent) Budget(ctx context.Context, mode string) (api.Budget, error) {
 	return inLoop(ctx, a, func() (api.Budget, error) {
 		h := a.host(r)
 		if mode == "" {
-			return *a.explain(budget.Add(h, a.claims(r, h.Pool()))), nil
+			b := a.explain(budget.Add(h, a.claims(r, h.Pool())))
+			b.Waiting = a.waiters()
+			return *b, nil
 		}
 		want, name, err := a.members(api.StackRequest{Mode: mode})
 		if err != nil {
@@ -25,6 +27,17 @@ func (a *Agent) Budget(ctx context.Context, mode string) (api.Budget, error) {
 		}
 		return a.whatIf(name, want, h), nil
 	})
+}
+
+// waiters are those in the line that have been judged.
+func (a *Agent) waiters() []api.Waiter {
+	var list []api.Waiter
+	for _, x := range a.line {
+		if x.words != "" {
+			list = append(list, api.Waiter{Tier: x.tier, Unit: x.unit, Words: x.words})
+		}
+	}
+	return list
 }
 
 // whatIf sums a mode up, without those that would stay on demand.

@@ -148,7 +148,7 @@ func (a *Agent) grant() {
 
 // startFor begins the start of a unit that requests wait for.
 func (a *Agent) startFor(tier, unit string) *change {
-	id := a.begin("ensure", "ensure "+tier, "ensure "+tier, []string{tier},
+	id := a.begin("ensure", "start "+tier+" for a request", "ensure "+tier, []string{tier},
 		[]job{{op: opStart, tier: tier, unit: unit, evict: true, known: true}}, nil)
 	return a.changes[slices.IndexFunc(a.changes, func(c *change) bool { return c.ID == id })]
 }

@@ -92,7 +92,7 @@ func TestARequestStartsATierAndHearsWhenItIsReady(t *testing.T) {
 		b.after(900 * time.Millisecond) // of the second that a load takes
 		first.mustWait(t)
 		changes, err := b.Changes()
-		if err != nil || len(changes) != 1 || changes[0].Kind != "ensure" || changes[0].Summary != "ensure coder" || changes[0].State != "doing" {
+		if err != nil || len(changes) != 1 || changes[0].Kind != "ensure" || changes[0].Summary != "start coder for a request" || changes[0].State != "doing" {
 			t.Errorf("the changes: %+v, %v", changes, err)
 		}
 		b.after(200 * time.Millisecond)

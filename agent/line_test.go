@@ -124,8 +124,15 @@ func TestABusyTierIsSparedUntilTheAskerHasWaitedLongEnough(t *testing.T) {
 		if got := b.tierNow("orch").Status; got != "waits for room: it would need that of coder, which is busy" {
 			t.Errorf("orch says %q", got)
 		}
+		if got, err := b.Budget(context.Background(), ""); err != nil || len(got.Waiting) != 1 || got.Waiting[0].Tier != "orch" ||
+			got.Waiting[0].Unit != "tier-orch.service" || !strings.HasPrefix(got.Waiting[0].Words, "waits for room") {
+			t.Errorf("the budget has waiting %+v, %v", got.Waiting, err)
+		}
 		b.after(40 * time.Second)
 		mustDone(t, b.wait(id))
+		if got, _ := b.Budget(context.Background(), ""); len(got.Waiting) != 0 {
+			t.Errorf("%+v waits", got.Waiting)
+		}
 		b.mustState("coder", api.Stopped)
 	})
 }

@@ -194,7 +194,14 @@ func (a *Agent) tell(name string, f facts, old, v verdict, was bool) {
 	if was && v.State == api.Failed && v.Class == api.ClassBudget {
 		a.outgrew(f.unit)
 	}
-	a.opts.Log.Info("unit is "+string(v.State), "tier", tier, "unit", name, "was", old.State, "reason", v.Reason)
+	log := a.opts.Log.With("tier", tier, "unit", name)
+	if old.State != "" {
+		log = log.With("was", old.State)
+	}
+	if v.Reason != "" {
+		log = log.With("reason", v.Reason)
+	}
+	log.Info("unit is " + string(v.State))
 	a.events.add(api.Event{Kind: "tier", Tier: tier, Unit: name, State: v.State, Text: text})
 }
 
@@ -208,7 +215,7 @@ func (a *Agent) turned(name string, old, v verdict) {
 		a.forgive(a.tierOf(name))
 	case a.locks[name]:
 	case v.State == api.Failed && old.State == api.Starting:
-		a.setBack(name, endError(name, v, a.refusal(name)))
+		a.setBack(name, endError(a.tierOf(name), name, v, a.refusal(name)))
 	case v.State == api.Stopped && old.State == api.Failed: // somebody cleared the failure away
 		delete(a.setbacks, name)
 	}

@@ -157,7 +157,7 @@ func TestAStartThatAnOperatorAskedForTooIsNotTakenOver(t *testing.T) {
 		mustKind(t, err, api.KindConflict, "orch is up as "+orchA)
 		must(b.Act(context.Background(), "orch", api.TierRequest{Action: "start"}))
 		_, err = b.Act(context.Background(), "orch", api.TierRequest{Action: "switch", Variant: "b"})
-		mustKind(t, err, api.KindConflict, "(ensure orch) is at work")
+		mustKind(t, err, api.KindConflict, "(start orch for a request) is at work")
 	})
 }
 
@@ -233,7 +233,7 @@ func TestAnAbortOfTheStartIsToldToWhoWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.after(time.Second)
-		mustKind(t, call.is(t), api.KindAborted, "ensure coder was aborted")
+		mustKind(t, call.is(t), api.KindAborted, "start coder for a request was aborted")
 		b.mustState("coder", api.Stopped)
 	})
 }

@@ -99,6 +99,7 @@ func (a *Agent) swap(r reading) api.ConfigResult {
 	if old != nil {
 		result.Changed, result.Removed = compare(old, r.plan)
 		result.Gateway = r.plan.Config.Gateway.Differs(old.Config.Gateway)
+		result.Settings = r.plan.Config.Settings(old.Config)
 		a.forgive(result.Changed...)
 	}
 	for _, u := range r.plan.Units {
@@ -106,9 +107,9 @@ func (a *Agent) swap(r reading) api.ConfigResult {
 			result.Pending = append(result.Pending, u.Tier)
 		}
 	}
-	if first || len(result.Changed)+len(result.Removed)+len(result.Gateway) > 0 {
+	if first || len(result.Changed)+len(result.Removed)+len(result.Gateway)+len(result.Settings) > 0 {
 		a.opts.Log.Info("configuration in force", "hash", r.hash, "changed", result.Changed, "removed", result.Removed, "pending", result.Pending,
-			"gateway", result.Gateway)
+			"gateway", result.Gateway, "settings", result.Settings)
 		a.events.add(api.Event{Kind: "config", Text: "tiers.toml is in force"})
 	}
 	if a.observations > 0 {

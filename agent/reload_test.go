@@ -92,6 +92,17 @@ func TestReloadWithRestartTouchesOnlyWhatChangedAndRuns(t *testing.T) {
 	})
 }
 
+func TestWhatNoUnitIsMadeOfIsToldAndNeedsNoRestart(t *testing.T) {
+	inBed(t, func(b *bed) {
+		mustDone(t, b.act("coder", "start", ""))
+		b.change("[tier.coder]", "[tier.coder]\nhold = \"3s\"")
+		result, _ := mustReload(b, false)
+		if len(result.Changed)+len(result.Pending) > 0 || !slices.Equal(result.Settings, []string{"tier.coder.hold"}) {
+			t.Errorf("it says %+v", result)
+		}
+	})
+}
+
 func TestABadFileChangesNothing(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.act("coder", "start", ""))

@@ -120,7 +120,10 @@ func (s *Server) logOrder(in call, p peer, change string, err error) {
 		log.Warn("refused an order", "err", err)
 		return
 	}
-	log.Info("took an order", "change", change)
+	if change != "" {
+		log = log.With("change", change)
+	}
+	log.Info("took an order")
 }
 
 func listOr(names []string, none string) string {

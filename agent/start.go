@@ -53,7 +53,7 @@ func (a *Agent) cameTo(t *task, err error) *api.Error {
 		}
 		switch v, wrong := a.arrived(t); {
 		case wrong == nil && v.State == api.Failed:
-			return a.unitError(t.unit, v)
+			return a.unitError(t, v)
 		case wrong == nil && v.State == api.Stopped && errors.As(err, &job):
 			return stoppedMeanwhile(t)
 		}
@@ -70,7 +70,7 @@ func (a *Agent) cameTo(t *task, err error) *api.Error {
 	case v.State == api.Stopped:
 		return stoppedMeanwhile(t)
 	}
-	return a.unitError(t.unit, v)
+	return a.unitError(t, v)
 }
 
 func stoppedMeanwhile(t *task) *api.Error {

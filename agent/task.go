@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/units"
@@ -30,7 +31,7 @@ func (a *Agent) perform(c *change, t *task, before []*task) {
 		a.note(c, t, "skipped")
 	case t.err != nil:
 		a.note(c, t, "error")
-	case !run:
+	case !run, t.was && len(t.rescue) > 0: // what serves on needed no rescue
 		a.note(c, t, "skipped")
 	default:
 		a.note(c, t, "done")
@@ -94,7 +95,7 @@ func (a *Agent) note(c *change, t *task, state string) {
 		}
 		text, why := t.summary()+": "+state, cmp.Or(t.left, t.noRoom)
 		if t.err != nil {
-			why = t.err.Message
+			why = strings.TrimPrefix(t.err.Message, t.summary()+": ")
 		}
 		if why != "" {
 			c.Tasks[t.index].Err = why
@@ -170,18 +171,18 @@ func (a *Agent) stopUnit(t *task) *api.Error {
 }
 
 // unitError is a unit's end as the error of what asked for its start.
-func (a *Agent) unitError(unit string, v verdict) *api.Error {
+func (a *Agent) unitError(t *task, v verdict) *api.Error {
 	var sum *api.Budget
 	if v.Class == api.ClassRefused {
-		sum, _ = inLoop(context.WithoutCancel(a.ctx), a, func() (*api.Budget, error) { return a.refusal(unit), nil })
+		sum, _ = inLoop(context.WithoutCancel(a.ctx), a, func() (*api.Budget, error) { return a.refusal(t.unit), nil })
 	}
-	return endError(unit, v, sum)
+	return endError(t.tier, t.unit, v, sum)
 }
 
 // endError is unitError once the sum is known that a unit was refused for.
-func endError(unit string, v verdict, sum *api.Budget) *api.Error {
+func endError(tier, unit string, v verdict, sum *api.Budget) *api.Error {
 	e := &api.Error{Kind: api.KindUnit, Class: v.Class, Message: fmt.Sprintf("%s did not come up: %s", unit, v.Reason),
-		Hint: "tierctl logs, or journalctl -u " + unit}
+		Hint: fmt.Sprintf("tierctl logs %s, or journalctl -u %s", tier, unit)}
 	if v.Class == api.ClassRefused {
 		e.Kind, e.Hint, e.Budget = api.KindBudget, "`tierctl budget` shows who holds what", sum
 		if e.Budget != nil && len(e.Budget.GiveWay) > 0 {

@@ -196,8 +196,9 @@ type ConfigRequest struct {
 type ConfigResult struct {
 	Changed  []string `json:"changed"` // tiers whose definition is new
 	Removed  []string `json:"removed"`
-	Pending  []string `json:"pending"`           // running tiers that a restart would change
-	Gateway  []string `json:"gateway,omitempty"` // keys of [gateway] that are new, and in force
+	Pending  []string `json:"pending"`            // running tiers that a restart would change
+	Gateway  []string `json:"gateway,omitempty"`  // keys of [gateway] that are new, and in force
+	Settings []string `json:"settings,omitempty"` // others that need no restart: "host.reserve", "tier.coder.hold", "mode.full"
 	Warnings []string `json:"warnings,omitempty"`
 }
 

@@ -14,6 +14,14 @@ type Budget struct {
 	Fits     bool     `json:"fits"`
 	Words    string   `json:"words,omitempty"`    // the first sum that does not hold, written out
 	GiveWay  []string `json:"give_way,omitempty"` // tiers whose end would make room
+	Waiting  []Waiter `json:"waiting,omitempty"`  // tiers whose start waits to be let in, the first come first
+}
+
+// Waiter is a tier that is to start and holds nothing yet.
+type Waiter struct {
+	Tier  string `json:"tier"`
+	Unit  string `json:"unit"`
+	Words string `json:"words"` // for what it waits
 }
 
 // Pool is one kind of memory.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"syscall"
 )
 
@@ -27,6 +28,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		e.Hint = fmt.Sprintf("ls -ld %s", c.path)
 	default:
 		// The request may have been taken before the connection broke, so nothing is sent twice here.
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // the URL says nothing to a user
+		}
 		e.Message = fmt.Sprintf("cannot tell what tierd did: the connection to %s broke (%v)", c.path, err)
 	}
 	return e

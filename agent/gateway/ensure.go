@@ -33,11 +33,14 @@ func (h *hold) settled(ctx context.Context, t *heldTier, err error) bool {
 	answer, said := errors.AsType[*api.Error](err)
 	switch {
 	case err == nil:
-		t.trouble = ""
+		t.trouble, t.denied = "", ""
 		return false
 	case said && answer.Kind != api.KindUnavailable:
 		t.trouble = ""
-		h.log.Info("tierd will not have a tier ready that requests wait for", "tier", t.route.Tier, "requests", t.queue.Waiting(), "err", err)
+		if answer.Message != t.denied { // a client may ask again every few milliseconds
+			t.denied = answer.Message
+			h.log.Info("tierd will not have a tier ready that requests wait for", "tier", t.route.Tier, "requests", t.queue.Waiting(), "err", err)
+		}
 		h.fail(t, denied(t.route, answer))
 		h.settle(t)
 		return true
@@ -69,7 +72,7 @@ func denied(r api.Route, e *api.Error) *failure {
 	}
 	hint := "`tierctl status` says more."
 	if e.Hint != "" {
-		hint = "See: " + e.Hint
+		hint = "Hint: " + e.Hint
 	}
 	f.message = fmt.Sprintf("Tier %q cannot be used now%s. %s", r.Tier, because(e.Message), hint)
 	return f

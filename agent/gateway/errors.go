@@ -73,7 +73,7 @@ func notFound(code, format string, args ...any) *failure {
 }
 
 func unknownModel(name string, v *view) *failure {
-	return notFound("model_not_found", "The model %q does not exist; tierd has: %s", name, strings.Join(v.names(), ", "))
+	return notFound("model_not_found", "The model %q does not exist; tierd has %s.", name, strings.Join(v.names(), ", "))
 }
 
 func forbidden(format string, args ...any) *failure {

@@ -21,6 +21,7 @@ type heldTier struct {
 	counts  queue.Stats
 	pausing int                // requests that are slowed, or wait for another attempt
 	trouble string             // why the last call of tierd failed
+	denied  string             // tierd's last no, which the log has; "" once the tier was ready
 	cancel  context.CancelFunc // ends the call of tierd that has the tier ready; nil: there is none
 	gone    bool               // no longer in the table
 }
@@ -43,6 +44,9 @@ func (t *heldTier) follow(r api.Route) {
 	t.route = r
 	t.queue.SetLimit(r.Concurrency)
 	t.queue.Open(r.State == api.Ready)
+	if r.State == api.Ready {
+		t.denied = ""
+	}
 }
 
 func (t *heldTier) ready() bool { return t.route.State == api.Ready }

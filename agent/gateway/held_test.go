@@ -109,7 +109,7 @@ func TestALoadThatFailsIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a.status != 503 || a.header.Get("Retry-After") != "33" || object.Error.Type != "service_unavailable_error" || object.Error.Code != "no_room" ||
-		object.Error.Message != `Tier "coder" cannot be used now: cannot start tier "coder": it needs 64GiB and 20GiB is free. See: tierctl budget` {
+		object.Error.Message != `Tier "coder" cannot be used now: cannot start tier "coder": it needs 64GiB and 20GiB is free. Hint: tierctl budget` {
 		t.Errorf("got %+v", a)
 	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -226,5 +227,31 @@ func TestTierdThatIsAwayIsAskedAgain(t *testing.T) {
 		}
 		r.set(func(r *api.Route) { r.State = api.Ready })
 		r.served(one)
+	})
+}
+
+func TestANoIsLoggedOnceHoweverOftenClientsAsk(t *testing.T) {
+	inHold(t, stopped, func(r *holdRig) {
+		var log bytes.Buffer
+		r.log = slog.New(slog.NewTextHandler(&log, nil))
+		no := func(reason string) {
+			r.tierd.ensure = func(context.Context, string) error { return &api.Error{Kind: api.KindConfig, Message: reason} }
+		}
+		lines := func(want int) {
+			r.t.Helper()
+			for range 5 {
+				r.failed(r.ask(Ask{}))
+			}
+			if got := strings.Count(log.String(), "will not have a tier ready"); got != want {
+				r.t.Errorf("%d lines, want %d:\n%s", got, want, &log)
+			}
+		}
+		no("no such flag")
+		lines(1)
+		no("no such model")
+		lines(2)
+		r.set(func(r *api.Route) { r.State = api.Ready })
+		r.set(stopped)
+		lines(3)
 	})
 }

@@ -12,7 +12,7 @@ const modelsPath = "/v1/models"
 
 // model is one entry of OpenAI's model list, with what tierd knows beside it. It is the gateway's on every port, up or
 // down, so that a client finds the same names whatever the engine calls itself; an engine's own list is at
-// /upstream/<tier>/v1/models.
+// /upstream/TIER/v1/models.
 type model struct {
 	ID          string     `json:"id"`
 	Object      string     `json:"object"`

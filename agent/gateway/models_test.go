@@ -52,7 +52,7 @@ func TestOneModelByAnyOfItsNames(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ tier, path, says string }{
-		{"", "/v1/models/gpt-4", "tierd has: Qwen/Qwen3-Coder-30B-A3B-Instruct, coder"},
+		{"", "/v1/models/gpt-4", "tierd has Qwen/Qwen3-Coder-30B-A3B-Instruct, coder"},
 		{"orch", "/v1/models/coder", "tier \"orch\". It answers to: orch, models/orch, shared"},
 	} {
 		if res, body := fetch(t, "GET", rig.tierURL(c.tier, c.path), ""); res.StatusCode != 404 || !strings.Contains(errorMessage(t, body), c.says) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -129,8 +130,8 @@ func serveText(w http.ResponseWriter, r *http.Request, v *view) {
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, route := range v.table.Routes {
 		words := route.Model
-		if route.Status != "" {
-			words += ": " + route.Status
+		if said := cmp.Or(route.Status, route.Reason); said != "" {
+			words += ": " + said
 		}
 		fmt.Fprintf(table, "  %s\t%d\t%s\t%s\n", printable(route.Tier), route.Port, route.State, printable(words))
 	}

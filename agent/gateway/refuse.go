@@ -20,13 +20,24 @@ func (t *heldTier) tooLong(waited time.Duration) *failure {
 	if t.ready() {
 		return &failure{
 			status: http.StatusServiceUnavailable, kind: "service_unavailable_error", code: "tier_busy", retryAfter: retryBusy,
-			message: fmt.Sprintf("Tier %q is busy: this request has waited %s for its turn, as long as it may, and %d more wait.",
-				t.route.Tier, waited.Round(time.Second), t.queue.Waiting()),
+			message: fmt.Sprintf("Tier %q is busy: this request has waited %s for its turn, as long as it may%s.",
+				t.route.Tier, waited.Round(time.Second), others(t.queue.Waiting())),
 		}
 	}
 	f := notReady(t.route)
 	f.message += fmt.Sprintf(" This request has waited %s, as long as it may%s.", waited.Round(time.Second), because(t.trouble))
 	return f
+}
+
+// others says how many wait beside a request.
+func others(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; another one waits"
+	}
+	return fmt.Sprintf("; %d others wait", n)
 }
 
 // retryLoading is how long a client should wait so that a few attempts last until a load has ended, in seconds. A load that

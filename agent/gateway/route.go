@@ -50,7 +50,7 @@ func targetByName(v *view, r *http.Request, body []byte) (*target, error) {
 	case name != "":
 	case len(body) == 0:
 		return nil, notFound("not_found", "Nothing is served at %s here: this port finds the tier by `model`, in the body or as ?model=. "+
-			"Use a tier's own port, or %s<tier>%s; there are %s.", r.URL.Path, upstreamPrefix, r.URL.Path, strings.Join(v.tiers(), ", "))
+			"Use a tier's own port, or %sTIER%s; there are %s.", r.URL.Path, upstreamPrefix, r.URL.Path, strings.Join(v.tiers(), ", "))
 	case err != nil && !errors.Is(err, errNoModel):
 		return nil, badRequest("The request names no model: %v. Set `model` to one of %s.", err, strings.Join(v.names(), ", "))
 	default:
@@ -63,7 +63,7 @@ func targetByName(v *view, r *http.Request, body []byte) (*target, error) {
 	return &target{tier: route.Tier, url: r.URL, body: body, name: name, replace: replace}, nil
 }
 
-// targetByPath routes /upstream/<tier>/…, where rest is what follows the prefix, still escaped.
+// targetByPath routes /upstream/TIER/…, where rest is what follows the prefix, still escaped.
 func targetByPath(v *view, r *http.Request, rest string, body []byte) (*target, error) {
 	tier, path, _ := strings.Cut(rest, "/")
 	tier, err := url.PathUnescape(tier)

@@ -72,7 +72,7 @@ func TestRoutingByName(t *testing.T) {
 		"no name says which there are":         {"", "/v1/completions", `{"n":1}`, 400, "set `model` to one of coder"},
 		"a broken body":                        {"", "/v1/completions", `{"n":`, 400, "not valid JSON"},
 		"a name of the wrong type":             {"", "/v1/completions", `{"model":7}`, 400, "not a string"},
-		"an unknown path without a body":       {"", "/nothing", ``, 404, "/upstream/<tier>/nothing"},
+		"an unknown path without a body":       {"", "/nothing", ``, 404, "/upstream/TIER/nothing"},
 		"an unknown tier in the path":          {"", "/upstream/x/y", ``, 404, "\"x\" does not exist"},
 		"another tier's name on a tier's port": {"coder", "/v1/completions", `{"model":"orch"}`, 404, "is on port " + strconv.Itoa(orch.Port)},
 		"an unknown model by name":             {"", "/v1/models/x", ``, 404, "does not exist"},

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,11 +16,13 @@ import (
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/gateway"
+	"github.com/tierd/tierd/agent/journal"
 )
 
 // processors is how many threads run Go code at a time. What a request costs are system calls and not Go code, and with a
 // second processor the runtime looks for work there each time that one waits: a tenth of the CPU time of a request that comes
-// alone, for no more throughput (docs/bench.md). GOMAXPROCS in the environment still wins.
+// alone. One is good for 37,000 requests a second (docs/bench.md), a hundred times what models answer, on a machine whose
+// other cores are for these. GOMAXPROCS in the environment still wins.
 const processors = 1
 
 func main() {
@@ -81,11 +82,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // serve runs the gateway with what the service manager or a predecessor left in the environment.
 func serve(o options, stderr io.Writer) error {
-	level := slog.LevelInfo
-	if o.debug {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime}))
+	log := journal.New(stderr, o.debug, journal.Under())
 	inherited, err := gateway.Inherit(os.Getenv, os.Getpid())
 	if err != nil {
 		return err
@@ -113,14 +110,6 @@ func serve(o options, stderr io.Writer) error {
 		RetireBound: o.retire,
 		Spawn:       reload.spawn,
 	}).Run(ctx)
-}
-
-// dropTime leaves the time to the journal, which has its own.
-func dropTime(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
 }
 
 // hangups turns SIGHUP into a reload; what comes of it is in the log.

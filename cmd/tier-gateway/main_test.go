@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -250,12 +249,4 @@ func successorPIDs(log string) []int {
 		}
 	}
 	return pids
-}
-
-func TestTheLogLeavesTheTimeToTheJournal(t *testing.T) {
-	var out bytes.Buffer
-	slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: dropTime})).Info("x", "time", "kept?")
-	if strings.HasPrefix(out.String(), "time=") || !strings.HasPrefix(out.String(), "level=INFO") {
-		t.Errorf("logged %q", out.String())
-	}
 }

@@ -18,8 +18,8 @@ func (a *app) budgetCommand() *cobra.Command {
 		Use:   "budget [--mode MODE]",
 		Short: "Show who holds what of the memory, and what is left",
 		Long: `Show what the tiers that are up were promised of the memory, what is kept in reserve,
-what other programs hold of the GPU, what an engine that died has left behind, and what
-is left.
+what other programs hold of the GPU, what an engine that died has left behind, what is
+left, and which tiers wait for room.
 
 With --mode, what it would be with the tiers of that mode up and no others: what does
 not fit, and without which tiers it would. Nothing is changed. Exit status 6 when the

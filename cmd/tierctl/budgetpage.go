@@ -149,6 +149,9 @@ func (p budgetPage) words() []string {
 	if p.Words != "" && (p.Mode == "" || p.Fits) { // a refused mode's words are the command's error
 		lines = append(lines, p.Words+".")
 	}
+	for _, w := range p.Waiting {
+		lines = append(lines, fmt.Sprintf("%s: %s.", w.Tier, w.Words))
+	}
 	return lines
 }
 

@@ -101,6 +101,14 @@ func formatBytes(n uint64) string {
 	return fmt.Sprintf("%.1f %s", value, units[unit])
 }
 
+// memoryOrDash is a charge; one that is not known, since the model is not there, is zero.
+func memoryOrDash(n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	return formatBytes(n)
+}
+
 // formatAge writes how long ago something was, with at most two units.
 func formatAge(d time.Duration) string {
 	d = max(d, 0).Truncate(time.Second)

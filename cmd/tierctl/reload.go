@@ -72,7 +72,7 @@ func (a *app) printReload(r api.ConfigResult, restarting bool) {
 	for _, w := range r.Warnings {
 		fmt.Fprintln(a.stderr, warning(w))
 	}
-	if len(r.Changed)+len(r.Removed)+len(r.Gateway) == 0 {
+	if len(r.Changed)+len(r.Removed)+len(r.Gateway)+len(r.Settings) == 0 {
 		fmt.Fprintln(a.stdout, "tiers.toml was read again: nothing has changed.")
 	}
 	if len(r.Changed) > 0 {
@@ -83,6 +83,9 @@ func (a *app) printReload(r api.ConfigResult, restarting bool) {
 	}
 	if len(r.Gateway) > 0 {
 		fmt.Fprintf(a.stdout, "in force at the gateway: %s\n", list(r.Gateway))
+	}
+	if len(r.Settings) > 0 {
+		fmt.Fprintf(a.stdout, "in force: %s\n", list(r.Settings))
 	}
 	if len(r.Pending) > 0 && !restarting {
 		fmt.Fprintf(a.stdout, "restart pending: %s (tierctl reload --restart, or tierctl restart TIER)\n", list(r.Pending))

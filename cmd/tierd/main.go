@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/tierd/tierd/agent"
+	"github.com/tierd/tierd/agent/journal"
 )
 
 // version is set by the build: -ldflags "-X main.version=1.2.3".
@@ -94,7 +95,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	defer sockets.close()
-	log := newLog(stderr, s.debug, underJournal())
+	log := journal.New(stderr, s.debug, journal.Under())
 
 	bus := agent.NewSystemd(log)
 	defer bus.Close()

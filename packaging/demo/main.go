@@ -8,9 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/tierd/tierd/packaging/vmtest"
@@ -72,7 +70,7 @@ func (d *demo) show(ctx context.Context) (err error) {
 		err = errors.Join(err, d.bed.Close())
 	}()
 	fmt.Fprintf(d.out, "systemd is up in %.1f s\n", time.Since(start).Seconds())
-	for _, step := range []func(context.Context) error{d.install, d.up, d.talk, d.look, d.switchUnderLoad, d.shell} {
+	for _, step := range []func(context.Context) error{d.install, d.up, d.talk, d.look, d.onDemand, d.switchUnderLoad, d.page, d.shell} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -144,70 +142,44 @@ func (d *demo) look(ctx context.Context) error {
 	return d.do(ctx, "systemctl status --no-pager --lines=3 tier-coder")
 }
 
-// switchUnderLoad moves the orchestrator to its other variant while two clients keep asking it. A client may be told that
-// the tier is not ready yet; any other failure ends the demo.
-func (d *demo) switchUnderLoad(ctx context.Context) error {
-	d.say("Moving the orchestrator to its other variant while two clients keep asking it")
-	load := d.startLoad(ctx, 2)
-	err := d.do(ctx, "tierctl switch-orch llama")
-	time.Sleep(time.Second) // let the clients see the new variant for a while
-	answered, early, failure := load()
-	fmt.Fprintf(d.out, "meanwhile: %d requests answered, %d told \"not ready yet\" and sent again\n", answered, early)
-	if err := errors.Join(err, failure); err != nil {
+// onDemand asks for a tier that is down.
+func (d *demo) onDemand(ctx context.Context) error {
+	d.say("A request for a tier that is down starts it, and waits meanwhile")
+	if err := d.do(ctx, "tierctl stop reviewer"); err != nil {
 		return err
 	}
-	if err := d.do(ctx, "tierctl status"); err != nil {
+	start := time.Now()
+	text, err := d.bed.Chat(ctx, 8000, "reviewer", "Say hello.", 12)
+	if err != nil {
 		return err
 	}
-	text, err := d.bed.Chat(ctx, 8001, "orch", "Say hello.", 12)
-	if err == nil {
-		fmt.Fprintf(d.out, "orch      :8001 says %q\n", text)
-	}
-	return err
+	fmt.Fprintf(d.out, "\nreviewer  :8000 says %q after %.1f s\n", text, time.Since(start).Seconds())
+	return d.do(ctx, "tierctl changes | tail -n 1")
 }
 
-// startLoad starts clients of the orchestrator and returns a function that ends them and counts.
-func (d *demo) startLoad(ctx context.Context, clients int) (stop func() (answered, early int64, failure error)) {
-	var answered, early atomic.Int64
-	var failure atomic.Pointer[error]
-	end := make(chan struct{})
-	done := make(chan struct{}, clients)
-	for range clients {
-		go func() {
-			defer func() { done <- struct{}{} }()
-			for {
-				select {
-				case <-end:
-					return
-				default:
-				}
-				var status *vmtest.StatusError
-				switch _, err := d.bed.Chat(ctx, 8000, "orch", "Count to ten.", 16); {
-				case err == nil:
-					answered.Add(1)
-				case errors.As(err, &status) && status.Status == http.StatusServiceUnavailable:
-					early.Add(1)
-					time.Sleep(100 * time.Millisecond) // as a client that tries again does
-				default:
-					failure.CompareAndSwap(nil, &err)
-					return
-				}
-			}
-		}()
+// switchUnderLoad moves the orchestrator to its other variant and back while clients keep asking it, some with streams.
+// Neither way may a request fail or a stream be cut.
+func (d *demo) switchUnderLoad(ctx context.Context) error {
+	d.say("Moving the orchestrator to its other variant and back while three clients keep asking it")
+	l := startLoad(ctx, d.bed)
+	err := d.do(ctx, "tierctl switch-orch llama")
+	if err == nil {
+		err = d.do(ctx, "tierctl status orch")
 	}
-	for answered.Load() < int64(clients) && failure.Load() == nil {
-		time.Sleep(10 * time.Millisecond) // the switch must meet requests that run
+	if err == nil {
+		err = d.do(ctx, "tierctl switch-orch main --drain    # the one ends before the other starts, as where memory is short")
 	}
-	return func() (int64, int64, error) {
-		close(end)
-		for range clients {
-			<-done
-		}
-		if err := failure.Load(); err != nil {
-			return answered.Load(), early.Load(), *err
-		}
-		return answered.Load(), early.Load(), nil
+	if err := errors.Join(err, l.end()); err != nil {
+		return err
 	}
+	fmt.Fprintf(d.out, "\nmeanwhile: %d requests and %d streams, all answered to their end; the longest took %.1f s\n", l.plain, l.streams, l.longest.Seconds())
+	return nil
+}
+
+// page shows what a browser would, as text.
+func (d *demo) page(ctx context.Context) error {
+	d.say("The same for people: http://127.0.0.1:8000/ is a page that follows all of this live; programs get it as text")
+	return d.do(ctx, "curl -s http://127.0.0.1:8000/")
 }
 
 // shell hands the system over to whoever watches, when there is a terminal.
@@ -216,7 +188,13 @@ func (d *demo) shell(ctx context.Context) error {
 		d.say("Done. On a terminal you would now get a shell in this system.")
 		return nil
 	}
+	window, err := openWindow(d.bed)
+	if err != nil {
+		return err
+	}
+	defer window.Close()
 	d.say("A shell in this system: try `tierctl`, `systemctl stop tier-coder`, `journalctl -u tierd`; leave with exit")
+	fmt.Fprintf(d.out, "Its page, until then, for a browser on this machine: http://%s/\n", window.Addr())
 	cmd := d.bed.Command(ctx, "cd /root; exec bash -i")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	_ = cmd.Run() // the status of the last command that was typed is nobody's failure

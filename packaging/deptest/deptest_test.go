@@ -91,6 +91,7 @@ func TestArrows(t *testing.T) {
 		"agent":              {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
 		"agent/budget":       {"pure, it is handed numbers and snapshots", []string{"agent/api", "rocm", "units"}, parsers},
 		"agent/doctor":       {"pure, it is handed facts and a file system", []string{"agent/api", "agent/budget", "rocm", "rocm/quirks", "units"}, parsers},
+		"agent/journal":      {"writes lines: it knows of nothing", nil, []string{sys}},
 		"agent/known":        {"asks the quirks for units, which may not know of them", []string{"rocm", "rocm/quirks", "units"}, parsers},
 		"agent/gateway":      {"has no business with systemd, configuration or GPUs", []string{"agent/api", "agent/gateway/queue", "agent/gateway/wire"}, counters},
 		"agent/gateway/wire": {"HTTP between two ends, knows of no tier", nil, []string{sys}},
@@ -104,9 +105,9 @@ func TestArrows(t *testing.T) {
 
 		"rocm/rocmtest": {"recorded hosts, for tests", nil, []string{"github.com/rogpeppe/go-internal/", "golang.org/x/tools/txtar"}},
 
-		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
+		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "agent/journal", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
 		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/doctor", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
-		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/gateway/queue", "agent/gateway/wire", "agent/api"}, counters},
+		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/gateway/queue", "agent/gateway/wire", "agent/api", "agent/journal"}, counters},
 		"cmd/tier-guard":   {"small and locked in memory", []string{"agent/guard", "agent/api", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},
 

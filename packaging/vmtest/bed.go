@@ -54,7 +54,7 @@ func Boot(ctx context.Context, layers ...string) (*Bed, error) {
 		}
 	}
 	// Each request on a connection of its own: a connection that a restart closed must not fail the request after it.
-	b.Client = Client{&http.Client{Transport: &http.Transport{DialContext: b.dial, DisableKeepAlives: true}}}
+	b.Client = Client{&http.Client{Transport: &http.Transport{DialContext: b.Dial, DisableKeepAlives: true}}}
 	if err := b.boot(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dial connects from inside the bed's network namespace. A socket belongs to the namespace of the thread that makes it,
+// Dial connects from inside the bed's network namespace. A socket belongs to the namespace of the thread that makes it,
 // so a locked thread steps in, dials an address that needs no name lookup (which would run elsewhere), and is thrown
 // away: the Go runtime ends a thread whose goroutine ends while locked to it.
-func (b *Bed) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (b *Bed) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	type dialled struct {
 		conn net.Conn
 		err  error

@@ -1,4 +1,5 @@
-package main
+// Package journal is how the daemons log: in the journal each line has its priority, so that journalctl -p finds it.
+package journal
 
 import (
 	"context"
@@ -11,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// underJournal tells whether stderr is the journal's: systemd.exec(5) says to compare JOURNAL_STREAM with the file.
-func underJournal() bool {
+// Under tells whether stderr is the journal's: systemd.exec(5) says to compare JOURNAL_STREAM with the file.
+func Under() bool {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(os.Stderr.Fd()), &st); err != nil {
 		return false
@@ -20,8 +21,9 @@ func underJournal() bool {
 	return os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
-// newLog logs lines of key=value. The journal has the time itself, and takes the level from a prefix (sd-daemon(3)).
-func newLog(w io.Writer, debug, journal bool) *slog.Logger {
+// New logs lines of key=value, from debug or else from info on. The journal has the time itself, and takes the level from a
+// prefix (sd-daemon(3)).
+func New(w io.Writer, debug, journal bool) *slog.Logger {
 	level := slog.LevelInfo
 	if debug {
 		level = slog.LevelDebug

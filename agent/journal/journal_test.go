@@ -1,4 +1,4 @@
-package main
+package journal
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ func TestJournalLines(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
-			test.log(newLog(&out, false, true))
+			test.log(New(&out, false, true))
 			if out.String() != test.want {
 				t.Errorf("got %q, want %q", out.String(), test.want)
 			}
@@ -36,7 +36,7 @@ func TestJournalLines(t *testing.T) {
 
 func TestByHandLinesHaveTimeAndLevel(t *testing.T) {
 	var out bytes.Buffer
-	newLog(&out, true, false).Debug("d")
+	New(&out, true, false).Debug("d")
 	if got := out.String(); !strings.HasPrefix(got, "time=") || !strings.Contains(got, "level=DEBUG msg=d") {
 		t.Errorf("got %q", got)
 	}
@@ -44,7 +44,7 @@ func TestByHandLinesHaveTimeAndLevel(t *testing.T) {
 
 func TestLinesOfManyGoroutinesKeepTheirPriority(t *testing.T) {
 	var out bytes.Buffer
-	log := newLog(&out, true, true)
+	log := New(&out, true, true)
 	var all sync.WaitGroup
 	for i := range 100 {
 		all.Go(func() {
