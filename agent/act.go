@@ -56,14 +56,22 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 	if req.Action == "stop" {
 		return a.begin("stop", summary, key, []string{tier}, a.planStop(tier, running), a.supersede(tier)), nil
 	}
+	idle := a.idleStop(tier)
+	if idle != nil {
+		running = nil // by the time that it is this order's turn
+	}
 	jobs, err := a.planAct(tier, req, running)
 	if err != nil {
 		return "", err
 	}
-	if err := a.inTheWay(tier); err != nil {
+	if err := a.inTheWay(tier, idle); err != nil {
 		return "", err
 	}
-	return a.begin(req.Action, summary, key, []string{tier}, jobs, a.takeOver(tier)), nil
+	before := a.takeOver(tier)
+	if idle != nil {
+		before = append(before, idle.tasks...)
+	}
+	return a.begin(req.Action, summary, key, []string{tier}, jobs, before), nil
 }
 
 // onlyFor refuses what belongs to another action.

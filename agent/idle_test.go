@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -162,6 +163,28 @@ func TestARequestThatComesJustAsATierIsStoppedForIdlenessIsNotLost(t *testing.T)
 			t.Errorf("it did %q", got)
 		}
 	})
+}
+
+func TestAnOrderToStartJustAsATierIsStoppedForIdlenessIsCarriedOutAfterIt(t *testing.T) {
+	for _, action := range []string{"start", "restart"} {
+		inIdleBed(t, func(b *bed, g *pollingGateway) {
+			b.systemd.did()
+			for b.systemd.state(coder) == "active" {
+				b.after(time.Second / 100)
+			}
+			id, err := b.Act(context.Background(), "coder", api.TierRequest{Action: action})
+			if err != nil {
+				t.Fatalf("%s: %v", action, err)
+			}
+			b.after(2 * time.Second)
+			if c, err := b.Change(id); err != nil || c.State != "done" {
+				t.Errorf("%s: it is %+v, %v", action, c, err)
+			}
+			if got := b.systemd.did("start", "stop"); !slices.Equal(got, []string{"stop " + coder, "start " + coder}) {
+				t.Errorf("%s: it did %q", action, got)
+			}
+		})
+	}
 }
 
 func TestAStopForIdlenessThatFailsIsTriedAgainAfterAWhile(t *testing.T) {

@@ -34,14 +34,29 @@ func (a *Agent) startsAlready(tier string, req api.TierRequest) string {
 }
 
 // inTheWay is the error for an order about a tier ("" is any) that another change works on. A start for requests alone stands
-// in nobody's way: the order takes it over. Nor does any in that of a mode: on a unit tasks take turns.
-func (a *Agent) inTheWay(tier string) error {
+// in nobody's way: the order takes it over. Nor does any in that of a mode: on a unit tasks take turns. The one that the order
+// waits for, unless nil, is passed over.
+func (a *Agent) inTheWay(tier string, awaited *change) error {
 	for _, c := range a.changes {
+		if c == awaited {
+			continue
+		}
 		if c.Kind == "ensure" && (c.cause != nil || tier == "" || !c.kept) || tier != "" && !slices.Contains(c.Tiers, tier) {
 			continue
 		}
 		if !c.Done() {
 			return workedOn(c)
+		}
+	}
+	return nil
+}
+
+// idleStop is the change that stops a tier nobody used, nil if there is none. It has begun by a clock, so that an order to
+// start waits for it rather than be refused.
+func (a *Agent) idleStop(tier string) *change {
+	for _, c := range a.changes {
+		if !c.Done() && c.Kind == "idle" && slices.Contains(c.Tiers, tier) {
+			return c
 		}
 	}
 	return nil

@@ -197,7 +197,7 @@ func (a *Agent) restartPending(tiers []string) (string, error) {
 	var jobs []job
 	var before []*task
 	for _, tier := range tiers {
-		if err := a.inTheWay(tier); err != nil {
+		if err := a.inTheWay(tier, nil); err != nil {
 			return "", err
 		}
 	}

@@ -43,7 +43,7 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 		if err := a.blocked(want); err != nil {
 			return "", err
 		}
-		if err := a.inTheWay(tier); err != nil {
+		if err := a.inTheWay(tier, nil); err != nil {
 			return "", err
 		}
 		jobs, err := a.wayTo(want, r, req.Drain)

@@ -50,7 +50,7 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 	if id := a.joined(key); id != "" {
 		return id, nil
 	}
-	if err := a.inTheWay(""); err != nil {
+	if err := a.inTheWay("", nil); err != nil {
 		return "", err
 	}
 	running := a.running()
