@@ -35,8 +35,8 @@ func main() {
 // options are the flags.
 type options struct {
 	control, folder string
-	reload, debug    bool
-	stop, retire     time.Duration
+	reload, debug   bool
+	stop, retire    time.Duration
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {

@@ -16,13 +16,15 @@ import (
 const vmHold = 240
 
 // TestVMLoadAtRandom has 16 clients ask for four tiers by all their names where memory for two of them is all that there is.
-// Tiers take turns; every request gets its whole answer from the right model, nobody is put off, and no moment breaks the
+// Tiers take turns, each for long enough to answer several: with a residency of a second every answer would cost a load.
+// Every request gets its whole answer from the right model, nobody is put off, and no moment breaks the
 // reserve or the budget.
 func TestVMLoadAtRandom(t *testing.T) {
 	tiers := vmTiers(t)
 	for old, with := range map[string]string{
 		`(?m)^start = .*`:                      `start = "demand"`,
 		`(?m)^max_wait = .*`:                   `max_wait = "5s"`,
+		`(?m)^min_residency = .*`:              `min_residency = "40s"`,
 		`(?m)^\[tier\.(\w+)\.variant\.(\w+)\]`: "$0\nserved_name = \"$1-$2\"",
 	} {
 		tiers = regexp.MustCompile(old).ReplaceAllString(tiers, with)
