@@ -12,19 +12,23 @@ import (
 	"github.com/tierd/tierd/packaging/vmtest/load"
 )
 
-// vmHold is how long a request may be held in the VM: as long as it may anywhere, since nothing there says another time.
-const vmHold = 240
+// vmHold is how long a request may be held in this VM, in seconds. Its one processor is emulated and loads a model every few
+// seconds; what a request may wait where nobody says another time is vmGoal, a figure that is printed.
+const (
+	vmHold = 480
+	vmGoal = 240
+)
 
 // TestVMLoadAtRandom has 16 clients ask for four tiers by all their names where memory for two of them is all that there is.
-// Tiers take turns, each for long enough to answer several: with a residency of a second every answer would cost a load.
-// Every request gets its whole answer from the right model, nobody is put off, and no moment breaks the
+// Tiers take turns: one that nobody asks makes room at once, a busy one after a minute. With less every answer would cost a
+// load. Every request gets its whole answer from the right model, nobody is put off, and no moment breaks the
 // reserve or the budget.
 func TestVMLoadAtRandom(t *testing.T) {
 	tiers := vmTiers(t)
 	for old, with := range map[string]string{
 		`(?m)^start = .*`:                      `start = "demand"`,
-		`(?m)^max_wait = .*`:                   `max_wait = "5s"`,
-		`(?m)^min_residency = .*`:              `min_residency = "40s"`,
+		`(?m)^max_wait = .*`:                   "max_wait = \"60s\"\nhold = \"8m\"",
+		`(?m)^min_residency = .*`:              `min_residency = "10s"`,
 		`(?m)^\[tier\.(\w+)\.variant\.(\w+)\]`: "$0\nserved_name = \"$1-$2\"",
 	} {
 		tiers = regexp.MustCompile(old).ReplaceAllString(tiers, with)
@@ -45,7 +49,7 @@ func TestVMLoadAtRandom(t *testing.T) {
 	benchLoad(t, "vm-load", &tally, 0, vmHold)
 	benchAtLeast("vm-load-answered", float64(tally.Outcomes[load.OK])/hammerTime(t).Minutes(), "/min", 10)
 	for _, p := range vmPorts {
-		bench("vm-load-longest-wait-"+p.tier, tally.Longest[p.tier], "s", vmHold)
+		bench("vm-load-longest-wait-"+p.tier, tally.Longest[p.tier], "s", vmGoal)
 		if seen.Starts[p.tier] == 0 {
 			t.Errorf("%s was never up", p.tier)
 		}
