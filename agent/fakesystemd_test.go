@@ -178,8 +178,20 @@ func (f *fakeSystemd) Set(_ context.Context, name string, props []units.Property
 }
 
 func (f *fakeSystemd) Start(ctx context.Context, name string) error {
+	return f.order(ctx, "start", name, func(u *fakeUnit) bool {
+		f.conflict(u)
+		if u.ActiveState == "active" {
+			return false
+		}
+		f.enqueue(u)
+		return true
+	})
+}
+
+// order begins a start in a way of its own, and waits for its job if that says that there is one.
+func (f *fakeSystemd) order(ctx context.Context, op, name string, begin func(*fakeUnit) bool) error {
 	f.mu.Lock()
-	if err := f.begin("start", name); err != nil {
+	if err := f.begin(op, name); err != nil {
 		f.mu.Unlock()
 		return err
 	}
@@ -188,13 +200,11 @@ func (f *fakeSystemd) Start(ctx context.Context, name string) error {
 		f.mu.Unlock()
 		return errors.New("unit not found")
 	}
-	f.conflict(u)
-	if u.ActiveState == "active" {
-		f.mu.Unlock()
+	begun := begin(u)
+	f.mu.Unlock()
+	if !begun {
 		return nil
 	}
-	f.enqueue(u)
-	f.mu.Unlock()
 	return f.wait(ctx, name, "activating", "start")
 }
 
@@ -220,26 +230,16 @@ func (f *fakeSystemd) enqueue(u *fakeUnit) {
 }
 
 func (f *fakeSystemd) StartBeside(ctx context.Context, name string) error {
-	f.mu.Lock()
-	if err := f.begin("start-beside", name); err != nil {
-		f.mu.Unlock()
-		return err
-	}
-	u := f.units[name]
-	if u == nil || u.LoadState != "loaded" {
-		f.mu.Unlock()
-		return errors.New("unit not found")
-	}
-	if u.ActiveState == "active" {
-		f.mu.Unlock()
-		return nil
-	}
-	if n := f.upOf(u.Tier); n > 1 && !running(u.UnitStatus) {
-		f.wrongs = append(f.wrongs, fmt.Sprintf("%s is started beside %d variants", name, n))
-	}
-	f.boot(u)
-	f.mu.Unlock()
-	return f.wait(ctx, name, "activating", "start")
+	return f.order(ctx, "start-beside", name, func(u *fakeUnit) bool {
+		if u.ActiveState == "active" {
+			return false
+		}
+		if n := f.upOf(u.Tier); n > 1 && !running(u.UnitStatus) {
+			f.wrongs = append(f.wrongs, fmt.Sprintf("%s is started beside %d variants", name, n))
+		}
+		f.boot(u)
+		return true
+	})
 }
 
 // upOf counts the variants of a tier that are up and not on their way out.

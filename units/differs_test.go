@@ -1,6 +1,7 @@
 package units
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -57,5 +58,35 @@ tiers = ["a"]
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestADifferenceOfTheGatewayIsOneBothWays(t *testing.T) {
+	base := Gateway{Listen: "127.0.0.1", Port: 8000, Hosts: []string{"models.home"}, MaxConnections: 1024, MaxBody: 64 * MiB}
+	edits := map[string]func(*Gateway){
+		"listen":          func(g *Gateway) { g.Listen = "127.0.0.2" },
+		"port":            func(g *Gateway) { g.Port = 0 },
+		"hosts":           func(g *Gateway) { g.Hosts = append(slices.Clone(g.Hosts), "10.0.0.7") },
+		"max_connections": func(g *Gateway) { g.MaxConnections = 50 },
+		"max_body":        func(g *Gateway) { g.MaxBody = MiB },
+		"open_loopback":   func(g *Gateway) { g.OpenLoopback = true },
+		"key": func(g *Gateway) {
+			g.Keys = []Key{{Name: "laptop", SHA256: HashKey("a"), Scopes: []string{ScopeModels}}}
+		},
+	}
+	if got := base.Differs(base); len(got) != 0 {
+		t.Errorf("it differs from itself in %q", got)
+	}
+	for key, edit := range edits {
+		other := base
+		edit(&other)
+		for _, got := range [][]string{other.Differs(base), base.Differs(other)} {
+			if !slices.Equal(got, []string{key}) {
+				t.Errorf("with another %s it differs in %q", key, got)
+			}
+		}
+		if got := other.Differs(other); len(got) != 0 {
+			t.Errorf("with another %s it differs from itself in %q", key, got)
+		}
 	}
 }
