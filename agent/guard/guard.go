@@ -1,0 +1,89 @@
+// Package guard decides which tier gives way when the host runs short of memory, and says why. It is pure: it is handed what
+// one look at the host has shown and returns at most one thing to do. cmd/tier-guard reads, acts and proves.
+//
+// Nothing on the way from Facts to a Decision allocates: there may be no memory left to be had. The sentence is written
+// afterwards, by Decision.AppendText.
+package guard
+
+import "time"
+
+// Amount is a number of bytes, if the kernel or tierd tells it.
+type Amount struct {
+	Bytes uint64 `json:"bytes"`
+	Known bool   `json:"known,omitempty"`
+}
+
+// Lines are the amounts of available memory, in bytes, below which something is done. They are fixed when the guard starts or
+// tiers.toml changes: a share of what is in use would slide down as GPU memory grows, as earlyoom's does.
+// Refuse > Soft > Hard > Emergency > 0.
+type Lines struct {
+	Refuse    uint64 `json:"refuse"`    // no tier begins to load; one that loads is given up before it takes the rest
+	Soft      uint64 `json:"soft"`      // an idle tier gives way
+	Hard      uint64 `json:"hard"`      // one more does, busy ones too
+	Emergency uint64 `json:"emergency"` // at once, without grace: what frees most
+}
+
+// Tier is what is known of one tier, apart from what one look shows of it.
+type Tier struct {
+	Name     string        `json:"name"`
+	Unit     string        `json:"unit"`
+	Priority int           `json:"priority"`         // 0..100, the lowest gives way first
+	Pinned   bool          `json:"pinned,omitempty"` // after all that are not
+	Demand   bool          `json:"demand,omitempty"` // comes back when a request asks for it
+	Charge   uint64        `json:"charge"`           // bytes that it was let in with, RAM and GPU memory together; 0: not known
+	Loading  bool          `json:"loading,omitempty"`
+	Ending   bool          `json:"ending,omitempty"` // told to end by somebody else
+	Busy     bool          `json:"busy,omitempty"`   // a request is in flight or waits for it; also where nobody can tell
+	Idle     time.Duration `json:"idle,omitempty"`   // of Facts.At's clock, when its last request ended; for one that is not busy
+}
+
+// TierFacts is a tier at one look.
+type TierFacts struct {
+	Tier
+	Up   bool   `json:"up,omitempty"`   // there are processes in its cgroup
+	RAM  Amount `json:"ram,omitzero"`   // what of its cgroup only its end gives back
+	GPU  Amount `json:"gpu,omitzero"`   // what its processes hold of GPU memory that lies in RAM; in no cgroup
+	Lost bool   `json:"lost,omitempty"` // signalling it has failed: it cannot be stopped from here
+}
+
+// Facts is one look at the host. The slice is the caller's, who may fill it anew for the next look.
+type Facts struct {
+	At        time.Duration `json:"at"`        // of a clock that does not stop: CLOCK_BOOTTIME
+	Available uint64        `json:"available"` // MemAvailable less CmaFree
+	Total     uint64        `json:"total"`
+	SwapFree  uint64        `json:"swap_free"`
+	SwapTotal uint64        `json:"swap_total"`
+	Full      time.Duration `json:"full,omitempty"`  // total of /proc/pressure/memory, all tasks waited
+	PSI       bool          `json:"psi,omitempty"`   // Full is known
+	GTT       Amount        `json:"gtt,omitzero"`    // gtt_used of the GPU, by anybody
+	Tiers     []TierFacts   `json:"tiers,omitempty"` // never more than MaxTiers
+	Stale     bool          `json:"stale,omitempty"` // tierd is silent: what Tier says is the last that was heard
+}
+
+// MaxTiers bounds how many tiers are watched.
+const MaxTiers = 64
+
+// Act is what is to be done.
+type Act uint8
+
+const (
+	Nothing Act = iota
+	Refuse      // no tier may begin to load; tierd is told
+	Allow       // they may again
+	Ask         // signal the tier's main process alone: it finishes its requests, and ends
+	Stop        // SIGTERM to all of the tier's processes: requests in flight are cut
+	Kill        // SIGKILL to all of them
+	Alarm       // nothing can or should be done; a person is told
+)
+
+// Decision is at most one thing to do, with the figures that led to it.
+type Decision struct {
+	Act    Act
+	Tier   int           // place in Facts.Tiers, -1 for none
+	Grace  time.Duration // Ask, Stop: after which Kill will follow
+	Next   time.Duration // when to look again, from now on, at the latest
+	Reason Reason
+}
+
+// Reason is why, as a number: text is for later.
+type Reason uint8
