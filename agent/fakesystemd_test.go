@@ -394,9 +394,16 @@ func (f *fakeSystemd) halt(name string) {
 	if u == nil || !running(u.UnitStatus) || u.ActiveState == "deactivating" {
 		return
 	}
-	served := u.ActiveState == "active"
+	served, waits := u.ActiveState == "active", u.SubState == "auto-restart"
 	u.die()
 	life := u.life
+	if waits { // there is nothing to kill: systemd forgets the restart
+		f.set(u, "inactive", "dead", "success", 0)
+		if !u.Held {
+			delete(f.units, name)
+		}
+		return
+	}
 	f.set(u, "deactivating", "stop-sigterm", "success", 0)
 	down := func() {
 		f.mu.Lock()
