@@ -31,18 +31,26 @@ type fakeGuard struct {
 // guarded connects a guard to the agent, over a pipe: what a socket does would stop the bubble's time.
 func (b *bed) guarded() *fakeGuard {
 	b.t.Helper()
+	return b.guardedAs(calm)
+}
+
+// calm is a guard that has nothing to do.
+var calm = api.GuardState{
+	Armed: true, Level: "calm", Available: 40 << 30, Refuse: 10 << 30, Soft: 8 << 30, Hard: 4 << 30, Emergency: 2 << 30,
+}
+
+func (b *bed) guardedAs(state api.GuardState) *fakeGuard {
+	b.t.Helper()
 	here, there := net.Pipe()
-	g := newFakeGuard(b.t, here)
+	g := newFakeGuard(b.t, here, state)
 	agent := b.Agent
 	go agent.talk(context.Background(), there)
 	synctest.Wait()
 	return g
 }
 
-func newFakeGuard(t testing.TB, c net.Conn) *fakeGuard {
-	g := &fakeGuard{t: t, conn: c, gone: make(chan struct{}), state: api.GuardState{
-		Armed: true, Level: "calm", Available: 40 << 30, Refuse: 10 << 30, Soft: 8 << 30, Hard: 4 << 30, Emergency: 2 << 30,
-	}}
+func newFakeGuard(t testing.TB, c net.Conn, state api.GuardState) *fakeGuard {
+	g := &fakeGuard{t: t, conn: c, gone: make(chan struct{}), state: state}
 	go g.listen()
 	return g
 }
@@ -147,7 +155,11 @@ func (f *fakeSystemd) slay(unit string) {
 			return
 		}
 		u.die()
-		f.fall(u, "", 9)
+		if u.told {
+			f.set(u, "failed", "failed", "signal", 9)
+		} else {
+			f.fall(u, "", 9)
+		}
 		u.Result, u.ExecCode = "signal", cldKilled
 	})
 }

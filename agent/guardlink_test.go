@@ -172,7 +172,9 @@ func TestAGuardMayConnectBeforeThereIsAnythingToTell(t *testing.T) {
 func TestTheGuardsSocket(t *testing.T) {
 	b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
 	a := New(Options{Systemd: b.systemd, Log: quiet(), ConfigPath: b.config, Kernel: b, Root: t.TempDir(),
-		Host: func(context.Context) (units.Host, error) { return units.Host{MemTotal: 125 << 30, SystemdVersion: 262}, nil }})
+		Host: func(context.Context) (units.Host, error) {
+			return units.Host{MemTotal: 125 << 30, SystemdVersion: 262}, nil
+		}})
 	ctx, cancel := context.WithCancel(context.Background())
 	go a.Run(ctx)
 	l := listen(t)
@@ -182,7 +184,7 @@ func TestTheGuardsSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newFakeGuard(t, c)
+	g := newFakeGuard(t, c, calm)
 	eventually(t, "a table", func() bool { return g.table().Soft > 0 })
 	guard, err := a.Guard(ctx)
 	if err != nil || guard.State == nil || !guard.State.Armed || guard.Text != "" {

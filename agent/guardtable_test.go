@@ -61,11 +61,15 @@ func TestWhoIsBusyForTheGuard(t *testing.T) {
 		busy bool
 		idle time.Duration // about
 	}{
-		"requests are in flight":             {func(b *bed, _ *pollingGateway) { b.reports(map[string]int{"coder": 1}, nil) }, true, 0},
-		"another tier's are none of its":     {func(b *bed, _ *pollingGateway) { b.reports(map[string]int{"orch": 1}, nil) }, false, 10 * time.Minute},
-		"none, and since when":               {func(b *bed, _ *pollingGateway) { b.reports(nil, map[string]float64{"coder": 90}) }, false, 90 * time.Second},
-		"idle for longer than it is up":      {func(b *bed, _ *pollingGateway) { b.reports(nil, map[string]float64{"coder": 9000}) }, false, 10 * time.Minute},
-		"the gateway left: nobody else asks": {func(b *bed, p *pollingGateway) { b.reports(map[string]int{"coder": 1}, nil); p.cancel(); b.after(5 * time.Second) }, false, 5 * time.Second},
+		"requests are in flight":         {func(b *bed, _ *pollingGateway) { b.reports(map[string]int{"coder": 1}, nil) }, true, 0},
+		"another tier's are none of its": {func(b *bed, _ *pollingGateway) { b.reports(map[string]int{"orch": 1}, nil) }, false, 10 * time.Minute},
+		"none, and since when":           {func(b *bed, _ *pollingGateway) { b.reports(nil, map[string]float64{"coder": 90}) }, false, 90 * time.Second},
+		"idle for longer than it is up":  {func(b *bed, _ *pollingGateway) { b.reports(nil, map[string]float64{"coder": 9000}) }, false, 10 * time.Minute},
+		"the gateway left: nobody else asks": {func(b *bed, p *pollingGateway) {
+			b.reports(map[string]int{"coder": 1}, nil)
+			p.cancel()
+			b.after(5 * time.Second)
+		}, false, 5 * time.Second},
 		"a gateway that has just come back": {func(b *bed, p *pollingGateway) {
 			p.cancel()
 			b.after(5 * time.Second)
