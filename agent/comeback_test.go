@@ -43,8 +43,9 @@ func TestATierOnDemandComesBackWithARequestAlone(t *testing.T) {
 					t.Errorf("it did %q", got)
 				}
 				list := b.resting()
-				if start == "manual" && (len(list) != 1 || !list[0].Until.IsZero()) {
-					t.Errorf("it rests as %+v", list)
+				reason := b.tierNow("coder").Reason
+				if start == "manual" && (len(list) != 1 || !list[0].Until.IsZero() || reason != gaveWay+"; it stays down until somebody starts it") {
+					t.Errorf("it rests as %+v, and says %s", list, reason)
 				}
 				call := b.ensure("coder")
 				b.after(5 * time.Second)

@@ -54,6 +54,7 @@ func (a *Agent) guardTable() api.GuardTable {
 		}
 	}
 	slices.SortFunc(t.Tiers, func(x, y api.GuardTier) int { return strings.Compare(x.Unit, y.Unit) })
+	t.Tiers = t.Tiers[:min(len(t.Tiers), guard.MaxTiers)]
 	return t
 }
 
