@@ -77,7 +77,7 @@ func (a *Agent) hearEvent(e api.GuardEvent) {
 	switch e.Kind {
 	case "refuse":
 		g.said = true
-		a.setShort("memory is short: " + e.Text)
+		a.setShort("memory is short: " + strings.TrimPrefix(e.Text, "no tier may load: "))
 	case "allow":
 		g.said = true
 		a.setShort("")

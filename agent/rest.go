@@ -132,10 +132,11 @@ func (a *Agent) isBack(tier string) {
 	}
 }
 
-// forgetRests drops those of which the hour is over.
+// forgetRests drops those of which the hour is over, and those of tiers that are no longer in tiers.toml.
 func (a *Agent) forgetRests() {
-	maps.DeleteFunc(a.guard.rests, func(_ string, r rest) bool {
-		return r.Over && time.Since(r.Stops[len(r.Stops)-1]) > restMemory
+	maps.DeleteFunc(a.guard.rests, func(tier string, r rest) bool {
+		_, known := a.plan.Config.Tier(tier)
+		return !known || r.Over && time.Since(r.Stops[len(r.Stops)-1]) > restMemory
 	})
 }
 

@@ -240,6 +240,11 @@ func TestOrdersEndARest(t *testing.T) {
 		}, true, true},
 		"stop":              {func(b *bed) { mustDone(b.t, b.act("coder", "stop", "")) }, false, false},
 		"a mode without it": {func(b *bed) { mustDone(b.t, b.up("small")) }, false, false},
+		"an order that was refused is none": {func(b *bed) {
+			if _, err := b.Act(context.Background(), "coder", api.TierRequest{Action: "start", Variant: "z"}); err == nil {
+				b.t.Error("there is no such variant")
+			}
+		}, false, true},
 		"a boot is none": {func(b *bed) {
 			id, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Boot: true})
 			if err != nil {
