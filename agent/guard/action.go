@@ -7,6 +7,7 @@ const (
 	mostGrace   = 2 * time.Second        // of a Stop
 	drainGrace  = 10 * time.Second       // of an Ask: requests end by themselves
 	settleAfter = 300 * time.Millisecond // GPU memory comes back late: not judged before
+	firstGives  = time.Second            // before a second victim is killed while the first may still give enough
 	backWithin  = 2 * time.Second        // half of what a victim held
 	stuckAfter  = 4 * time.Second        // from Kill: a process of some GB needs two to exit on a slow host, without being stuck
 )
@@ -116,6 +117,7 @@ func (g *Guard) follow(l *look, d *Decision) {
 		d.Tier = -1
 		g.judge(l, d)
 	case i < 0:
+		g.Lead = min(max(l.At-o.Since, settleAfter, g.Lead), reachesHard)
 		o.Phase, o.Last = gone, l.At
 		d.Reason = Gone
 	case l.tiers[i].Lost:
@@ -166,10 +168,14 @@ func (g *Guard) giveUp(d *Decision, i int, why Reason) {
 	d.Act, d.Reason = Alarm, why
 }
 
-// desperate is whether memory will be used up even though a victim is on its way, and that one has had its time. Below the
-// line alone is not: what it gives back is about to come.
+// desperate is whether memory will be used up even though a victim is on its way. The end of another takes as long as that of
+// the first, which has begun: it is of use only where the first gives too little, or is not going.
 func (g *Guard) desperate(l *look) bool {
-	return g.going() && l.At-g.Open.Last >= settleAfter && l.Available < g.lines.Soft && l.gone()
+	wait := settleAfter
+	if g.lines.Soft > l.Available && g.Open.Held >= g.lines.Soft-l.Available {
+		wait = firstGives
+	}
+	return g.going() && l.At-g.Open.Last >= wait && l.Available < g.lines.Soft && l.gone()
 }
 
 // setAside makes way for another victim. One that was killed is still waited for, by its unit.

@@ -85,7 +85,7 @@ func (g *Guard) bounds(l *look) bounds {
 	b.serving = short && !b.outside && l.At-g.Began >= observed &&
 		(b.emergency || l.Available < g.lines.Hard || worse && g.stalls(l) && !swap)
 	if short {
-		b.need = g.lines.Soft - l.Available + min(l.fall, g.lines.Soft-g.lines.Hard) // what is lost within a second
+		b.need = g.lines.Soft - l.Available + min(2*l.fall, g.lines.Soft-g.lines.Hard) // what is lost until it gives
 	}
 	for i := range l.tiers {
 		b.unpinned = b.unpinned || g.stoppable(l, i) && !l.tiers[i].Pinned

@@ -31,8 +31,8 @@ type process struct {
 	restart time.Duration // comes back after it has ended; 0: it does not
 	hidden  uint64        // what it holds beside what its TierFacts show
 
-	ends, frees, again time.Duration
-	debt               uint64
+	began, ends, frees, again time.Duration
+	debt                      uint64
 }
 
 type leak struct {
@@ -56,6 +56,11 @@ func (h *host) tier(name string) *process {
 func (h *host) pass(dt time.Duration) {
 	h.at += dt
 	for _, p := range h.tiers {
+		if p.Up && p.ends != 0 && h.at >= p.began && h.at < p.ends && p.late == 0 && !p.keeps { // an exit frees page by page
+			n := min(p.RAM.Bytes, uint64(float64(p.RAM.Bytes)*dt.Seconds()/(p.ends-h.at+dt).Seconds()))
+			p.RAM.Bytes -= n
+			h.available += n
+		}
 		if p.Up && p.ends != 0 && h.at >= p.ends {
 			p.Up, p.ends = false, 0
 			p.debt, p.frees = p.holds(), h.at+p.late
@@ -119,7 +124,7 @@ func (h *host) obey(d Decision) {
 		after = p.drain
 	}
 	if at := h.at + after + p.exit; p.ends == 0 || at < p.ends {
-		p.ends = at
+		p.began, p.ends = h.at+after+p.exit/10, at
 	}
 }
 

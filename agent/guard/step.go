@@ -7,7 +7,7 @@ const (
 	blind       = 2 * time.Second        // without a look, by a stall or a suspended host: what was seen before says nothing now
 	observed    = time.Second            // of looks before a busy tier pays for a growth that might be outside
 	goneSoon    = 300 * time.Millisecond // a victim needs that long to give back anything
-	reachesHard = 2 * time.Second        // a victim needs that long to give back everything
+	reachesHard = 2 * time.Second        // a victim needs that long at most to give back everything
 )
 
 // Guard keeps what one look has to know of those before. It is one goroutine's.
@@ -20,14 +20,15 @@ type Guard struct {
 // memory is all that a Guard remembers, apart from what it was told: with it a trace can begin anywhere.
 type memory struct {
 	Looked  bool          `json:"looked,omitempty"`
-	Last    time.Duration `json:"last"`            // At of the look before
-	Began   time.Duration `json:"began"`           // of the first look of those that follow each other without a gap
-	Trend   trend         `json:"trend"`           // of Available
-	Past    past          `json:"past"`            // of seconds, for who grows
-	Units   []unit        `json:"units,omitempty"` // in the order of Facts.Tiers
-	Short   shortage      `json:"short,omitzero"`  // the one that lasts
-	Open    action        `json:"open,omitzero"`   // the one that has not come to its end
-	Resting time.Duration `json:"resting,omitempty"`
+	Last    time.Duration `json:"last"`              // At of the look before
+	Began   time.Duration `json:"began"`             // of the first look of those that follow each other without a gap
+	Trend   trend         `json:"trend"`             // of Available
+	Past    past          `json:"past"`              // of seconds, for who grows
+	Units   []unit        `json:"units,omitempty"`   // in the order of Facts.Tiers
+	Short   shortage      `json:"short,omitzero"`    // the one that lasts
+	Open    action        `json:"open,omitzero"`     // the one that has not come to its end
+	Lead    time.Duration `json:"lead,omitempty"`    // before the hard line is reached, by the ends that were seen here; 0: none was
+	Resting time.Duration `json:"resting,omitempty"` // until when nobody is chosen, in a dry run
 }
 
 // shortage lasts from the crossing of the refuse line until available has been above it again for leaveAfter.
@@ -161,9 +162,14 @@ func (g *Guard) act(l *look, d *Decision) {
 // gone is whether memory will have been used up before a victim could give back anything.
 func (l *look) gone() bool { return l.steady && l.fall > 0 && until(l.Available, l.fall) <= goneSoon }
 
-// worsens is whether memory will have reached the hard line before a victim has given back everything.
+// worsens is whether memory will have reached the hard line before another victim has given back everything: as long as
+// one took on this host, so that a fall that ends between the lines costs nobody more.
 func (g *Guard) worsens(l *look) bool {
-	return l.Available < g.lines.Hard || l.steady && l.fall > 0 && until(l.Available-g.lines.Hard, l.fall) <= reachesHard
+	lead := reachesHard
+	if g.Lead > 0 {
+		lead = g.Lead
+	}
+	return l.Available < g.lines.Hard || l.steady && l.fall > 0 && until(l.Available-g.lines.Hard, l.fall) <= lead
 }
 
 // emergency is whether there is no time for grace.
