@@ -209,7 +209,7 @@ func (g *Guard) none(l *look, b *bounds, d *Decision) {
 func (g *Guard) figures(l *look, i int) Figures {
 	t := &l.tiers[i]
 	f := Figures{Name: t.Name, Unit: t.Unit, Priority: t.Priority, Pinned: t.Pinned, Demand: t.Demand, Loading: t.Loading, Busy: t.Busy,
-		Gives: g.gives(l, i), Over: g.over(l, i)}
+		Gives: g.gives(l, i), Over: g.over(l, i), Leaks: g.leaks(l, i) && !t.Loading}
 	if !t.Busy && !t.Loading {
 		f.Idle = max(l.At-t.Idle, 0)
 	}

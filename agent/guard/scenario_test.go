@@ -32,8 +32,9 @@ func TestScenarios(t *testing.T) {
 			h.tier("reviewer").RAM.Bytes = 350 * mib
 		}, 0, "reviewer"},
 		"pushed to the edge: what the victim gave leaves 254 MiB, flat, and is held": {func(h *host) {
-			h.leak = leak{rate: 500 * mb, limit: 850 * mib}
-			h.tier("reviewer").RAM.Bytes = 304 * mib
+			h.leak = leak{rate: 500 * mb, limit: 566 * mib}
+			allBusy(h)
+			h.tier("reviewer").Busy, h.tier("reviewer").RAM.Bytes = false, 20*mib
 		}, 0, "reviewer"},
 		"without a memory controller the charges count":               {func(h *host) { h.leak = leak{rate: 100 * mb, limit: 1000 * mib}; blindfold(h) }, 0, "reviewer"},
 		"busy tiers alone, and flat above the hard line: nobody goes": {func(h *host) { h.leak = leak{rate: 100 * mb, limit: 600 * mib}; allBusy(h) }, 0, ""},
