@@ -136,13 +136,13 @@ func (g *Guard) follow(l *look, d *Decision) {
 	}
 }
 
-// judge is whether the memory of a victim that has ended is back. A fall that went on meanwhile hides some of it, so the
-// rate of that fall is made up for, but not by more than a quarter of what is waited for: the fall may have ended as well.
+// judge is whether the memory of a victim that has ended is back. A fall that goes on hides some of it, and is made up for; of
+// one that has ended meanwhile nobody knows when, so that one is by no more than a quarter of what is waited for.
 func (g *Guard) judge(l *look, d *Decision) {
 	o := &g.Open
-	waited := l.At - o.Last
+	waited, took := l.At-o.Last, (l.At - o.Since).Seconds()
 	back := l.Available - o.Low
-	lost := min(uint64(float64(o.Fall)*min(l.At-o.Since, backWithin).Seconds()), o.Held/4)
+	lost := max(min(uint64(float64(o.Fall)*took), o.Held/4), uint64(float64(min(o.Fall, l.fall))*took))
 	if l.Available+lost > o.Start {
 		back = max(back, l.Available+lost-o.Start)
 	}
