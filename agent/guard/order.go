@@ -39,7 +39,9 @@ func (g *Guard) Order(f *Facts) []Victim {
 func (g *Guard) Would(f *Facts) string {
 	c, short := g.clone(), *f
 	if g.Open.Phase == settled && short.Available >= g.lines.Soft {
+		short.Total -= short.Available - (g.lines.Soft - 1) // so that nobody has taken it
 		short.Available = g.lines.Soft - 1
+		c.Trend = trend{}
 		c.Short.Told = true
 		c.Began = 0 // it is asked about tiers, not about how long it has been looking
 	}
