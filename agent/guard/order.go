@@ -55,7 +55,7 @@ func (g *Guard) Would(f *Facts) string {
 // clone is the same guard, to try something on.
 func (g *Guard) clone() *Guard {
 	c := New(g.lines, g.pace)
-	c.copy(g)
+	g.CopyTo(c)
 	return c
 }
 

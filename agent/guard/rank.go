@@ -114,7 +114,7 @@ func (g *Guard) may(l *look, b *bounds, i int) bool {
 // tooLarge is whether a load will end below the soft line, by what it still has to take, and is on its way there.
 func (g *Guard) tooLarge(l *look, i int) bool {
 	t, u := &l.tiers[i], &g.Units[i]
-	return l.Available < g.lines.Refuse && u.Known && t.Charge > u.Held && l.Available >= g.lines.Soft &&
+	return l.Available < g.lines.Refuse && u.RAM.Known && t.Charge > u.Held && l.Available >= g.lines.Soft &&
 		t.Charge-u.Held > l.Available-g.lines.Soft && l.fall > 0 && until(l.Available-g.lines.Soft, l.fall) <= 2*time.Second
 }
 
