@@ -80,16 +80,19 @@ type bounds struct {
 func (g *Guard) bounds(l *look) bounds {
 	b := bounds{outside: g.outside(l), emergency: g.emergency(l)}
 	short, worse := l.Available < g.lines.Soft, g.worsens(l)
-	b.another = short && (g.Short.Victims == 0 || worse || b.emergency)
 	swap := l.SwapTotal > 0 && l.SwapFree >= l.SwapTotal/10
 	b.serving = short && !b.outside && l.At-g.Began >= observed &&
 		(b.emergency || l.Available < g.lines.Hard || worse && g.stalls(l) && !swap)
 	if short {
 		b.need = g.lines.Soft - l.Available + min(2*l.fall, g.lines.Soft-g.lines.Hard) // what is lost until it gives
 	}
+	coming := g.Short.Victims > 0
 	for i := range l.tiers {
-		b.unpinned = b.unpinned || g.stoppable(l, i) && !l.tiers[i].Pinned
+		can := g.stoppable(l, i)
+		b.unpinned = b.unpinned || can && !l.tiers[i].Pinned
+		coming = coming || can && l.tiers[i].Ending && g.gives(l, i) >= b.need // somebody else has told it to end
 	}
+	b.another = short && (!coming || worse || b.emergency)
 	return b
 }
 
