@@ -119,3 +119,26 @@ func TestATierThatBeginsInAShortageHasTakenWhatItHolds(t *testing.T) {
 		t.Errorf("victims %q, %d alarms", s.victims(), s.count(Outside))
 	}
 }
+
+func TestGrowthOfGPUMemoryMayBeThatOfATierWhoseShareNobodyCanRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		unread  bool
+		victims string
+	}{
+		"it cannot be read: below the hard line a busy one goes": {true, "reviewer"},
+		"all can be read: it is outside":                         {false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, g := bed()
+			allBusy(h)
+			h.gtt = Amount{500 * mib, true}
+			if c.unread {
+				h.tier("coder").GPU = Amount{}
+			}
+			h.leak = leak{rate: 100e6, limit: 680 * mib, gtt: true}
+			if s := h.run(t, g, 20*time.Second); s.victims() != c.victims {
+				t.Errorf("victims %q, want %q", s.victims(), c.victims)
+			}
+		})
+	}
+}
