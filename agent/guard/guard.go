@@ -43,7 +43,7 @@ type TierFacts struct {
 	Tier
 	Up   bool   `json:"up,omitempty"`   // there are processes in its cgroup
 	RAM  Amount `json:"ram,omitzero"`   // what of its cgroup only its end gives back
-	GPU  Amount `json:"gpu,omitzero"`   // what its processes hold of GPU memory that lies in RAM; in no cgroup
+	GPU  Amount `json:"gpu,omitzero"`   // what its processes hold of GPU memory that lies in RAM, in no cgroup; known to be 0 for one that uses no GPU
 	Lost bool   `json:"lost,omitempty"` // signalling it has failed: it cannot be stopped from here
 }
 
@@ -103,6 +103,7 @@ type Figures struct {
 	Busy     bool          `json:"busy,omitempty"`
 	Idle     time.Duration `json:"idle,omitempty"`  // for how long
 	Gives    uint64        `json:"gives,omitempty"` // bytes that its end is believed to give back
+	Leaks    bool          `json:"leaks,omitempty"` // it broke its charge and grows
 	Over     uint64        `json:"over,omitempty"`  // bytes above its charge
 	Since    time.Duration `json:"since,omitempty"` // since it was signalled first
 	Back     uint64        `json:"back,omitempty"`  // bytes that came back since
