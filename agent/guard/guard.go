@@ -33,6 +33,7 @@ type Tier struct {
 	Charge   uint64        `json:"charge"`           // bytes that it was let in with, RAM and GPU memory together; 0: not known
 	Loading  bool          `json:"loading,omitempty"`
 	Ending   bool          `json:"ending,omitempty"` // told to end by somebody else
+	Main     int           `json:"main,omitempty"`   // its main process: tells one life of a unit from the next; 0: not known
 	Busy     bool          `json:"busy,omitempty"`   // a request is in flight or waits for it; also where nobody can tell
 	Idle     time.Duration `json:"idle,omitempty"`   // of Facts.At's clock, when its last request ended; for one that is not busy
 }
@@ -76,14 +77,55 @@ const (
 	Alarm       // nothing can or should be done; a person is told
 )
 
-// Decision is at most one thing to do, with the figures that led to it.
+// Decision is at most one thing to do, with copies of the figures that led to it: it is of fixed size, can be compared and
+// handed to another goroutine, and stays true when the Facts are filled anew.
 type Decision struct {
-	Act    Act
-	Tier   int           // place in Facts.Tiers, -1 for none
-	Grace  time.Duration // Ask, Stop: after which Kill will follow
-	Next   time.Duration // when to look again, from now on, at the latest
-	Reason Reason
+	Act       Act           `json:"act,omitempty"`
+	Reason    Reason        `json:"reason,omitempty"`
+	Tier      int           `json:"tier"`            // place in Facts.Tiers of this look, -1 for none
+	Grace     time.Duration `json:"grace,omitempty"` // Ask, Stop: after which the next harder act follows, at the latest
+	Next      time.Duration `json:"next"`            // when to look again, from now on, at the latest
+	Level     Level         `json:"level,omitempty"`
+	Available uint64        `json:"available"`
+	Slope     int64         `json:"slope,omitempty"` // bytes a second that Available rises by, negative when it falls; 0 also when not known yet
+	Line      uint64        `json:"line,omitempty"`  // the line that Available is below
+	Victim    Figures       `json:"victim,omitzero"` // of the tier that it is about, also one that is no longer in Facts.Tiers
 }
 
-// Reason is why, as a number: text is for later.
-type Reason uint8
+// Figures are what the sentence about a tier needs.
+type Figures struct {
+	Name     string        `json:"name"`
+	Unit     string        `json:"unit"`
+	Priority int           `json:"priority"`
+	Pinned   bool          `json:"pinned,omitempty"`
+	Demand   bool          `json:"demand,omitempty"`
+	Loading  bool          `json:"loading,omitempty"`
+	Busy     bool          `json:"busy,omitempty"`
+	Idle     time.Duration `json:"idle,omitempty"`  // for how long
+	Gives    uint64        `json:"gives,omitempty"` // bytes that its end is believed to give back
+	Over     uint64        `json:"over,omitempty"`  // bytes above its charge
+	Since    time.Duration `json:"since,omitempty"` // since it was signalled first
+	Back     uint64        `json:"back,omitempty"`  // bytes that came back since
+}
+
+// Tell is whether tierd and the journal are to hear of it. One that is not told is there for traces.
+func (d *Decision) Tell() bool { return d.Act != Nothing || d.Reason == Gone || d.Reason == Returned }
+
+// Kind is the kind of event that it makes, as agent/api has it; empty for one that is not told.
+func (d *Decision) Kind() string {
+	switch d.Act {
+	case Nothing:
+		switch d.Reason {
+		case Gone:
+			return "gone"
+		case Returned:
+			return "returned"
+		}
+		return ""
+	case Alarm:
+		if d.Reason == NotReturned {
+			return "not-returned"
+		}
+	}
+	return d.Act.String()
+}
