@@ -84,6 +84,16 @@ func (c *Client) Host(ctx context.Context) (json.RawMessage, error) {
 	return get[json.RawMessage](ctx, c, "/v1/host")
 }
 
+// Guard returns how the pressure guard is, and what it did last.
+func (c *Client) Guard(ctx context.Context) (Guard, error) {
+	return get[Guard](ctx, c, "/v1/guard")
+}
+
+// GuardTrace returns the guard's last looks and what it decided, lines of a trace file, the oldest first.
+func (c *Client) GuardTrace(ctx context.Context) ([]json.RawMessage, error) {
+	return get[[]json.RawMessage](ctx, c, "/v1/guard/trace")
+}
+
 // Act asks to start, stop, restart or switch one tier and returns the id of the change that does it.
 func (c *Client) Act(ctx context.Context, tier string, req TierRequest) (change string, err error) {
 	return c.post(ctx, "/v1/tiers/"+url.PathEscape(tier), req, nil)
