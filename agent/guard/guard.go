@@ -103,6 +103,7 @@ type Figures struct {
 	Busy     bool          `json:"busy,omitempty"`
 	Idle     time.Duration `json:"idle,omitempty"`  // for how long
 	Gives    uint64        `json:"gives,omitempty"` // bytes that its end is believed to give back
+	Leaks    bool          `json:"leaks,omitempty"` // it broke its charge and grows
 	Over     uint64        `json:"over,omitempty"`  // bytes above its charge
 	Since    time.Duration `json:"since,omitempty"` // since it was signalled first
 	Back     uint64        `json:"back,omitempty"`  // bytes that came back since

@@ -5,7 +5,7 @@ import "time"
 const (
 	quickest = 10 * time.Millisecond  // between two looks
 	slowest  = 500 * time.Millisecond // a line crossed meanwhile has to be fed by FillRate
-	held     = 100 * time.Millisecond // below the soft line with nothing to do but watch
+	holding  = 100 * time.Millisecond // below the soft line, with nothing to do but watch
 )
 
 // Pace is how fast the host's memory can go, and whether anything is done about it.
