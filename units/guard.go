@@ -11,13 +11,17 @@ type Guard struct {
 	FillRate Bytes  `toml:"fill_rate"` // bytes a second that memory can be taken at most; 0: the guard's own estimate
 }
 
-// SoftOf is the soft line, 0 when nothing says where it is: what the file says, else what has to stay free after a load. A tier
-// that was let in must not have to give way for that alone.
+// SoftOf is the soft line: what the file says, else what has to stay free after a load, for a tier that was let in must not have
+// to give way for that alone. Where nothing has to stay free it is the default of keep_free all the same: the kernel's OOM killer
+// takes what it likes.
 func (c *Config) SoftOf() Bytes {
 	if c.Guard.Soft != nil {
 		return *c.Guard.Soft
 	}
-	return c.Host.KeepFreeOf()
+	if keep := c.Host.KeepFreeOf(); keep >= minLine {
+		return keep
+	}
+	return max(min(c.Host.Reserve, defaultKeepFree), minLine)
 }
 
 // minLine keeps the lines apart from what the kernel itself needs (min_free_kbytes is some tens of MiB).

@@ -55,7 +55,8 @@ func TestWhereTheSoftLineIs(t *testing.T) {
 		"a small reserve, no more than that": {`reserve = "4GiB"`, "", 4 * GiB},
 		"keep_free as written":               {`keep_free = "3GiB"`, "", 3 * GiB},
 		"as written":                         {`keep_free = "3GiB"`, `soft = "2GiB"`, 2 * GiB},
-		"nothing has to stay free":           {`keep_free = "0GiB"`, "", 0},
+		"nothing has to stay free":           {`keep_free = "0GiB"`, "", 8 * GiB},
+		"nothing at all":                     {"keep_free = \"0GiB\"\nreserve = \"0GiB\"", "", 64 * MiB},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			text := strings.NewReplacer(`reserve = "12GiB"`, c.host, "enabled = true", c.guard).Replace(guardBase)

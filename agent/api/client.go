@@ -79,19 +79,20 @@ func (c *Client) Metrics(ctx context.Context) (Metrics, error) {
 	return get[Metrics](ctx, c, "/v1/metrics")
 }
 
-// Host returns what the kernel says of the host, as package rocm has it.
-func (c *Client) Host(ctx context.Context) (json.RawMessage, error) {
-	return get[json.RawMessage](ctx, c, "/v1/host")
-}
-
-// Guard returns how the pressure guard is, and what it did last.
+// Guard returns what tierd knows of tier-guard, which it asks for that.
 func (c *Client) Guard(ctx context.Context) (Guard, error) {
 	return get[Guard](ctx, c, "/v1/guard")
 }
 
-// GuardTrace returns the guard's last looks and what it decided, lines of a trace file, the oldest first.
+// GuardTrace returns the last looks of tier-guard and what it decided, each a line of a trace file. KindUnavailable tells that
+// the guard does not answer.
 func (c *Client) GuardTrace(ctx context.Context) ([]json.RawMessage, error) {
 	return get[[]json.RawMessage](ctx, c, "/v1/guard/trace")
+}
+
+// Host returns what the kernel says of the host, as package rocm has it.
+func (c *Client) Host(ctx context.Context) (json.RawMessage, error) {
+	return get[json.RawMessage](ctx, c, "/v1/host")
 }
 
 // Act asks to start, stop, restart or switch one tier and returns the id of the change that does it.

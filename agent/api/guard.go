@@ -24,6 +24,7 @@ type (
 // Guard is what tierd tells of the guard (GET /v1/guard).
 type Guard struct {
 	Connected bool         `json:"connected"`
+	Text      string       `json:"text,omitempty"`  // what is wrong with it, what that means and what to do; "": nothing
 	Enabled   bool         `json:"enabled"`         // tiers.toml wants one
 	State     *GuardState  `json:"state,omitempty"` // nil when it is not connected or did not answer
 	Recent    []GuardEvent `json:"recent,omitempty"`
