@@ -153,7 +153,9 @@ func TestWhatIsMissingIsSaidForTheGuardToo(t *testing.T) {
 		says   string
 	}{
 		{"swap-none", func(f *Facts) { f.Snapshot.Swaps = nil }, "all the same"},
-		{"swap-zram", func(f *Facts) { f.Snapshot.Swaps = []rocm.Swap{{Name: "/dev/zram0", Kind: rocm.SwapZram, Size: uint64(8 * gib)}} }, "idle tiers give way although it is free"},
+		{"swap-zram", func(f *Facts) {
+			f.Snapshot.Swaps = []rocm.Swap{{Name: "/dev/zram0", Kind: rocm.SwapZram, Size: uint64(8 * gib)}}
+		}, "idle tiers give way although it is free"},
 		{"swap-large", func(f *Facts) { f.Snapshot.Swaps[0].Size = uint64(64 * gib) }, "spares busy tiers"},
 		{"psi", func(f *Facts) { f.Snapshot.Pressure.Memory = nil }, "not woken early"},
 		{"cgroup-memory", func(f *Facts) { f.Snapshot.Kernel.Controllers = []string{"cpu"} }, "finds no tier that leaks"},
