@@ -44,7 +44,7 @@ or tierd does not hear from it.`,
 			return unarmed(g)
 		},
 	}
-	cmd.AddCommand(a.guardTraceCommand(), a.guardTestCommand(), a.guardLoadCommand())
+	cmd.AddCommand(a.guardTraceCommand(), a.guardReplayCommand(), a.guardTestCommand(), a.guardLoadCommand())
 	return cmd
 }
 
@@ -57,6 +57,8 @@ func unarmed(g api.Guard) error {
 	switch {
 	case !g.Enabled:
 		return nil
+	case g.Text != "":
+		f.message = g.Text
 	case !g.Connected:
 		f.message = "the guard is not connected to tierd: nothing gives way when memory runs short"
 	case g.State == nil:

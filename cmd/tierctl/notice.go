@@ -39,6 +39,8 @@ func noticeOf(e api.Event, kind string) (n notice, ok bool) {
 func guardNotice(e api.Event, kind string) (notice, bool) {
 	n := notice{summary: "Memory is short", body: e.Text, remedy: "Close what takes much memory; tierctl guard shows more.", urgent: true}
 	switch {
+	case kind == "" && e.Tier == "": // it came or went
+		return notice{}, false
 	case kind == "disarmed":
 		n.summary, n.remedy = "The memory guard is not armed", "What to do: tierctl guard."
 	case kind != "" && !slices.Contains(toldKinds, kind):
