@@ -59,11 +59,10 @@ func (g *Guard) Lines() Lines { return g.lines }
 // look is what one Step works with.
 type look struct {
 	*Facts
-	tiers  []TierFacts
-	level  Level
-	slope  int64  // over a tenth of a second and more
-	fall   uint64 // bytes a second that both a short and a longer time agree on
-	steady bool   // fall has been seen for long enough to count
+	tiers []TierFacts
+	level Level
+	slope int64  // over a tenth of a second and more
+	fall  uint64 // bytes a second, of one that goes on
 }
 
 // Step is what to do after one look. It does not allocate.
@@ -100,14 +99,8 @@ func (g *Guard) see(f *Facts) look {
 	g.Last = f.At
 	g.Trend.add(f.At, f.Available)
 	g.watch(&l, fresh)
-	short, shortKnown := g.Trend.slope(shortSpan)
-	long, longKnown := g.Trend.slope(longSpan)
-	if shortKnown {
-		l.slope = short
-	}
-	if shortKnown && longKnown {
-		l.fall, l.steady = falling(max(short, long)), true
-	}
+	l.slope, _ = g.Trend.slope(shortSpan)
+	l.fall = g.Trend.fall()
 	return l
 }
 
@@ -160,7 +153,7 @@ func (g *Guard) act(l *look, d *Decision) {
 }
 
 // gone is whether memory will have been used up before a victim could give back anything.
-func (l *look) gone() bool { return l.steady && l.fall > 0 && until(l.Available, l.fall) <= goneSoon }
+func (l *look) gone() bool { return l.fall > 0 && until(l.Available, l.fall) <= goneSoon }
 
 // worsens is whether memory will have reached the hard line before another victim has given back everything: as long as
 // one took on this host, so that a fall that ends between the lines costs nobody more.
@@ -169,7 +162,7 @@ func (g *Guard) worsens(l *look) bool {
 	if g.Lead > 0 {
 		lead = g.Lead
 	}
-	return l.Available < g.lines.Hard || l.steady && l.fall > 0 && until(l.Available-g.lines.Hard, l.fall) <= lead
+	return l.Available < g.lines.Hard || l.fall > 0 && until(l.Available-g.lines.Hard, l.fall) <= lead
 }
 
 // emergency is whether there is no time for grace.

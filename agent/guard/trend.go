@@ -30,14 +30,27 @@ func (t *trend) add(at time.Duration, available uint64) {
 	t.Count++
 }
 
-// slope is how fast Available has changed from the newest point that is at least a span old, in bytes a second.
-func (t *trend) slope(span time.Duration) (int64, bool) {
+// slope is how fast Available has changed from the newest point that is at least a span old, in bytes a second, and how many
+// looks ago that was; 0 looks: there is none.
+func (t *trend) slope(span time.Duration) (rate int64, looks int) {
 	now := t.at(0)
 	for i := 1; i < min(t.Count, len(t.Points)); i++ {
 		p := t.at(i)
 		if age := now.At - p.At; age >= span {
-			return int64(float64(int64(now.Available-p.Available)) / age.Seconds()), true
+			return int64(float64(int64(now.Available-p.Available)) / age.Seconds()), i
 		}
 	}
-	return 0, false
+	return 0, 0
+}
+
+// fall is how fast Available falls for certain, in bytes a second: as fast as over a third of a second and still over the last
+// looks. What one look alone has seen may have been one step down, which ended there.
+func (t *trend) fall() uint64 {
+	long, looks := t.slope(longSpan)
+	short, _ := t.slope(shortSpan)
+	last, recent := t.slope(apart)
+	if looks == 0 || recent == looks {
+		return 0
+	}
+	return falling(max(long, short, last))
 }

@@ -43,6 +43,19 @@ func (s *stopSignals) release() {
 	close(s.caught)
 }
 
+// signalSpan is how far apart the engine and the shim may act on a signal that was sent to the whole unit, as tier-guard
+// does and `systemctl kill`: the engine may have ended of it before the shim has heard. A shim that took this for a death
+// would have systemd start the tier again.
+const signalSpan = 500 * time.Millisecond
+
+// within tells whether a signal to stop has come, or comes within d.
+func (s *stopSignals) within(d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(s.ctx, d)
+	defer cancel()
+	<-ctx.Done()
+	return s.ctx.Err() != nil
+}
+
 // grace is how long an engine without requests may take to end on SIGTERM. llama-server needs 0.1 s, vLLM 3 s.
 var grace = map[string]time.Duration{"llama": 10 * time.Second, "vllm": 15 * time.Second}
 

@@ -110,6 +110,20 @@ func TestAnEngineThatIgnoresSIGTERMIsKilled(t *testing.T) {
 	b.gone(helper)
 }
 
+// The engine here dies of SIGTERM at once, in the order that is the harder one for the shim.
+func TestASignalToTheWholeUnitIsAStop(t *testing.T) {
+	b := newBed(t)
+	b.tierd(yes)
+	b.run([]string{"--drain=1h"}).await("READY=1")
+	engine := b.pidIn("engine")
+	if err := syscall.Kill(engine, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	b.gone(engine)
+	b.signal(syscall.SIGTERM)
+	b.wantEnd(0, "Stopped")
+}
+
 func TestTheEngineDiesWithTheShim(t *testing.T) {
 	b := newBed(t)
 	b.tierd(yes)

@@ -171,6 +171,9 @@ func (r *running) died() *end {
 	if last := r.outOfMemory(r.cgroup.ooms().since(r.before)); last != nil {
 		return last // vLLM may even exit well after it
 	}
+	if r.stop.within(signalSpan) {
+		return stopped("Stopped")
+	}
 	found, words := r.seen.last()
 	return explain(r.engine.state, found, words)
 }
