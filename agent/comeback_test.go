@@ -91,7 +91,7 @@ func TestTiersComeBackOneAfterTheOtherTheHighestPriorityFirst(t *testing.T) {
 		b.guardStops(g, coder)
 		b.guardStops(g, orchA)
 		b.systemd.did()
-		b.systemd.load = 30 * time.Second
+		b.systemd.by(func() { b.systemd.load = 30 * time.Second })
 		b.after(75 * time.Second)
 		if got := b.systemd.did("start"); !slices.Equal(got, []string{"start " + orchA}) && !slices.Equal(got, []string{"start " + coder}) {
 			t.Errorf("at first it did %q", got)
@@ -125,7 +125,7 @@ func TestAnOrderTakesAReturnOver(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			inGuardedBed(t, func(b *bed, g *fakeGuard) {
 				b.guardStops(g, coder)
-				b.systemd.load = time.Minute
+				b.systemd.by(func() { b.systemd.load = time.Minute })
 				b.after(70 * time.Second)
 				b.mustState("coder", api.Starting)
 				mustDone(t, order(b))
