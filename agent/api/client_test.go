@@ -75,6 +75,7 @@ func TestEveryMethodAsksItsRoute(t *testing.T) {
 		{"Guard", func(c *Client) error { _, err := c.Guard(ctx); return err }, "GET /v1/guard "},
 		{"Budget", func(c *Client) error { _, err := c.Budget(ctx, "full"); return err }, "GET /v1/budget?mode=full "},
 		{"Host", func(c *Client) error { _, err := c.Host(ctx); return err }, "GET /v1/host "},
+		{"Guard", func(c *Client) error { _, err := c.Guard(ctx); return err }, "GET /v1/guard "},
 		{"Act", func(c *Client) error {
 			_, err := c.Act(ctx, "coder", TierRequest{Action: "switch", Variant: "llama"})
 			return err
