@@ -15,8 +15,8 @@ type page struct {
 }
 
 // openPage maps the page of a process, for as long as this one lives. One that was not made yet is an error of os.Open.
-func openPage(name string) (*page, error) {
-	f, err := os.OpenFile(benchPath(name+".page"), os.O_RDWR, 0)
+func openPage(path string) (*page, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}

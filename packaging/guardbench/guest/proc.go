@@ -95,8 +95,7 @@ func awaitQuiet(pid int) error {
 
 // ticks are the processor time of a process, of itself and for it, in /proc/PID/stat.
 func ticks(stat []byte) (int64, error) {
-	_, rest, _ := bytes.Cut(stat, []byte(") ")) // its name may hold blanks
-	fields := bytes.Fields(rest)
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // its name may hold blanks and brackets
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("%q is no line of a process", stat)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -43,8 +42,7 @@ func tableOf(s trial.Scenario, units []*unit, now time.Time) api.GuardTable {
 	return t
 }
 
-func newStandIn(table api.GuardTable) (*standIn, error) {
-	path := benchPath("guard.sock")
+func newStandIn(path string, table api.GuardTable) (*standIn, error) {
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
@@ -125,6 +123,6 @@ func (s *standIn) awaitArmed() error {
 		}
 		return nil
 	case <-time.After(15 * time.Second):
-		return errors.Join(errors.New("tier-guard did not say within 15 s that it is armed"), fmt.Errorf("it said %q", s.said()))
+		return fmt.Errorf("tier-guard did not say within 15 s that it is armed; it said %q", s.said())
 	}
 }

@@ -51,7 +51,7 @@ func (t *aTrial) run() (r *trial.Record, err error) {
 		}
 		leaker, watched = load, append(units, load)
 	}
-	tierd, err := newStandIn(tableOf(t.scenario, units, time.Now()))
+	tierd, err := newStandIn(benchPath("guard.sock"), tableOf(t.scenario, units, time.Now()))
 	if err != nil {
 		return nil, err
 	}
@@ -128,11 +128,17 @@ func (t *aTrial) amounts(available int64) (fast, limit int64) {
 	return max(available-trial.Soft-150*mib, 0), limit
 }
 
-// awaitMemory waits until what the run before has taken is free again.
+// awaitMemory waits until what the run before has taken is free again: enough is available, and it grows no more.
 func (t *aTrial) awaitMemory() (available int64, err error) {
-	enough, err := within(5*time.Second, func() (bool, error) {
-		available, err = meminfo("MemAvailable:")
-		return available > 700*mib, err
+	most, since := int64(0), time.Now()
+	enough, err := within(8*time.Second, func() (bool, error) {
+		if available, err = meminfo("MemAvailable:"); err != nil {
+			return false, err
+		}
+		if available > most+4*mib {
+			most, since = available, time.Now()
+		}
+		return available > 700*mib && time.Since(since) > 100*time.Millisecond, nil
 	})
 	if err == nil && !enough {
 		err = fmt.Errorf("only %d MiB are available before the load", available/mib)

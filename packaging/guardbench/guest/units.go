@@ -53,7 +53,7 @@ func (u *unit) ready() error {
 	ok, err := within(30*time.Second, func() (bool, error) {
 		var err error
 		if u.page == nil {
-			if u.page, err = openPage(u.name); errors.Is(err, fs.ErrNotExist) {
+			if u.page, err = openPage(benchPath(u.name + ".page")); errors.Is(err, fs.ErrNotExist) {
 				return false, nil
 			} else if err != nil {
 				return false, err
@@ -79,7 +79,7 @@ func (u *unit) attach() (unharmed bool, err error) {
 	if u.pid, err = mainPID(u.cgroup()); err != nil || u.pid == 0 {
 		return false, err
 	}
-	if u.page, err = openPage(u.name); errors.Is(err, fs.ErrNotExist) {
+	if u.page, err = openPage(benchPath(u.name + ".page")); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	} else if err != nil {
 		return false, err

@@ -54,19 +54,26 @@ func (r *Record) Outcome() Outcome {
 		}
 		last = sample.At
 	}
-	at := slices.IndexFunc(r.Samples, func(s Sample) bool { return s.Available < Soft })
-	if at < 0 {
-		return o
+	if from, ok := crossing(r.Samples); ok {
+		o.Crossed = true
+		o.Term, o.Exit, o.Back = first(r.Terms, from), first(r.Exits, from), back(r.Samples, from)
 	}
-	o.Crossed = true
-	from := r.Samples[at].At
-	o.Term, o.Exit = first(r.Terms, from), first(r.Exits, from)
-	o.Back = back(r.Samples[at:])
 	return o
 }
 
-// first is the time from the crossing to the earliest. One before it counts as at once or as negative, by the 5 ms between
-// samples.
+// crossing is when the soft line was crossed first: between two samples, since on a machine that is out of memory the one who
+// samples has to wait as well.
+func crossing(samples []Sample) (at int64, ok bool) {
+	i := slices.IndexFunc(samples, func(s Sample) bool { return s.Available < Soft })
+	if i <= 0 {
+		return 0, i == 0
+	}
+	before, after := samples[i-1], samples[i]
+	return before.At + (after.At-before.At)*(before.Available-Soft)/(before.Available-after.Available), true
+}
+
+// first is the time from the crossing to the earliest: negative where somebody acted before it, or a little where samples were
+// far apart.
 func first(times map[string]int64, from int64) *time.Duration {
 	var least *time.Duration
 	for _, at := range times {
@@ -77,17 +84,18 @@ func first(times map[string]int64, from int64) *time.Duration {
 	return least
 }
 
-// back is the time from the first of the samples to the one from which on memory stays above the line for a while.
-func back(samples []Sample) *time.Duration {
+// back is the time from the crossing to the sample from which on memory stays above the line for a while.
+func back(samples []Sample, from int64) *time.Duration {
 	begin := int64(-1)
 	for _, s := range samples {
 		switch {
+		case s.At < from:
 		case s.Available < Soft:
 			begin = -1
 		case begin < 0:
 			begin = s.At
 		case micros(s.At-begin) >= good:
-			d := micros(begin - samples[0].At)
+			d := micros(begin - from)
 			return &d
 		}
 	}
