@@ -57,27 +57,31 @@ func table(all []trial.Outcome) string {
 }
 
 func (g group) cells() []string {
-	right, load := 0, 0
 	var ooms []string
+	right, died := 0, 0
 	for _, o := range g {
 		if o.Right {
 			right++
 		}
-		if o.Load {
-			load++
+		if o.Broken {
+			died++
 		}
 		ooms = append(ooms, fmt.Sprint(o.OOMKills))
 	}
+	kills := strings.Join(ooms, "/")
+	if died > 0 {
+		kills += fmt.Sprintf(", systemd died ×%d", died)
+	}
 	rss := spread(g.each(func(o trial.Outcome) *float64 { return known(float64(o.RSS)/(1<<20), o.RSS > 0) }), "%.1f")
 	if slices.ContainsFunc(g, func(o trial.Outcome) bool { return o.Crashed }) {
-		rss += ", crashed"
+		rss += ", died"
 	}
 	return []string{
 		g[0].Scenario, g[0].Guard, fmt.Sprint(len(g)), g.fates(), fmt.Sprintf("%d/%d", right, len(g)),
 		spread(g.each(term), "%.0f"), spread(g.each(exit), "%.0f"), spread(g.each(back), "%.0f"),
 		spread(g.each(func(o trial.Outcome) *float64 { return known(float64(o.Least)/(1<<20), true) }), "%.0f"),
 		spread(g.each(func(o trial.Outcome) *float64 { return known(o.UnderHard.Seconds(), true) }), "%.1f"),
-		strings.Join(ooms, "/"), rss,
+		kills, rss,
 	}
 }
 
