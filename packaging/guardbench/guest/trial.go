@@ -127,7 +127,7 @@ func (t *aTrial) watch(r *trial.Record, leaker *unit, watched []*unit, began tim
 // amounts are what the load takes at once, and in all: whole MiB, since the load takes no less than 64 KiB at a time.
 func (t *aTrial) amounts(available int64) (fast, limit int64) {
 	available = available / mib * mib
-	limit = available + 200*mib
+	limit = available + 150*mib
 	switch s := t.scenario; {
 	case s.Kind == "cache":
 		limit = 4 << 30
