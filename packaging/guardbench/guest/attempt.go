@@ -118,15 +118,19 @@ func (t *attempt) watch(r *trial.Record, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	fast, limit := t.amounts(r.Start)
-	r.Cap = limit
-	s, err := newSampler(t.leaker, t.watched)
+	fast, wanted := t.amounts(r.Start)
+	r.Cap = wanted
+	limit := longest
+	if t.scenario.Endless {
+		limit = endless
+	}
+	s, err := newSampler(t.leaker, t.watched, limit)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	r.Setup = time.Since(began).Seconds()
-	if err := s.watch(func() { t.leaker.page.begin(uint64(fast), uint64(limit)) }); err != nil {
+	if err := s.watch(func() { t.leaker.page.begin(uint64(fast), uint64(wanted)) }); err != nil {
 		return err
 	}
 	s.seen(r)
