@@ -39,6 +39,7 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 		return "", err
 	}
 	a.forgive(tier)
+	a.rouse(tier)
 	if req.Action == "stop" { // also a second one, for requests that came since
 		a.endWishes(tier)
 	}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -40,39 +39,14 @@ func NewAdmission(control Control, log *slog.Logger, root string) *Admission {
 
 // Serve answers until ctx ends, and returns once no answer is being written any more.
 func (a *Admission) Serve(ctx context.Context, l net.Listener) error {
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
-	var open sync.WaitGroup
-	defer open.Wait()
-	peers := newPeerListener(l, connections, a.log)
-	for {
-		c, err := peers.Accept()
-		switch {
-		case err == nil:
-			open.Go(func() { a.answer(ctx, c) })
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default: // out of descriptors, most likely: the shim waits in the backlog
-			a.log.Warn("cannot accept a shim", "err", err)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(time.Second):
-			}
-		}
-	}
+	return serveEach(ctx, newPeerListener(l, connections, a.log), a.log, a.answer)
 }
 
 func (a *Admission) answer(ctx context.Context, c net.Conn) {
 	defer c.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p := peer{}
-	if pc, ok := c.(*peerConn); ok {
-		p = pc.peer
-	}
+	p := peerAt(c)
 	answer, ok := a.ask(ctx, cancel, c, p)
 	if !ok {
 		return

@@ -100,4 +100,9 @@ func (a *Agent) settleAdmissions(number uint64) {
 			a.admitted[name] = admission{asked: number}
 		}
 	}
+	for _, r := range a.guard.rests {
+		if !r.Over && !running(a.seen[r.Unit]) {
+			a.guard.pressed[r.Unit] = true // it may have failed of the guard's signal while nobody was here
+		}
+	}
 }

@@ -109,6 +109,8 @@ type Agent struct {
 	protection  map[string]units.Bytes // by slice, what was tried last
 	unprotected string                 // why that failed
 
+	guard guardState
+
 	counts   counts
 	changes  []*change
 	changeID int
@@ -150,6 +152,7 @@ func New(opts Options) *Agent {
 		stale:     map[string]string{},
 		counts:    newCounts(),
 		tableNew:  make(chan struct{}),
+		guard:     newGuardState(),
 	}
 }
 
@@ -175,6 +178,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.measured.peaks = peaks
 	if a.waysOut, err = loadWaysOut(a.opts.RunDir); err != nil {
 		a.opts.Log.Warn("a switch of an earlier tierd may not be taken back", "err", err)
+	}
+	if a.guard.rests, err = loadRests(a.opts.RunDir); err != nil {
+		a.opts.Log.Warn("tiers that gave way to memory pressure may start at once", "err", err)
+	}
+	for tier, r := range a.guard.rests {
+		if a.rests(tier) {
+			a.gave[r.Unit] = r.words()
+		}
 	}
 	if a.chosen, err = loadChosen(a.opts.StateDir, bootID(a.opts.Root)); err != nil {
 		a.opts.Log.Warn("tiers come up in their default variants", "err", err)
@@ -204,15 +215,18 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		a.announce()
 		a.takeUp()
+		rested := a.comeBack()
 		a.grant()
+		a.settlePressed()
 		idle := a.stopIdle()
 		a.converge()
 		a.settleTwins()
 		a.protect()
 		a.publish()
+		a.orderGuard()
 		a.watchGPU()
 		a.correct()
-		a.alarm.set(sooner(idle, a.forecast()))
+		a.alarm.set(sooner(sooner(idle, rested), a.forecast()))
 	}
 }
 

@@ -85,8 +85,10 @@ func (a *Agent) sibling(unit string) string {
 
 func stays(r runningUnit) bool { return r.state == api.Ready || r.state == api.Starting }
 
-// noRoom tells whether a start was refused by admission.
-func noRoom(err *api.Error) bool { return err != nil && err.Kind == api.KindBudget }
+// noRoom tells whether a start was refused by admission. One that the guard gave up is no reason to end what serves, too.
+func noRoom(err *api.Error) bool {
+	return err != nil && err.Kind == api.KindBudget && err.Class != api.ClassPressure
+}
 
 // twin is a tier of which two variants are up although no change is at work on it.
 type twin struct {

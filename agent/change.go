@@ -130,6 +130,10 @@ func (a *Agent) conclude(c *change) {
 		a.gaveUp(c)
 	case "idle":
 		a.idleStopped(c)
+	case "pressure":
+		a.pressureStopped(c)
+	case "return":
+		a.returned(c)
 	}
 }
 

@@ -100,5 +100,5 @@ func (a *Agent) noteServing() {
 		return
 	}
 	now := choices{a.chosen.Boot, maps.Clone(a.chosen.Tiers)}
-	a.keep(&a.chosenFile, "which variants were chosen", func(dir string) error { return replaceFile(dir, chosenName, now) })
+	a.keep(&a.chosenFile, a.opts.StateDir, "which variants were chosen", func(dir string) error { return replaceFile(dir, chosenName, now) })
 }

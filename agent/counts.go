@@ -20,7 +20,7 @@ type counts struct {
 type order struct {
 	op  op
 	why string
-	by  *task
+	by  *task // nil: the guard, which needs none
 }
 
 func newCounts() counts {
@@ -41,6 +41,10 @@ func whyOf(c *change) string {
 		return api.WhyDemand
 	case "idle":
 		return api.WhyIdle
+	case "pressure":
+		return api.WhyPressure
+	case "return":
+		return api.WhyReturn
 	}
 	return api.WhyOperator
 }
@@ -82,6 +86,9 @@ func (a *Agent) count(unit, tier string, s UnitStatus) {
 	a.counts.stop(tier, t.missed, api.WhyFailed+"unknown")
 	if t.ended {
 		a.counts.stop(tier, 1, whyEnded(s, o))
+		if o.by == nil { // of the guard's
+			delete(a.counts.orders, unit)
+		}
 	}
 }
 
@@ -120,8 +127,8 @@ func (c counts) forgetLives(known map[string]bool) {
 // The reasons that any tier may meet are told from the beginning: of a count that appears with its first event, Prometheus
 // would not see the event.
 var (
-	usualStarts = []string{api.WhyBoot, api.WhyOperator, api.WhyDemand, api.WhyRestart, api.WhySystemctl}
-	usualStops  = []string{api.WhyOperator, api.WhySystemctl, api.WhyEvicted, api.WhyIdle, api.WhyAborted}
+	usualStarts = []string{api.WhyBoot, api.WhyOperator, api.WhyDemand, api.WhyRestart, api.WhyReturn, api.WhySystemctl}
+	usualStops  = []string{api.WhyOperator, api.WhySystemctl, api.WhyEvicted, api.WhyIdle, api.WhyPressure, api.WhyAborted}
 )
 
 func withUsual(counted map[string]uint64, usual []string) map[string]uint64 {
@@ -139,6 +146,7 @@ func (a *Agent) Metrics(ctx context.Context) (api.Metrics, error) {
 	if err != nil {
 		return api.Metrics{}, err
 	}
+	guard, _ := a.askGuard(ctx, "state", scrapeAnswer)
 	return inLoop(ctx, a, func() (api.Metrics, error) {
 		if a.observations == 0 {
 			return api.Metrics{}, a.unavailable()
@@ -146,7 +154,7 @@ func (a *Agent) Metrics(ctx context.Context) (api.Metrics, error) {
 		h := a.host(r)
 		m := api.Metrics{
 			Version: a.opts.Version, Started: a.started, ConfigValid: a.configErr == "", Tiers: []api.TierMetrics{},
-			Budget: a.explain(budget.Add(h, a.claims(r, h.Pool()))),
+			Budget: a.explain(budget.Add(h, a.claims(r, h.Pool()))), Guard: a.guardMetrics(guard),
 		}
 		for _, tier := range a.tierNames() {
 			unit := a.shownUnit(tier)

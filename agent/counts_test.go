@@ -105,7 +105,7 @@ func TestWhatRanBeforeTierdIsNotCounted(t *testing.T) {
 
 func TestTheUsualReasonsAreThereFromTheBeginning(t *testing.T) {
 	got := withUsual(map[string]uint64{"boot": 2, "failed:budget": 1}, usualStops)
-	want := map[string]uint64{"boot": 2, "failed:budget": 1, "operator": 0, "systemctl": 0, "evicted": 0, "idle": 0, "aborted": 0}
+	want := map[string]uint64{"boot": 2, "failed:budget": 1, "operator": 0, "systemctl": 0, "evicted": 0, "idle": 0, "pressure": 0, "aborted": 0}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}

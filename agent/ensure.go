@@ -22,7 +22,7 @@ type wish struct {
 func (a *Agent) Ensure(ctx context.Context, tier string) error {
 	pause := false
 	served, err := inLoop(ctx, a, func() (bool, error) {
-		pause = a.setbackOf(a.preferred(tier).Name) != nil
+		pause = a.setbackOf(a.preferred(tier).Name) != nil || a.rests(tier)
 		return a.serves(tier), a.away()
 	})
 	if err != nil || served {

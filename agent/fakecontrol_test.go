@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -101,7 +102,24 @@ func (f *fakeControl) Metrics(ctx context.Context) (api.Metrics, error) {
 	used := uint64(7 << 30)
 	budget, _ := f.Budget(ctx, "")
 	tier := api.TierMetrics{Tier: "coder", Starts: map[string]uint64{"boot": 1}, Stops: map[string]uint64{"failed:timeout": 1}, Memory: 9, MemoryCurrent: &used}
-	return api.Metrics{Version: "1", Started: epochStart, ConfigValid: true, Tiers: []api.TierMetrics{tier}, Budget: &budget}, f.note("metrics")
+	guard := api.GuardMetrics{Connected: true, Armed: true, Resting: 1, Actions: map[string]uint64{"ask": 1}, Available: &used, Lines: map[string]uint64{"soft": 1}}
+	return api.Metrics{Version: "1", Started: epochStart, ConfigValid: true, Tiers: []api.TierMetrics{tier}, Budget: &budget, Guard: &guard}, f.note("metrics")
+}
+
+func (f *fakeControl) Guard(context.Context) (api.Guard, error) {
+	held := uint64(5 << 30)
+	event := api.GuardEvent{Time: epochStart, Kind: "ask", Tier: "coder", Unit: "tier-coder.service", Text: "t", Available: 1, DryRun: true}
+	state := api.GuardState{
+		Armed: true, Why: "w", DryRun: true, Level: "calm", Available: 9, Slope: -1, Refuse: 4, Soft: 3, Hard: 2, Emergency: 1, SwapFree: 1, SwapTotal: 2,
+		GTTUsed: &held, Poll: 0.5, Looks: 7, Resident: 3 << 20, CPU: 0.1, Since: epochStart, Would: "nothing", Stops: 1, Kills: 1, Last: &event,
+		Order: []api.GuardVictim{{Tier: "coder", Unit: "tier-coder.service", RAM: &held, GPU: &held, Charge: 9, Why: "idle"}},
+	}
+	rest := api.GuardRest{Tier: "coder", Unit: "tier-coder.service", Text: "t", Until: epochStart, Stops: 1}
+	return api.Guard{Connected: true, Text: "t", Enabled: true, State: &state, Recent: []api.GuardEvent{event}, Resting: []api.GuardRest{rest}}, f.note("guard")
+}
+
+func (f *fakeControl) GuardTrace(context.Context) ([]json.RawMessage, error) {
+	return []json.RawMessage{json.RawMessage(`{"at":1}`)}, f.note("guard trace")
 }
 
 func (f *fakeControl) Host(context.Context) (rocm.Snapshot, error) {

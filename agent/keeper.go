@@ -7,15 +7,15 @@ import (
 	"path/filepath"
 )
 
-// keeper writes a file of the state directory beside the loop, one writer at a time. It belongs to the loop.
+// keeper writes a file of a directory of tierd's beside the loop, one writer at a time. It belongs to the loop.
 type keeper struct {
 	busy bool
 	next func(dir string) error // what is to be written after that
 }
 
-// keep writes a file, or replaces what waits to be written there.
-func (a *Agent) keep(k *keeper, what string, write func(dir string) error) {
-	if a.opts.StateDir == "" {
+// keep writes a file into a directory, or replaces what waits to be written there.
+func (a *Agent) keep(k *keeper, dir, what string, write func(dir string) error) {
+	if dir == "" {
 		return
 	}
 	if k.busy {
@@ -24,7 +24,7 @@ func (a *Agent) keep(k *keeper, what string, write func(dir string) error) {
 	}
 	k.busy = true
 	a.spawn(func(context.Context) {
-		err := write(a.opts.StateDir)
+		err := write(dir)
 		a.post(func() {
 			k.busy = false
 			if err != nil {
@@ -32,7 +32,7 @@ func (a *Agent) keep(k *keeper, what string, write func(dir string) error) {
 			}
 			if next := k.next; next != nil {
 				k.next = nil
-				a.keep(k, what, next)
+				a.keep(k, dir, what, next)
 			}
 		})
 	})

@@ -143,6 +143,9 @@ func (a *Agent) judgeOne(x *asker, h budget.Host, held []budget.Claim) (budget.C
 			q.MaxWait = t.MaxWait
 		}
 	}
+	if a.guard.short != "" {
+		return c, budget.Verdict{Answer: budget.Wait, Reason: a.guard.short, Sums: budget.Add(h, append(held, c))}
+	}
 	if sibling := a.unsureOf(x); sibling != "" {
 		return c, budget.Verdict{Answer: budget.Wait, Reason: "waits to hear that " + sibling + " has ended", Sums: budget.Add(h, append(held, c))}
 	}
@@ -178,6 +181,7 @@ func (a *Agent) admit(x *asker, v budget.Verdict) {
 	a.admitted[x.unit] = admission{asked: a.asked, at: time.Now()}
 	delete(a.drains, x.unit)
 	delete(a.gave, x.unit)
+	delete(a.guard.pressed, x.unit)
 	delete(a.refusals, x.unit)
 	a.opts.Log.Info("admitted", "tier", x.tier, "unit", x.unit, "memory", a.chargeOf(x.unit).Total(), "waited", time.Since(x.since).Round(time.Millisecond))
 	x.answer <- api.AdmitAnswer{OK: true}

@@ -142,7 +142,7 @@ func (a *Agent) outgrew(u units.Unit) {
 // save keeps the figures for a later tierd.
 func (a *Agent) save() {
 	peaks := maps.Clone(a.measured.peaks)
-	a.keep(&a.measured.file, "what tiers took", func(dir string) error { return saveMeasured(dir, peaks) })
+	a.keep(&a.measured.file, a.opts.StateDir, "what tiers took", func(dir string) error { return saveMeasured(dir, peaks) })
 }
 
 // corrected tells whether a unit's charge is below what a run took, so that the plan has to be made anew. A unit that runs

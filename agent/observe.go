@@ -163,7 +163,7 @@ func (a *Agent) known() map[string]bool {
 }
 
 func (a *Agent) factsOf(name string) facts {
-	return facts{unit: a.unit(name), seen: a.seen[name], problem: a.problems[name], drain: a.drains[name], gave: a.gave[name]}
+	return facts{unit: a.unit(name), seen: a.seen[name], problem: a.problems[name], drain: a.drains[name], gave: a.gave[name], pressed: a.guard.pressed[name]}
 }
 
 // unit is a unit as planned, empty when it is not in tiers.toml.
@@ -213,6 +213,7 @@ func (a *Agent) turned(name string, old, v verdict) {
 			a.noteLoad(name)
 		}
 		a.forgive(a.tierOf(name))
+		a.isBack(a.tierOf(name))
 	case a.locks[name]:
 	case v.State == api.Failed && old.State == api.Starting:
 		a.setBack(name, endError(a.tierOf(name), name, v, a.refusal(name)))

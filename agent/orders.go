@@ -15,14 +15,17 @@ func (c *change) abort() {
 	}
 }
 
-// startsAlready is the id of the change that requests began for what an operator asks for, a start or a switch to that
+// byItself tells whether nobody ordered a start: requests wait for the tier, or it comes back after memory pressure.
+func (c *change) byItself() bool { return c.Kind == "ensure" || c.Kind == "return" }
+
+// startsAlready is the id of the change that has begun by itself for what an operator asks for, a start or a switch to that
 // variant, "" if there is none. It is kept from then on, whatever becomes of the requests.
 func (a *Agent) startsAlready(tier string, req api.TierRequest) string {
 	if req.Action != "start" && req.Action != "switch" {
 		return ""
 	}
 	for _, c := range a.changes {
-		if c.Done() || c.Kind != "ensure" || c.cause != nil || c.tasks[0].tier != tier {
+		if c.Done() || !c.byItself() || c.cause != nil || c.tasks[0].tier != tier {
 			continue
 		}
 		if u, _ := a.plan.Variant(tier, req.Variant); req.Variant == "" || u.Name == c.tasks[0].unit {
@@ -33,7 +36,7 @@ func (a *Agent) startsAlready(tier string, req api.TierRequest) string {
 	return ""
 }
 
-// inTheWay is the error for an order about a tier ("" is any) that another change works on. A start for requests alone stands
+// inTheWay is the error for an order about a tier ("" is any) that another change works on. A start that began by itself stands
 // in nobody's way: the order takes it over. Nor does any in that of a mode: on a unit tasks take turns. The one that the order
 // waits for, unless nil, is passed over.
 func (a *Agent) inTheWay(tier string, awaited *change) error {
@@ -41,7 +44,7 @@ func (a *Agent) inTheWay(tier string, awaited *change) error {
 		if c == awaited {
 			continue
 		}
-		if c.Kind == "ensure" && (c.cause != nil || tier == "" || !c.kept) || tier != "" && !slices.Contains(c.Tiers, tier) {
+		if c.byItself() && (c.cause != nil || tier == "" || !c.kept) || tier != "" && !slices.Contains(c.Tiers, tier) {
 			continue
 		}
 		if !c.Done() {
@@ -51,23 +54,23 @@ func (a *Agent) inTheWay(tier string, awaited *change) error {
 	return nil
 }
 
-// idleStop is the change that stops a tier nobody used, nil if there is none. It has begun by a clock, so that an order to
-// start waits for it rather than be refused.
+// idleStop is the change that stops a tier that nobody used, or that gave way to memory pressure, nil if there is none. It has
+// begun by itself, so that an order to start waits for it rather than be refused.
 func (a *Agent) idleStop(tier string) *change {
 	for _, c := range a.changes {
-		if !c.Done() && c.Kind == "idle" && slices.Contains(c.Tiers, tier) {
+		if !c.Done() && (c.Kind == "idle" || c.Kind == "pressure") && slices.Contains(c.Tiers, tier) {
 			return c
 		}
 	}
 	return nil
 }
 
-// takeOver ends the start that requests began for a tier, since an order brings it up another way, and returns the tasks to
+// takeOver ends the start of a tier that began by itself, since an order brings it up another way, and returns the tasks to
 // wait for. The requests wait on, for what the order starts. A unit that is up already stays: its start is about to end.
 func (a *Agent) takeOver(tier string) []*task {
 	var list []*task
 	for _, c := range a.changes {
-		if c.Done() || c.Kind != "ensure" || c.tasks[0].tier != tier {
+		if c.Done() || !c.byItself() || c.tasks[0].tier != tier {
 			continue
 		}
 		if w := a.wishes[tier]; w != nil && w.change == c {
@@ -83,12 +86,12 @@ func (a *Agent) takeOver(tier string) []*task {
 	return list
 }
 
-// supersedeOthers ends the starts for requests of what is not to run with a mode, and returns the tasks to wait for. Requests
+// supersedeOthers ends the starts that began by themselves of what is not to run with a mode, and returns the tasks to wait for. Requests
 // for a tier that the mode brings up as another variant wait for that one.
 func (a *Agent) supersedeOthers(want []units.Unit, left map[string]string) []*task {
 	var list []*task
 	for _, c := range a.changes {
-		if c.Done() || c.Kind != "ensure" || slices.ContainsFunc(want, func(u units.Unit) bool { return u.Name == c.tasks[0].unit }) {
+		if c.Done() || !c.byItself() || slices.ContainsFunc(want, func(u units.Unit) bool { return u.Name == c.tasks[0].unit }) {
 			continue
 		}
 		tier := c.tasks[0].tier

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -69,10 +70,7 @@ type peerKey struct{}
 
 // withPeer is http.Server's ConnContext: it puts the peer, read at accept, where the handlers find it.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	if pc, ok := c.(*peerConn); ok {
-		return context.WithValue(ctx, peerKey{}, pc.peer)
-	}
-	return ctx
+	return context.WithValue(ctx, peerKey{}, peerAt(c))
 }
 
 // peerFrom is the zero peer, with the least rights, when nobody knows who asks.
@@ -147,6 +145,40 @@ func (l *peerListener) firstExcess(p peer) bool {
 	first := !l.told[p.uid]
 	l.told[p.uid] = true
 	return first
+}
+
+// serveEach answers each connection in a goroutine of its own until ctx ends, and returns once none is at work any more.
+func serveEach(ctx context.Context, l net.Listener, log *slog.Logger, answer func(context.Context, net.Conn)) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	var open sync.WaitGroup
+	defer open.Wait()
+	for {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			open.Go(func() { answer(ctx, c) })
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default: // out of descriptors, most likely: who connects waits in the backlog
+			log.Warn("cannot accept a connection", "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// peerAt is who is at the other end of a connection, the zero peer when nobody knows.
+func peerAt(c net.Conn) peer {
+	if pc, ok := c.(*peerConn); ok {
+		return pc.peer
+	}
+	return peer{}
 }
 
 // peerConn is a connection with its peer.

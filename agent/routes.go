@@ -43,6 +43,8 @@ var routes = []route{
 	{"GET /v1/budget", anyLocal, []string{"mode"}, (*Server).budget},
 	{"GET /v1/host", anyLocal, nil, (*Server).host},
 	{"GET /v1/metrics", anyLocal, nil, (*Server).metrics},
+	{"GET /v1/guard", anyLocal, nil, (*Server).guard},
+	{"GET /v1/guard/trace", anyLocal, nil, (*Server).guardTrace},
 	{"POST /v1/stack", operator, nil, (*Server).actOnStack},
 	{"POST /v1/config", operator, nil, (*Server).actOnConfig},
 	{"GET /v1/changes", anyLocal, nil, (*Server).changes},
@@ -192,6 +194,16 @@ func (s *Server) host(r call) (reply, error) {
 func (s *Server) metrics(r call) (reply, error) {
 	metrics, err := s.control.Metrics(r.Context())
 	return reply{result: metrics}, err
+}
+
+func (s *Server) guard(r call) (reply, error) {
+	guard, err := s.control.Guard(r.Context())
+	return reply{result: guard}, err
+}
+
+func (s *Server) guardTrace(r call) (reply, error) {
+	lines, err := s.control.GuardTrace(r.Context())
+	return reply{result: emptyNotNull(lines)}, err
 }
 
 func (s *Server) budget(r call) (reply, error) {

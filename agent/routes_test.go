@@ -27,6 +27,8 @@ var requests = map[string]struct{ path, body string }{
 	"GET /v1/budget":            {"/v1/budget?mode=full", ""},
 	"GET /v1/host":              {"/v1/host", ""},
 	"GET /v1/metrics":           {"/v1/metrics", ""},
+	"GET /v1/guard":             {"/v1/guard", ""},
+	"GET /v1/guard/trace":       {"/v1/guard/trace", ""},
 	"POST /v1/stack":            {"/v1/stack", `{"action":"up","mode":"full"}`},
 	"POST /v1/config":           {"/v1/config", `{"action":"reload","restart":true}`},
 	"GET /v1/changes":           {"/v1/changes", ""},

@@ -53,6 +53,10 @@ type Control interface {
 	Budget(ctx context.Context, mode string) (api.Budget, error)
 	// Metrics tells what was counted, and who holds what.
 	Metrics(ctx context.Context) (api.Metrics, error)
+	// Guard tells what is known of tier-guard, which is asked for that.
+	Guard(ctx context.Context) (api.Guard, error)
+	// GuardTrace is what the guard saw and decided last; api.KindUnavailable when it does not answer.
+	GuardTrace(ctx context.Context) ([]json.RawMessage, error)
 	// Host is what the kernel says of this host now.
 	Host(ctx context.Context) (rocm.Snapshot, error)
 	// Admit answers a shim: see api.AdmitRequest. It may block for long; waits is told why, again every few seconds.

@@ -78,7 +78,7 @@ func (a *Agent) forgive(tiers ...string) {
 
 // startEnded notes in the loop how a start came out.
 func (a *Agent) startEnded(t *task) {
-	if t.op != opStart || t.err == nil || t.halted {
+	if t.op != opStart || t.err == nil || t.halted || t.err.Class == api.ClassPressure { // the last has a rest of its own
 		return
 	}
 	switch t.err.Kind {

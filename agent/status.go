@@ -32,6 +32,9 @@ func (a *Agent) Status(ctx context.Context) (api.Status, error) {
 		if a.systemdErr != nil {
 			s.Warnings = append(s.Warnings, "systemd does not answer, this is what it said last: "+a.systemdErr.Error())
 		}
+		if text := a.guardFault(); text != "" {
+			s.Warnings = append(s.Warnings, text)
+		}
 		if a.plan != nil && a.plan.Config.Gateway.Port != 0 {
 			if text := a.portError(a.plan.Config.Gateway.Port); text != "" {
 				s.Warnings = append(s.Warnings, text)

@@ -32,6 +32,7 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 			return "", err
 		}
 		a.forgive(tier)
+		a.rouse(tier)
 		key := switchKey(tier, req)
 		if id := a.joined(key); id != "" {
 			return id, nil

@@ -79,6 +79,9 @@ func (a *Agent) waitTurn(c *change, t *task, before []*task) bool {
 // ending is the error of a task that was told to end early.
 func ending(t *task) *api.Error {
 	cause := context.Cause(t.ctx)
+	if gaveUp, ok := errors.AsType[*pressureError](cause); ok {
+		return pressureEnd(t, gaveUp)
+	}
 	if errors.Is(cause, errAborted) || errors.Is(cause, errSuperseded) {
 		return &api.Error{Kind: api.KindAborted, Message: fmt.Sprintf("%s: %v", t.summary(), cause)}
 	}

@@ -15,6 +15,7 @@ type facts struct {
 	problem string     // why it could not be defined, one sentence
 	drain   *drain     // its shim was told to end and asked for its requests to finish
 	gave    string     // that it gave way, and to which tier
+	pressed bool       // tier-guard has told it to go
 }
 
 // verdict is a unit's state, and why.
@@ -62,6 +63,8 @@ func ended(f facts) verdict {
 		return verdict{State: api.Blocked, Reason: f.unit.Blocked, Class: f.unit.BlockClass}
 	case f.problem != "":
 		return verdict{State: api.Blocked, Reason: f.problem, Class: api.ClassConfiguration}
+	case f.pressed && f.seen.ActiveState == "failed" && f.seen.SubState != "failed-before-auto-restart": // by the guard's signal, and about to be cleared away
+		return verdict{State: api.Stopped, Reason: f.gave}
 	case f.seen.ActiveState == "failed" && f.seen.SubState != "failed-before-auto-restart":
 		return verdict{State: api.Failed, Reason: endReason(f.seen), Class: class(f.seen)}
 	case f.seen.ActiveState == "failed":

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -28,6 +29,7 @@ func (a *Agent) Stack(ctx context.Context, req api.StackRequest) (string, error)
 		}
 		if req.Action == "down" {
 			a.endWishes("")
+			a.rouse(slices.Collect(maps.Keys(a.guard.rests))...)
 			if id := a.joined("down"); id != "" {
 				return id, nil
 			}
@@ -61,7 +63,7 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 		for _, r := range running {
 			busy[r.tier] = true
 		}
-		want = slices.DeleteFunc(want, func(u units.Unit) bool { return busy[u.Tier] })
+		want = slices.DeleteFunc(want, func(u units.Unit) bool { return busy[u.Tier] || a.rests(u.Tier) })
 		running = nil
 	} else {
 		var refused *api.Error
@@ -73,6 +75,9 @@ func (a *Agent) up(req api.StackRequest, host budget.Host) (string, error) {
 	}
 	for _, u := range want {
 		a.forgive(u.Tier)
+	}
+	if !req.Boot { // what is no part of the mode is not to come back by itself
+		a.rouse(slices.Collect(maps.Keys(a.guard.rests))...)
 	}
 	id := a.begin("up", strings.TrimSpace("up "+mode), key, nil, planUp(want, left, running, beside), before)
 	if req.Boot {

@@ -19,6 +19,7 @@ type wishFacts struct {
 	manual  bool       // requests do not start it
 	busy    bool       // a change is at work on it, or it is on its way down
 	setback *api.Error // it failed a moment ago, and is left alone for a while
+	resting *api.Error // it gave way to memory pressure, and rests for longer than a request waits
 }
 
 // ruling is what becomes of a wish.
@@ -45,6 +46,8 @@ func decide(f wishFacts) (ruling, *api.Error) {
 	case f.manual:
 		return refuseIt, &api.Error{Kind: api.KindConfig, Hint: "tierctl start " + f.tier,
 			Message: fmt.Sprintf("%s is not up, and no request starts it: tiers.toml says start = \"manual\"", f.tier)}
+	case f.resting != nil:
+		return refuseIt, f.resting
 	case f.busy:
 		return waitOn, nil
 	case f.setback != nil:
@@ -58,6 +61,13 @@ func (a *Agent) wishFacts(tier string, w *wish, want units.Unit) wishFacts {
 	if w.change != nil && w.change.Done() {
 		f.ended = a.withPause(w.change.Err, w.change.tasks[0].unit)
 		w.change = nil
+		if f.ended != nil && f.ended.Class == api.ClassPressure { // the request waits on, if the rest is short enough
+			f.ended = nil
+		}
+	}
+	var rests bool
+	if f.resting, rests = a.restOf(tier); rests {
+		f.busy = true
 	}
 	f.coming = w.change != nil
 	if err := a.checkVariant(tier, ""); err != nil {

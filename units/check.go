@@ -12,6 +12,7 @@ import (
 // check finds what is wrong with values and across tables. It goes through the whole configuration whatever it finds.
 func (c *Config) check(fs *faults) {
 	c.checkHost(fs)
+	c.checkGuard(fs)
 	c.checkListen(fs)
 	c.checkHosts(fs)
 	c.checkLimits(fs)
@@ -25,6 +26,7 @@ func (c *Config) check(fs *faults) {
 	for _, t := range c.Tiers {
 		c.checkTier(fs, t)
 	}
+	c.checkResidency(fs)
 	c.checkPorts(fs)
 	c.checkUnitNames(fs)
 	c.checkModes(fs)

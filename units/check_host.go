@@ -7,6 +7,7 @@ func (c *Config) checkSize(fs *faults, h Host, p *Plan) {
 		fs.warn(c.line("host", "reserve"), "", "no tier can ever start: reserve in [host] is %s, and this host has %s in all", c.Host.Reserve, h.MemTotal)
 		return
 	}
+	c.checkGuardSize(fs, h)
 	for _, t := range c.Tiers {
 		for _, v := range t.Variants {
 			u, _ := p.Variant(t.Name, v.Name)

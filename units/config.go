@@ -11,6 +11,7 @@ import (
 type Config struct {
 	File    string     `toml:"-"` // as faults name it
 	Host    HostConfig `toml:"host"`
+	Guard   Guard      `toml:"guard"`
 	Gateway Gateway    `toml:"gateway"`
 	Engines []Engine   `toml:"engine"`
 	Tiers   []Tier     `toml:"tier"`

@@ -11,7 +11,8 @@ const remoteMemory = 128 * MiB
 // defaults is the configuration that an empty file means.
 func defaults() *Config {
 	return &Config{
-		Host: HostConfig{Reserve: 12 * GiB, Models: []string{"/var/lib/tierd/models"}},
+		Host:  HostConfig{Reserve: 12 * GiB, Models: []string{"/var/lib/tierd/models"}},
+		Guard: Guard{Enabled: true},
 		Gateway: Gateway{
 			Listen: "127.0.0.1", Port: 8000, Drain: 30 * time.Second, Hold: 4 * time.Minute, MaxConnections: 1024, MaxBody: 64 * MiB,
 		},

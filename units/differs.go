@@ -15,6 +15,9 @@ func (c *Config) Settings(before *Config) []string {
 	for _, key := range differs(c.Host, before.Host) {
 		keys = append(keys, "host."+key)
 	}
+	for _, key := range differs(c.Guard, before.Guard) {
+		keys = append(keys, "guard."+key)
+	}
 	for _, t := range c.Tiers {
 		old, known := before.Tier(t.Name)
 		if !known {

@@ -44,6 +44,7 @@ tiers = ["a"]
 		"the same, written out":      {`start = "demand"`, "start = \"demand\"\nidle_stop = \"never\"", ""},
 		"a tier's own":               {`start = "demand"`, "start = \"manual\"\nhold = \"3s\"", "tier.a.start tier.a.hold"},
 		"the host's":                 {"[engine.llama]", "[host]\nreserve = \"1GiB\"\n[engine.llama]", "host.reserve"},
+		"the guard's":                {"[engine.llama]", "[guard]\nsoft = \"4GiB\"\ndry_run = true\n[engine.llama]", "guard.dry_run guard.soft"},
 		"a mode that is another now": {"[mode.two]\ntiers = [\"a\"]", "[mode.two]\ntiers = [\"a/x\"]", "mode.two"},
 		"a mode that is new or gone": {"[mode.two]", "[mode.three]", "mode.three mode.two"},
 		"what the unit is made of":   {`context = "2K"`, `context = "4K"`, ""},

@@ -94,6 +94,7 @@ const (
 	ClassEngineDied    = "engine-died"   // the engine ended by itself
 	ClassKilled        = "killed"        // by a signal from outside, the OOM killer included
 	ClassTimeout       = "timeout"       // never got ready, or stopped answering
+	ClassPressure      = "pressure"      // gave way, or was given up while it loaded, because the host ran short of memory
 )
 
 // Mode is a named set of tiers and variants.
@@ -119,7 +120,7 @@ type Status struct {
 // Change is a slow operation that can be watched, waited for and aborted.
 type Change struct {
 	ID       string    `json:"id"`
-	Kind     string    `json:"kind"`    // "up", "down", "start", "stop", "restart", "switch", "reload", "evict", "ensure", "idle"
+	Kind     string    `json:"kind"`    // "up", "down", "start", "stop", "restart", "switch", "reload", "evict", "ensure", "idle", "pressure", "return"
 	Summary  string    `json:"summary"` // "switch orch to llama"
 	Tiers    []string  `json:"tiers"`
 	State    string    `json:"state"` // "doing", "done", "error", "aborted"
@@ -146,7 +147,7 @@ type Task struct {
 type Event struct {
 	Seq    uint64    `json:"seq"`
 	Time   time.Time `json:"time"`
-	Kind   string    `json:"kind"` // "tier", "change", "config", "gateway", "host"
+	Kind   string    `json:"kind"` // "tier", "change", "config", "gateway", "host", "guard"
 	Tier   string    `json:"tier,omitempty"`
 	Unit   string    `json:"unit,omitempty"`
 	State  State     `json:"state,omitempty"`

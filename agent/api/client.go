@@ -79,6 +79,17 @@ func (c *Client) Metrics(ctx context.Context) (Metrics, error) {
 	return get[Metrics](ctx, c, "/v1/metrics")
 }
 
+// Guard returns what tierd knows of tier-guard, which it asks for that.
+func (c *Client) Guard(ctx context.Context) (Guard, error) {
+	return get[Guard](ctx, c, "/v1/guard")
+}
+
+// GuardTrace returns the last looks of tier-guard and what it decided, each a line of a trace file. KindUnavailable tells that
+// the guard does not answer.
+func (c *Client) GuardTrace(ctx context.Context) ([]json.RawMessage, error) {
+	return get[[]json.RawMessage](ctx, c, "/v1/guard/trace")
+}
+
 // Host returns what the kernel says of the host, as package rocm has it.
 func (c *Client) Host(ctx context.Context) (json.RawMessage, error) {
 	return get[json.RawMessage](ctx, c, "/v1/host")

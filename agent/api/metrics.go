@@ -10,6 +10,17 @@ type Metrics struct {
 	ConfigValid bool          `json:"config_valid"` // tiers.toml as it is now can be used
 	Tiers       []TierMetrics `json:"tiers"`
 	Budget      *Budget       `json:"budget,omitempty"` // of what is up now; not there when the memory could not be read in time
+	Guard       *GuardMetrics `json:"guard,omitempty"`
+}
+
+// GuardMetrics is what tierd knows of tier-guard.
+type GuardMetrics struct {
+	Connected bool              `json:"connected"`
+	Armed     bool              `json:"armed"`               // it can act, and does
+	Resting   int               `json:"resting"`             // tiers that gave way and are not back
+	Actions   map[string]uint64 `json:"actions"`             // what it did and found since tierd began, by GuardEvent.Kind
+	Available *uint64           `json:"available,omitempty"` // bytes, as it saw them last; not there when it did not answer in time
+	Lines     map[string]uint64 `json:"lines,omitempty"`     // bytes, by name: "refuse", "soft", "hard", "emergency"
 }
 
 // TierMetrics is how often one tier came up and went since tierd began, in any variant, and what it takes.
@@ -32,6 +43,8 @@ const (
 	WhySystemctl = "systemctl" // began or ended by systemd without an order of tierd's: systemctl, or the machine's end
 	WhyEvicted   = "evicted"   // ended to make room for another tier
 	WhyIdle      = "idle"      // ended since nobody asked for it
+	WhyPressure  = "pressure"  // ended by tier-guard, since the host ran short of memory
+	WhyReturn    = "return"    // began again after that, by itself
 	WhyAborted   = "aborted"   // ended before it was ready, since whoever asked for it no longer wanted it
 	WhyFailed    = "failed:"   // ended by itself: a failure class follows, or "unknown"
 )

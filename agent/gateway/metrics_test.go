@@ -201,7 +201,7 @@ func TestMetricsWhileTierdIsAway(t *testing.T) {
 	}}, Budget: &api.Budget{
 		RAM: api.Pool{Name: "ram", Size: &size, Promised: 3}, GPU: &api.Pool{Name: "gtt", Promised: 2, Leaked: 1}, Reserve: 7, KeepFree: 8, Free: &size, Pending: 9,
 		Tiers: []api.Share{{Tier: "coder", RAM: 1, GPU: 2}, {Tier: "coder", RAM: 3, GPU: 4}},
-	}}
+	}, Guard: &api.GuardMetrics{Connected: true, Resting: 1, Actions: map[string]uint64{"ask": 2, "kill": 0}, Available: &size, Lines: map[string]uint64{"soft": 5}}}
 	rig.tierd.mu.Unlock()
 	look(t, rig).must(t, "as tierd says", `
 		tierd_up 1
@@ -219,7 +219,14 @@ func TestMetricsWhileTierdIsAway(t *testing.T) {
 		tierd_keep_free_bytes 8
 		tierd_memory_pending_bytes 9
 		tierd_tier_promised_bytes pool=ram tier=coder 4
-		tierd_tier_promised_bytes pool=gtt tier=coder 6`)
+		tierd_tier_promised_bytes pool=gtt tier=coder 6
+		tierd_guard_connected 1
+		tierd_guard_armed 0
+		tierd_guard_resting_tiers 1
+		tierd_guard_actions_total kind=ask 2
+		tierd_guard_actions_total kind=kill 0
+		tierd_guard_available_bytes 6.8719476736e+10
+		tierd_guard_line_bytes line=soft 5`)
 	for rule, set := range map[string]func(){
 		"away":                func() { rig.tierd.away = true },
 		"slow beyond a limit": func() { rig.tierd.away, rig.tierd.mute = false, true },

@@ -29,6 +29,15 @@ var (
 	pendingDesc      = desc("memory_pending_bytes", "What of the RAM was promised and not taken yet.")
 )
 
+var (
+	guardConnectedDesc = desc("guard_connected", "1 if tier-guard is connected to tierd.")
+	guardArmedDesc     = desc("guard_armed", "1 if tier-guard acts when memory runs short.")
+	guardRestingDesc   = desc("guard_resting_tiers", "Tiers that gave way to memory pressure and are not back.")
+	guardActionsDesc   = desc("guard_actions_total", "What tier-guard did and found, by kind.", "kind")
+	guardAvailableDesc = desc("guard_available_bytes", "Available memory as tier-guard sees it.")
+	guardLineDesc      = desc("guard_line_bytes", "Available memory below which tier-guard acts.", "line")
+)
+
 // askTierd tells what tierd counts. Who is away, or slow, is told by one series.
 func (s scrape) askTierd(ctx context.Context, out chan<- prometheus.Metric) {
 	m, err := s.g.cfg.Control.Metrics(ctx)
@@ -57,6 +66,12 @@ func (s scrape) askTierd(ctx context.Context, out chan<- prometheus.Metric) {
 	}
 	if m.Budget != nil {
 		tellBudget(gauge, *m.Budget)
+	}
+	if m.Guard != nil {
+		for kind, n := range m.Guard.Actions {
+			out <- prometheus.MustNewConstMetric(guardActionsDesc, prometheus.CounterValue, float64(n), kind)
+		}
+		tellGuard(gauge, *m.Guard)
 	}
 }
 
@@ -87,6 +102,18 @@ func tellBudget(gauge func(d *prometheus.Desc, value float64, labels ...string),
 		if b.GPU != nil {
 			gauge(promisedToDesc, float64(promised.gpu), tier, b.GPU.Name)
 		}
+	}
+}
+
+func tellGuard(gauge func(d *prometheus.Desc, value float64, labels ...string), g api.GuardMetrics) {
+	gauge(guardConnectedDesc, boolean(g.Connected))
+	gauge(guardArmedDesc, boolean(g.Armed))
+	gauge(guardRestingDesc, float64(g.Resting))
+	if g.Available != nil {
+		gauge(guardAvailableDesc, float64(*g.Available))
+	}
+	for line, bytes := range g.Lines {
+		gauge(guardLineDesc, float64(bytes), line)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type core interface {
 	agent.Control
 	Run(ctx context.Context) error
+	ServeGuard(ctx context.Context, l net.Listener) error
 	Summary(ctx context.Context) (agent.Summary, error)
 }
 
@@ -42,9 +44,15 @@ func (d *daemon) run(ctx context.Context) error {
 	admit := begin(ctx, stop, "serve the admission socket", func(ctx context.Context) error {
 		return admission.Serve(ctx, d.sockets.admit)
 	})
+	guard := begin(ctx, stop, "serve the guard's socket", func(ctx context.Context) error {
+		if d.sockets.guard == nil {
+			return nil
+		}
+		return d.core.ServeGuard(ctx, d.sockets.guard)
+	})
 	d.attend(ctx)
 	d.notify.send("STOPPING=1\nSTATUS=Ending; tiers run on")
-	return errors.Join(control.end(), admit.end(), core.end())
+	return errors.Join(control.end(), admit.end(), guard.end(), core.end())
 }
 
 // part is something that runs beside the others, with an end of its own.

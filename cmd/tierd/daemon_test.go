@@ -42,6 +42,19 @@ func (f *fakeCore) Run(ctx context.Context) error {
 	}
 }
 
+// ServeGuard greets one guard.
+func (f *fakeCore) ServeGuard(ctx context.Context, l net.Listener) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return nil
+		}
+		c.Write([]byte("{}\n"))
+		c.Close()
+	}
+}
+
 func (f *fakeCore) Status(context.Context) (api.Status, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,6 +112,9 @@ func start(t *testing.T, status api.Status) *bench {
 	}
 	sockets, err := openSockets(settings{control: b.path, admit: filepath.Join(dir, "admit")})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if sockets.guard, err = openGuard(settings{guard: filepath.Join(dir, "guard")}); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(&b.log, nil))
@@ -221,5 +237,25 @@ func TestSummaryNamesAFaultInTiersToml(t *testing.T) {
 	got := inWords(agent.Summary{ConfigError: "tiers.toml:3: x", Tiers: []api.State{api.Failed, api.Blocked, api.Stopped}})
 	if got != "3 tiers, 1 failed, 1 blocked; tiers.toml has a fault, see tierctl status" {
 		t.Error(got)
+	}
+}
+
+func TestTheGuardIsHeardUntilTheEnd(t *testing.T) {
+	b := start(t, api.Status{})
+	path := filepath.Join(filepath.Dir(b.path), "guard")
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(time.Minute))
+	if text, err := io.ReadAll(c); err != nil || string(text) != "{}\n" {
+		t.Errorf("it heard %q, %v", text, err)
+	}
+	if err := b.end(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket is left behind: %v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/tierd/tierd/agent"
+	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/journal"
 )
 
@@ -41,6 +42,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // settings is the command line.
 type settings struct {
 	control, admit string // paths; "" for the socket that systemd hands over
+	guard          string // the same; "": see openGuard
 	config         string
 	debug          bool
 	version        bool
@@ -51,7 +53,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags := flag.NewFlagSet("tierd", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprint(stderr, "usage: tierd [-config FILE] [-control PATH -admit PATH]\n\n"+
+		fmt.Fprint(stderr, "usage: tierd [-config FILE] [-control PATH -admit PATH [-guard PATH]]\n\n"+
 			"The daemon of the model tiers. systemd starts it with its sockets (tierd.socket, tierd-admit.socket);\n"+
 			"by hand it makes them where -control and -admit say.\n\n")
 		flags.PrintDefaults()
@@ -59,6 +61,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.config, "config", "/etc/tierd/tiers.toml", "the tiers, in `FILE`")
 	flags.StringVar(&s.control, "control", "", "listen for clients on `PATH`, not on the socket from systemd")
 	flags.StringVar(&s.admit, "admit", "", "listen for starting tiers on `PATH`, not on the socket from systemd")
+	flags.StringVar(&s.guard, "guard", "", "listen for tier-guard on `PATH`; left out: "+api.GuardSocket+", or nowhere with -control")
 	flags.BoolVar(&s.debug, "debug", false, "log what is of use to developers as well")
 	flags.BoolVar(&s.version, "version", false, "print the version and end")
 	if err := flags.Parse(args); err != nil {
@@ -94,8 +97,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "tierd: %v\n", err)
 		return exitUsage
 	}
-	defer sockets.close()
+	defer func() { sockets.close() }()
 	log := journal.New(stderr, s.debug, journal.Under())
+	if sockets.guard, err = openGuard(s); err != nil {
+		log.Error("tier-guard will not be heard", "err", err)
+	}
 
 	bus := agent.NewSystemd(log)
 	defer bus.Close()

@@ -9,13 +9,15 @@ import (
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
+
+	"github.com/tierd/tierd/agent/api"
 )
 
-// sockets are what tierd listens on.
-type sockets struct{ control, admit net.Listener }
+// sockets are what tierd listens on. Without guard it goes on all the same: who serves is worth more than who watches.
+type sockets struct{ control, admit, guard net.Listener }
 
 func (s sockets) close() {
-	for _, l := range []net.Listener{s.control, s.admit} {
+	for _, l := range []net.Listener{s.control, s.admit, s.guard} {
 		if l != nil {
 			l.Close()
 		}
@@ -57,7 +59,7 @@ func handedOver(files []*os.File) (map[string]net.Listener, error) {
 
 func pick(name, path string, given map[string]net.Listener) (net.Listener, error) {
 	if path != "" {
-		return listenAt(path)
+		return listenAt(path, forAll)
 	}
 	if l, ok := given[name]; ok {
 		return l, nil
@@ -66,9 +68,26 @@ func pick(name, path string, given map[string]net.Listener) (net.Listener, error
 		"start tierd.service, or name a path with -%s", name, name)
 }
 
-// listenAt makes a socket that any local user may connect to: rights go by who connects. What a dead process left at
-// the path is removed; a socket that somebody answers is not.
-func listenAt(path string) (net.Listener, error) {
+// openGuard makes the socket for tier-guard, nil when tierd was started by hand and told of none. systemd does not hold it: a
+// guard that looks for tierd must not start one that was stopped.
+func openGuard(s settings) (net.Listener, error) {
+	switch {
+	case s.guard != "":
+		return listenAt(s.guard, forOwner)
+	case s.control != "":
+		return nil, nil
+	}
+	return listenAt(api.GuardSocket, forOwner)
+}
+
+// The modes of sockets: rights to the one go by who connects, the other is root's alone.
+const (
+	forAll   fs.FileMode = 0o666
+	forOwner fs.FileMode = 0o600
+)
+
+// listenAt makes a socket. What a dead process left at the path is removed; a socket that somebody answers is not.
+func listenAt(path string, mode fs.FileMode) (net.Listener, error) {
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
 		return nil, fmt.Errorf("cannot listen on %s: another process does", path)
@@ -81,9 +100,9 @@ func listenAt(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o666); err != nil {
+	if err := os.Chmod(path, mode); err != nil {
 		l.Close()
-		return nil, fmt.Errorf("cannot open %s to every user: %w", path, err)
+		return nil, fmt.Errorf("cannot say who may connect to %s: %w", path, err)
 	}
 	return l, nil
 }

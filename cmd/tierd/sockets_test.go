@@ -40,7 +40,7 @@ func TestListenAt(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "s")
 			test.make(t, path)
-			l, err := listenAt(path)
+			l, err := listenAt(path, 0o666)
 			if test.want != "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), path) {
 					t.Errorf("got %v", err)
@@ -58,6 +58,24 @@ func TestListenAt(t *testing.T) {
 				t.Errorf("a socket of our own is left behind: %v", err)
 			}
 		})
+	}
+}
+
+func TestTheGuardsSocketIsRootsAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "guard")
+	l, err := openGuard(settings{guard: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v; want a socket for nobody else", info, err)
+	}
+	if _, err := openGuard(settings{guard: path}); err == nil || !strings.Contains(err.Error(), "another process does") {
+		t.Errorf("a second tierd: %v", err)
+	}
+	if l, err := openGuard(settings{control: "c", admit: "a"}); l != nil || err != nil {
+		t.Errorf("by hand, told of none: %v, %v", l, err)
 	}
 }
 
