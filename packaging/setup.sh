@@ -23,6 +23,7 @@ needs=(
 	"unzip unzip 'to unpack the Go toolchain'"
 	"curl curl 'to talk to tiers'"
 	"mke2fs e2fsprogs 'to make the disk of a test VM'"
+	"dbus-daemon dbus-daemon 'to test desktop notifications'"
 	"xz xz-utils 'to unpack its kernel'"
 )
 if [ "${1:-}" = kernel ]; then

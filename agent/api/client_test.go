@@ -61,6 +61,7 @@ func TestEveryMethodAsksItsRoute(t *testing.T) {
 		{"Plan", func(c *Client) error { _, err := c.Plan(ctx, "a b"); return err }, "GET /v1/plan?mode=a+b "},
 		{"Budget", func(c *Client) error { _, err := c.Budget(ctx, "full"); return err }, "GET /v1/budget?mode=full "},
 		{"Host", func(c *Client) error { _, err := c.Host(ctx); return err }, "GET /v1/host "},
+		{"Guard", func(c *Client) error { _, err := c.Guard(ctx); return err }, "GET /v1/guard "},
 		{"Act", func(c *Client) error {
 			_, err := c.Act(ctx, "coder", TierRequest{Action: "switch", Variant: "llama"})
 			return err

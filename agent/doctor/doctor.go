@@ -48,6 +48,7 @@ type Facts struct {
 	Quirks   quirks.Quirks
 	Files    *Files      // of the host; nil: nobody looked
 	Status   *api.Status // as tierd says; nil: it does not answer
+	Guard    *api.Guard  // the same
 }
 
 // Check looks at all facts, and returns what it found with the worst first.
@@ -73,6 +74,7 @@ func Check(f Facts) []Finding {
 		(*report).checkClients,
 		(*report).checkSwap,
 		(*report).checkZswap,
+		(*report).checkGuard,
 		(*report).checkKillers,
 		(*report).checkConfig,
 		(*report).checkUnits,

@@ -86,8 +86,9 @@ func (r *report) checkCgroup() {
 		}
 		r.add(Finding{ID: "cgroup-memory", Severity: Warning, Source: source,
 			What: "the kernel's memory controller is off",
-			Why:  "a tier on the CPU that leaks is not held at its limit, and what tiers really take is not seen",
-			Fix:  fix})
+			Why: r.byGuard("a tier on the CPU that leaks is not held at its limit, and what tiers really take is not seen",
+				"tier-guard finds no tier that leaks, and goes by what tiers were promised"),
+			Fix: fix})
 	}
 }
 
@@ -99,6 +100,7 @@ func (r *report) checkPressure() {
 	}
 	r.add(Finding{ID: "psi", Severity: Warning, Source: source,
 		What: "the kernel does not tell of memory pressure (PSI)",
-		Why:  "that the host is short of memory is then seen later, and systemd-oomd does not run at all",
-		Fix:  r.set("psi", "1")})
+		Why: r.byGuard("that the host is short of memory is then seen later, and systemd-oomd does not run at all",
+			"tier-guard is not woken early, and does not know whether busy tiers stand still although swap is free"),
+		Fix: r.set("psi", "1")})
 }

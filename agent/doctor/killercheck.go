@@ -44,29 +44,52 @@ func (r *report) checkEarlyoom(k Killer) {
 			names = append(names, n)
 		}
 	}
-	if names == nil {
-		r.fine("earlyoom", source, "earlyoom %s and is told to spare tiers", k.state())
+	beside, early := r.besideEarlyoom(k, names == nil)
+	if names == nil && !early {
+		r.fine("earlyoom", source, "earlyoom %s and is told to spare tiers%s", k.state(), after("; ", beside))
 		return
 	}
 	f := Finding{ID: "earlyoom", Severity: Warning, Source: source,
 		What: fmt.Sprintf("earlyoom %s, and would end a tier before any other program", k.state()),
 		Why:  "it goes by the OOM score, in which tiers come first, busy or not; and its percentages are of memory without the GPU's, so it acts late"}
-	spare := "^(" + strings.Join(r.processNames(), "|") + ")$"
-	if old := k.option("--avoid"); old != "" {
-		spare = "(" + old + ")|" + spare
+	args := k.Options
+	if names == nil {
+		f.What = fmt.Sprintf("earlyoom %s, and would end a program before an idle tier gives way", k.state())
+		f.Why = "its percentages are of memory without the GPU's, so its line is high while no model is loaded"
+	} else {
+		spare := "^(" + strings.Join(r.processNames(), "|") + ")$"
+		if old := k.option("--avoid"); old != "" {
+			spare = "(" + old + ")|" + spare
+		}
+		args = append(k.without("--avoid"), "--avoid", spare)
 	}
-	args := quoteWords(append(k.without("--avoid"), "--avoid", spare))
+	f.Why += after("; ", beside)
+	if early {
+		args = r.belowGuard(args)
+	}
+	f.Fix = k.rewritten(quoteWords(args))
+	r.add(f)
+}
+
+// after is text behind what joins it to others, and nothing when there is none.
+func after(join, text string) string {
+	if text == "" {
+		return ""
+	}
+	return join + text
+}
+
+// rewritten says how earlyoom gets other options, where it has them from.
+func (k Killer) rewritten(args string) string {
 	if k.Place.File == "/"+earlyoomFile {
 		at := k.Place.File
 		if k.Place.Line > 0 {
 			at = fmt.Sprintf("line %d of %s", k.Place.Line, k.Place.File)
 		}
-		f.Fix = fmt.Sprintf("in %s: EARLYOOM_ARGS=\"%s\", then: sudo systemctl restart earlyoom", at, args)
-	} else {
-		program, _, _ := strings.Cut(k.Place.Value, " ")
-		f.Fix = fmt.Sprintf("line %d of %s: ExecStart=%s %s, then: sudo systemctl daemon-reload && sudo systemctl restart earlyoom", k.Place.Line, k.Place.File, program, args)
+		return fmt.Sprintf("in %s: EARLYOOM_ARGS=\"%s\", then: sudo systemctl restart earlyoom", at, args)
 	}
-	r.add(f)
+	program, _, _ := strings.Cut(k.Place.Value, " ")
+	return fmt.Sprintf("line %d of %s: ExecStart=%s %s, then: sudo systemctl daemon-reload && sudo systemctl restart earlyoom", k.Place.Line, k.Place.File, program, args)
 }
 
 // processNames are those of the processes of tiers, as the kernel cuts them.
@@ -131,14 +154,26 @@ func (r *report) checkNohang(k Killer) {
 	const source = "hakavlad/nohang, conf/nohang/nohang.conf"
 	for _, pattern := range k.Spared {
 		if re, err := regexp.Compile(pattern); err == nil && re.MatchString("/tier.slice/tier-gpu.slice/tier-coder.service") {
-			r.fine("nohang", source, "%s %s and is told to spare tiers", k.Name, k.state())
+			r.fine("nohang", source, "%s %s and is told to spare tiers%s", k.Name, k.state(), after("; ", r.besideNohang(k)))
 			return
 		}
 	}
 	r.add(Finding{ID: "nohang", Severity: Warning, Source: source,
 		What: fmt.Sprintf("%s %s, and would end a tier before any other program", k.Name, k.state()),
-		Why:  "it goes by the OOM score, in which tiers come first, busy or not",
+		Why:  "it goes by the OOM score, in which tiers come first, busy or not" + after("; ", r.besideNohang(k)),
 		Fix:  fmt.Sprintf(`add the line @BADNESS_ADJ_RE_CGROUP_V2 -1000 /// ^/tier\.slice/ to /etc/nohang/%s.conf, then: sudo systemctl restart %s`, k.Name, k.Name)})
+}
+
+// besideNohang says who acts first, where nohang has the line that it comes with: 5 % of the memory, and 10 % of the swap.
+func (r *report) besideNohang(k Killer) string {
+	total := amount(r.Snapshot.Memory.MemTotal)
+	if r.Plan == nil || !r.guarded() || total == 0 {
+		return ""
+	}
+	if line := units.Bytes(k.MinMem / 100 * float64(total)); line > r.softLine() && len(r.Snapshot.Swaps) == 0 {
+		return fmt.Sprintf("it would act first, at %s, while tier-guard waits for its soft line of %s", line, r.softLine())
+	}
+	return fmt.Sprintf("tier-guard acts first, below %s", r.softLine())
 }
 
 func (r *report) checkOomd(k Killer) {
@@ -148,13 +183,14 @@ func (r *report) checkOomd(k Killer) {
 		r.fine("oomd", source, "systemd-oomd %s and leaves tiers out", k.state())
 		return
 	case len(k.Pressure) == 0:
-		r.fine("oomd", source, "systemd-oomd %s and ends no tier: it watches no slice of theirs for pressure, and they hold no swap", k.state())
+		r.fine("oomd", source, "systemd-oomd %s and ends no tier: it watches no slice of theirs for pressure, and they hold no swap%s", k.state(), after("; ", r.oomPreferences()))
 		return
 	}
 	a := k.Pressure[0]
 	r.add(Finding{ID: "oomd", Severity: Warning, Source: source,
 		What: fmt.Sprintf("systemd-oomd %s, and ends tiers when the memory pressure in %s is high (line %d of %s)", k.state(), a.Unit, a.Line, a.File),
-		Why:  "pressure is high where a model loads, and of a tier on the GPU it sees the least part: it takes the wrong one",
+		Why: "pressure is high where a model loads, and of a tier on the GPU it sees the least part: it takes the wrong one" +
+			after("; ", r.oomPreferences()),
 		Fix: "sudo mkdir -p /etc/systemd/system/tier-.service.d && printf '[Service]\\nManagedOOMPreference=omit\\n' | " +
 			"sudo tee /etc/systemd/system/tier-.service.d/oomd.conf && sudo systemctl daemon-reload"})
 }

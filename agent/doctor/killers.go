@@ -5,7 +5,10 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/tierd/tierd/units"
 )
 
 // Killer is a service that ends programs when memory runs short.
@@ -14,10 +17,12 @@ type Killer struct {
 	Running, Enabled bool
 
 	// Of earlyoom: its options, and the line that has them.
-	Options []string
-	Place   Assignment
-	// Of nohang: the patterns of control groups that it spares.
+	Options    []string
+	Place      Assignment
+	UserMemory units.Bytes // see userMemory
+	// Of nohang: the patterns of control groups that it spares, and the percentage of available memory at which it acts.
 	Spared []string
+	MinMem float64
 	// Of systemd-oomd: where it watches the pressure on what tiers are in.
 	Pressure []Assignment
 	// Omits tells that a drop-in for all tiers has it leave them out.
@@ -56,9 +61,8 @@ func (f *Files) lookAtKillers(root fs.FS) {
 			found.Pressure = f.pressureKills(root)
 			found.Omits = lastOf(f.unitLines(root, "tier-.service"), "ManagedOOMPreference").Value == "omit"
 		default:
-			if text, ok := f.read(root, "etc/nohang/"+k.service+".conf"); ok {
-				found.Spared = parseNohang(text)
-			}
+			text, _ := f.read(root, "etc/nohang/"+k.service+".conf")
+			found.Spared, found.MinMem = parseNohang(text)
 		}
 		f.Killers = append(f.Killers, found)
 	}
@@ -68,6 +72,8 @@ const earlyoomFile = "etc/default/earlyoom"
 
 // lookAtEarlyoom finds its options: in the unit, or where the packages' unit takes them from.
 func (f *Files) lookAtEarlyoom(root fs.FS, k *Killer) {
+	meminfo, _ := f.read(root, "proc/meminfo")
+	k.UserMemory = userMemory(meminfo)
 	text, _ := f.read(root, earlyoomFile)
 	k.Place = lastOf(assignments("/"+earlyoomFile, text), "EARLYOOM_ARGS")
 	k.Place.File = cmp.Or(k.Place.File, "/"+earlyoomFile)
@@ -203,15 +209,21 @@ func splitWords(text string) []string {
 	return words
 }
 
-// parseNohang finds what lowers the badness of control groups: "@BADNESS_ADJ_RE_CGROUP_V2 -50 /// ^/system\.slice/".
-func parseNohang(text string) []string {
-	var patterns []string
+// parseNohang finds what lowers the badness of control groups: "@BADNESS_ADJ_RE_CGROUP_V2 -50 /// ^/system\.slice/", and the
+// line at which it acts: "soft_threshold_min_mem = 5 %".
+func parseNohang(text string) (patterns []string, minMem float64) {
+	minMem = 5 // nohang.conf comes with it
 	for raw := range strings.Lines(text) {
 		rest, ok := strings.CutPrefix(raw, "@BADNESS_ADJ_RE_CGROUP_V2")
 		adjust, pattern, ok2 := strings.Cut(rest, "///")
 		if ok && ok2 && strings.HasPrefix(strings.TrimSpace(adjust), "-") {
 			patterns = append(patterns, strings.TrimSpace(pattern))
 		}
+		key, value, _ := strings.Cut(raw, "=")
+		number, isPercent := strings.CutSuffix(strings.TrimSpace(value), "%")
+		if v, err := strconv.ParseFloat(strings.TrimSpace(number), 64); strings.TrimSpace(key) == "soft_threshold_min_mem" && isPercent && err == nil && v >= 0 && v <= 100 {
+			minMem = v
+		}
 	}
-	return patterns
+	return patterns, minMem
 }

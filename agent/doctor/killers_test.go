@@ -133,7 +133,7 @@ func TestQuotedWordsAreSplitAsTheyWere(t *testing.T) {
 }
 
 func FuzzUnitLines(f *testing.F) {
-	for _, seed := range []string{packaged, "EARLYOOM_ARGS=\"-r 60\"\n", "[Slice]\n ManagedOOMSwap = kill\n", "#x=y\n=\n", "@BADNESS_ADJ_RE_CGROUP_V2 -5 /// ^/x"} {
+	for _, seed := range []string{packaged, "EARLYOOM_ARGS=\"-r 60\"\n", "[Slice]\n ManagedOOMSwap = kill\n", "#x=y\n=\n", "@BADNESS_ADJ_RE_CGROUP_V2 -5 /// ^/x", "soft_threshold_min_mem = 7 %", "MemAvailable: 5 kB\nAnonPages: 7 kB\n"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -147,7 +147,14 @@ func FuzzUnitLines(f *testing.F) {
 				t.Errorf("%q", w)
 			}
 		}
-		for _, p := range parseNohang(text) {
+		patterns, minMem := parseNohang(text)
+		if minMem < 0 || minMem > 100 {
+			t.Errorf("%v", minMem)
+		}
+		if base := userMemory(text); base%units.KiB != 0 {
+			t.Errorf("%d", base)
+		}
+		for _, p := range patterns {
 			if strings.Contains(p, "\n") {
 				t.Errorf("%q", p)
 			}

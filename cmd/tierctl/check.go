@@ -128,9 +128,9 @@ func goodSentence(file string, plan *units.Plan, warnings int, host units.Host) 
 		if sum == 0 {
 			return text + fmt.Sprintf("; what mode %q takes is not known.", c.Host.DefaultMode)
 		}
-		text += fmt.Sprintf("; mode %q takes %s%s", c.Host.DefaultMode, least, formatBytes(uint64(sum)))
+		text += fmt.Sprintf("; mode %q takes %s%s", c.Host.DefaultMode, least, sum)
 		if host.MemTotal > 0 {
-			text += fmt.Sprintf(" of %s, reserve %s", formatBytes(uint64(host.MemTotal)), formatBytes(uint64(c.Host.Reserve)))
+			text += fmt.Sprintf(" of %s, reserve %s", host.MemTotal, c.Host.Reserve)
 		}
 	}
 	return text + "."

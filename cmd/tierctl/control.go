@@ -16,6 +16,8 @@ type control interface {
 	Plan(ctx context.Context, mode string) (api.Plan, error)
 	Budget(ctx context.Context, mode string) (api.Budget, error)
 	Host(ctx context.Context) (json.RawMessage, error)
+	Guard(ctx context.Context) (api.Guard, error)
+	GuardTrace(ctx context.Context) ([]json.RawMessage, error)
 	Act(ctx context.Context, tier string, req api.TierRequest) (change string, err error)
 	Stack(ctx context.Context, req api.StackRequest) (change string, err error)
 	Reload(ctx context.Context, restart bool) (result api.ConfigResult, change string, err error)

@@ -17,9 +17,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Look at everything that tiers depend on, and say what is wrong, why it matters, and the
 command or the line that mends it: kernel parameters for the GPU's memory, kernel and
 firmware, devices and groups, swap, other programs on the GPU, memory that an engine
-left behind, services that end programs when memory is short, engines and how they were
-built, models, and whether the modes of tiers.toml fit. Nothing is changed, and nothing
-is started.
+left behind, the pressure guard and which services would end programs before it acts,
+engines and how they were built, models, and whether the modes of tiers.toml fit. Nothing
+is changed, and nothing is started.
 
 It works without tierd and without root, and says then what it could not see. When tierd
 answers, what it knows of tiers and processes is used.

@@ -30,7 +30,7 @@ var meanings = []struct {
 	{exitDone, "done"},
 	{exitFailed, "failed: the message says what could not be done"},
 	{exitUsage, "wrong usage: unknown command or flag, or no such tier, variant, mode or change"},
-	{exitNotReady, "health: something asked about is not ready; doctor: something is wrong, an error or a warning"},
+	{exitNotReady, "health: something asked about is not ready; doctor: something is wrong, an error or a warning; guard: it is wanted and not armed"},
 	{exitForbidden, "not permitted: changing anything takes root or one of the groups tierd, sudo, wheel"},
 	{exitUnreachable, "tierd does not answer"},
 	{exitRefused, "refused by the memory budget: it does not fit"},

@@ -59,6 +59,9 @@ func (a *app) askTierd(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	f.Status = &status
+	if g, err := a.client().Guard(ctx); err == nil { // one from before there was a guard does not know it
+		f.Guard = &g
+	}
 	if s, err := a.daemonSnapshot(ctx); err == nil && s.Memory.MemTotal != nil {
 		f.Snapshot = s
 	}

@@ -16,6 +16,7 @@ func main() { os.Exit(newApp().run(os.Args[1:])) }
 
 func newApp() *app {
 	return &app{
+		stdin:  os.Stdin,
 		stdout: os.Stdout,
 		stderr: os.Stderr,
 		now:    time.Now,
@@ -25,6 +26,7 @@ func newApp() *app {
 
 // app is one call of tierctl: where it reads and writes, and what its flags said.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
 	dial           func(socket string) control

@@ -86,29 +86,6 @@ func shorten(text string, width int) string {
 	return string([]rune(text)[:width-1]) + "…"
 }
 
-// formatBytes writes a size for a person: one decimal, binary units.
-func formatBytes(n uint64) string {
-	const step = 1024
-	if n < step {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, unit := float64(n)/step, 0
-	units := []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	for value >= step-0.05 && unit < len(units)-1 {
-		value /= step
-		unit++
-	}
-	return fmt.Sprintf("%.1f %s", value, units[unit])
-}
-
-// memoryOrDash is a charge; one that is not known, since the model is not there, is zero.
-func memoryOrDash(n uint64) string {
-	if n == 0 {
-		return "-"
-	}
-	return formatBytes(n)
-}
-
 // formatAge writes how long ago something was, with at most two units.
 func formatAge(d time.Duration) string {
 	d = max(d, 0).Truncate(time.Second)

@@ -6,20 +6,6 @@ import (
 	"time"
 )
 
-func TestFormatBytes(t *testing.T) {
-	tests := map[uint64]string{
-		0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 1536: "1.5 KiB",
-		1<<20 - 1: "1.0 MiB", // never "1024.0 KiB"
-		1 << 20:   "1.0 MiB", 512 << 20: "512.0 MiB", 1 << 30: "1.0 GiB",
-		85 << 29: "42.5 GiB", 128 << 30: "128.0 GiB", 1 << 40: "1.0 TiB", 1<<64 - 1: "16.0 EiB",
-	}
-	for n, want := range tests {
-		if got := formatBytes(n); got != want {
-			t.Errorf("formatBytes(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
-
 func TestFormatAge(t *testing.T) {
 	tests := map[time.Duration]string{
 		-time.Second: "0s", // clocks may differ

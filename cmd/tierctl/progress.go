@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +27,21 @@ func (a *app) newProgress() progress {
 	return &plainLines{out: a.stderr, said: map[taskKey]string{}}
 }
 
+// newsOf are the tasks of a change as progress shows them: once it is over, its error is reported next and has the reasons of
+// all its tasks, which are not said twice. Before that a reason is news.
+func newsOf(ch api.Change) []api.Task {
+	if ch.Err == nil {
+		return ch.Tasks
+	}
+	tasks := slices.Clone(ch.Tasks)
+	for i, t := range tasks {
+		if t.State == "error" && strings.Contains(ch.Err.Message, t.Err) {
+			tasks[i].Err = ""
+		}
+	}
+	return tasks
+}
+
 // taskKey names a task of a change: its place never moves, tasks are only ever added behind the last.
 type taskKey struct {
 	change string
@@ -38,7 +55,7 @@ type plainLines struct {
 }
 
 func (p *plainLines) update(ch api.Change) {
-	for i, t := range ch.Tasks {
+	for i, t := range newsOf(ch) {
 		key := taskKey{ch.ID, i}
 		if t.State == "todo" || p.said[key] == t.State {
 			continue
@@ -55,6 +72,9 @@ func plainLine(t api.Task) string {
 	case "doing":
 		return fmt.Sprintf("%s: %s", t.Tier, t.Summary)
 	case "error":
+		if t.Err == "" {
+			return fmt.Sprintf("%s: %s: failed", t.Tier, t.Summary)
+		}
 		return fmt.Sprintf("%s: %s: failed: %s", t.Tier, t.Summary, t.Err)
 	case "skipped":
 		if t.Err != "" {
@@ -84,7 +104,7 @@ func newLiveLines(out io.Writer, now func() time.Time) *liveLines {
 }
 
 func (p *liveLines) update(ch api.Change) {
-	for i, t := range ch.Tasks {
+	for i, t := range newsOf(ch) {
 		key := taskKey{ch.ID, i}
 		line := p.lines[key]
 		if line == nil {

@@ -35,6 +35,34 @@ coder: start tier-coder.service
 	}
 }
 
+// TestAFailureIsSaidOnce: what ends the command is its error, with the reason; progress has said it only when it was news.
+func TestAFailureIsSaidOnce(t *testing.T) {
+	failed := api.Task{Tier: "coder", Summary: "start tier-coder.service", State: "error", Err: "no model"}
+	other := api.Task{Tier: "orch", Summary: "start tier-orch.service", State: "error", Err: "no engine"}
+	over := &api.Error{Message: "start tier-coder.service: no model"}
+	for _, tt := range []struct {
+		rule  string
+		steps []api.Change
+		want  string
+	}{
+		{"a change that ends with the failure leaves the reason to its error", []api.Change{{ID: "1", Tasks: []api.Task{failed}, Err: over}},
+			"coder: start tier-coder.service: failed\n"},
+		{"while others go on, the reason is news", []api.Change{{ID: "1", Tasks: []api.Task{failed}}, {ID: "1", Tasks: []api.Task{failed}, Err: over}},
+			"coder: start tier-coder.service: failed: no model\n"},
+		{"a reason that the error lacks is said", []api.Change{{ID: "1", Tasks: []api.Task{other}, Err: over}},
+			"orch: start tier-orch.service: failed: no engine\n"},
+	} {
+		var out strings.Builder
+		p := &plainLines{out: &out, said: map[taskKey]string{}}
+		for _, ch := range tt.steps {
+			p.update(ch)
+		}
+		if out.String() != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.rule, out.String(), tt.want)
+		}
+	}
+}
+
 func TestLiveText(t *testing.T) {
 	tests := []struct {
 		rule string

@@ -77,7 +77,7 @@ func (a *app) groups() []commandGroup {
 	return []commandGroup{
 		{groupLook, []*cobra.Command{
 			a.statusCommand(), a.healthCommand(), a.logsCommand(), a.eventsCommand(), a.changesCommand(),
-			a.budgetCommand(), a.hostCommand(), a.doctorCommand(),
+			a.budgetCommand(), a.hostCommand(), a.guardCommand(), a.notifyCommand(), a.doctorCommand(),
 		}},
 		{groupChange, []*cobra.Command{
 			a.upCommand(), a.downCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),

@@ -95,7 +95,7 @@ func tierRow(t api.Tier, now time.Time, modelWidth int, colour bool) row {
 	return row{
 		cells: []cell{
 			{text: t.Name}, state, {text: t.Variant}, {text: t.Engine}, {text: shorten(t.Model, modelWidth)},
-			{text: strconv.Itoa(t.Port)}, {text: memoryOrDash(t.Memory)}, {text: since},
+			{text: strconv.Itoa(t.Port)}, {text: sizeOrDash(t.Memory)}, {text: since},
 		},
 		notes: tierNotes(t, now),
 	}
@@ -149,7 +149,7 @@ func tierDetails(t api.Tier) []string {
 		process += fmt.Sprintf(", pid %d", t.MainPID)
 	}
 	if t.MemoryCurrent != nil {
-		process += ", " + formatBytes(*t.MemoryCurrent) + " in its control group now"
+		process += ", " + size(*t.MemoryCurrent) + " in its control group now"
 	}
 	if t.Restarts > 0 {
 		process += ", restarted by systemd " + count(t.Restarts, "time")
@@ -164,7 +164,7 @@ func tierDetails(t api.Tier) []string {
 	}
 	lines = append(lines, list(rules))
 	for _, v := range t.Variants {
-		line := fmt.Sprintf("variant %s: %s, %s, %s, %s", v.Name, v.State, v.Engine, v.Model, memoryOrDash(v.Memory))
+		line := fmt.Sprintf("variant %s: %s, %s, %s, %s", v.Name, v.State, v.Engine, v.Model, sizeOrDash(v.Memory))
 		if v.Reason != "" && v.Reason != t.Reason {
 			line += " (" + v.Reason + ")"
 		}

@@ -35,6 +35,12 @@ func terminalSize(w io.Writer) (columns, rows int, ok bool) {
 	return int(size.Col), int(size.Row), true
 }
 
+// isTerminal tells whether a person can be asked on f.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
 // colourful tells whether w may get escape sequences: a terminal that can, and no NO_COLOR (https://no-color.org).
 func colourful(w io.Writer) bool {
 	_, _, ok := terminalSize(w)
