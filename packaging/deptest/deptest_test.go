@@ -112,14 +112,17 @@ func TestArrows(t *testing.T) {
 		"cmd/tier-guard":   {"small and locked in memory: without HTTP", []string{"agent/guard", "agent/api/guardwire", "agent/journal", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},
 
-		"packaging/bench":        {"knows the gateway from outside; stands in for tierd", []string{"agent/api", "packaging/figure"}, []string{sys}},
-		"packaging/figure":       {"prints figures: standard library alone", nil, nil},
-		"packaging/vmtest":       {"knows the package from outside", []string{"packaging/vmtest/wire"}, []string{sys}},
-		"packaging/vmtest/load":  {"asks as a client does: standard library alone", nil, nil},
-		"packaging/vmtest/wire":  {"what a VM and the machine outside say to each other: standard library alone", nil, nil},
-		"packaging/vmtest/guest": {"one static program in a VM", []string{"packaging/vmtest/load", "packaging/vmtest/wire"}, []string{sys}},
-		"packaging/demo":         {"shows the package from outside", []string{"packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
-		"packaging/deptest":      {"looks at sources", nil, nil},
+		"packaging/bench":            {"knows the gateway from outside; stands in for tierd", []string{"agent/api", "packaging/figure"}, []string{sys}},
+		"packaging/figure":           {"prints figures: standard library alone", nil, nil},
+		"packaging/vmtest":           {"knows the package from outside", []string{"packaging/vmtest/wire"}, []string{sys}},
+		"packaging/vmtest/load":      {"asks as a client does: standard library alone", nil, nil},
+		"packaging/vmtest/wire":      {"what a VM and the machine outside say to each other: standard library alone", nil, nil},
+		"packaging/vmtest/guest":     {"one static program in a VM", []string{"packaging/vmtest/load", "packaging/vmtest/wire"}, []string{sys}},
+		"packaging/guardbench":       {"knows guards from outside", []string{"packaging/figure", "packaging/guardbench/trial", "packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
+		"packaging/guardbench/guest": {"one static program in a VM; stands in for tierd", []string{"agent/api", "packaging/guardbench/trial"}, []string{sys}},
+		"packaging/guardbench/trial": {"pure: standard library alone", nil, nil},
+		"packaging/demo":             {"shows the package from outside", []string{"packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
+		"packaging/deptest":          {"looks at sources", nil, nil},
 	}
 	for _, p := range list(t, "./...") {
 		name := strings.TrimPrefix(p.ImportPath, module)

@@ -17,12 +17,28 @@ import (
 // AtMost prints a figure that should be small. The unit becomes the name's end: "start", "ms" is start-ms, "woken", "/min"
 // is woken-per-min; a figure may have none.
 func AtMost(name string, value float64, unit string, limit float64) {
-	write(os.Stdout, named(name, unit), value, "<=", limit, value <= limit)
+	To(os.Stdout).AtMost(name, value, unit, limit)
 }
 
 // AtLeast prints a figure that should be large.
 func AtLeast(name string, value float64, unit string, limit float64) {
-	write(os.Stdout, named(name, unit), value, ">=", limit, value >= limit)
+	To(os.Stdout).AtLeast(name, value, unit, limit)
+}
+
+// Printer prints figures elsewhere than on standard output.
+type Printer struct{ w io.Writer }
+
+// To returns a printer to w.
+func To(w io.Writer) Printer { return Printer{w} }
+
+// AtMost is AtMost of the package.
+func (p Printer) AtMost(name string, value float64, unit string, limit float64) {
+	write(p.w, named(name, unit), value, "<=", limit, value <= limit)
+}
+
+// AtLeast is AtLeast of the package.
+func (p Printer) AtLeast(name string, value float64, unit string, limit float64) {
+	write(p.w, named(name, unit), value, ">=", limit, value >= limit)
 }
 
 func named(name, unit string) string {

@@ -37,3 +37,12 @@ func TestTheUnitIsTheEndOfTheName(t *testing.T) {
 		}
 	}
 }
+
+func TestAPrinterPrintsElsewhere(t *testing.T) {
+	var out strings.Builder
+	To(&out).AtMost("x", 1, "ms", 2)
+	To(&out).AtLeast("y", 1, "", 2)
+	if want := "bench: x-ms 1 goal <= 2 ok\nbench: y 1 goal >= 2 short\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}

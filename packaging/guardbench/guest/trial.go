@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tierd/tierd/packaging/guardbench/trial"
+)
+
+// aTrial is one run.
+type aTrial struct {
+	trial.Run
+	scenario trial.Scenario
+	program  string // tier-guard's
+}
+
+func newTrial(r trial.Run) (*aTrial, error) {
+	s, ok := trial.Find(r.Scenario)
+	if !ok {
+		return nil, fmt.Errorf("there is no scenario %q", r.Scenario)
+	}
+	return &aTrial{Run: r, scenario: s, program: benchPath(trial.TierGuard)}, nil
+}
+
+// run makes everything ready, lets the load go, looks on, and cleans up.
+func (t *aTrial) run() (r *trial.Record, err error) {
+	begin := time.Now()
+	if err := stopGuards(); err != nil {
+		return nil, err
+	}
+	load := &unit{name: trial.Load, slice: loadSlice}
+	if err := load.end(); err != nil {
+		return nil, err
+	}
+	if err := setSwap(t.scenario.Zram, endTiers); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+		return nil, err
+	}
+	units, err := ensureTiers(t.scenario)
+	if err != nil {
+		return nil, err
+	}
+	leaker := units[len(units)-1]
+	watched := units
+	if t.scenario.By == trial.Load {
+		if load, err = startLoad(t.scenario); err != nil {
+			return nil, err
+		}
+		leaker, watched = load, append(units, load)
+	}
+	tierd, err := newStandIn(benchPath("guard.sock"), tableOf(t.scenario, units, time.Now()))
+	if err != nil {
+		return nil, err
+	}
+	defer tierd.listener.Close()
+	g, err := startGuard(t.Guard, t.program, tierd.path())
+	if err != nil {
+		return nil, err
+	}
+	if t.Guard == trial.TierGuard {
+		if err := tierd.awaitArmed(); err != nil {
+			return nil, err
+		}
+	}
+	r = &trial.Record{Run: t.Run, RSS: g.resident()}
+	if err := t.watch(r, leaker, watched, begin); err != nil {
+		return nil, err
+	}
+	begin = time.Now()
+	r.Words = tierd.said()
+	if g.pid > 0 {
+		left := g.resident()
+		r.RSS, r.Crashed = max(r.RSS, left), left == 0
+	}
+	if err := load.end(); err != nil {
+		return nil, err
+	}
+	r.Cleanup = time.Since(begin).Seconds()
+	return r, nil
+}
+
+// watch is the run proper.
+func (t *aTrial) watch(r *trial.Record, leaker *unit, watched []*unit, began time.Time) error {
+	var err error
+	if r.Total, err = meminfo("MemTotal:"); err != nil {
+		return err
+	}
+	if r.Start, err = t.awaitMemory(); err != nil {
+		return err
+	}
+	before, err := procField("/proc/vmstat", "oom_kill ")
+	if err != nil {
+		return err
+	}
+	fast, limit := t.amounts(r.Start)
+	r.Cap = limit
+	s, err := newSampler(leaker, watched)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r.Setup = time.Since(began).Seconds()
+	if err := s.watch(func() { leaker.page.begin(uint64(fast), uint64(limit)) }); err != nil {
+		return err
+	}
+	s.seen(r)
+	now, err := procField("/proc/vmstat", "oom_kill ")
+	r.OOMKills = now - before
+	return err
+}
+
+// amounts are what the load takes at once, and in all: whole MiB, since the load takes no less than 64 KiB at a time.
+func (t *aTrial) amounts(available int64) (fast, limit int64) {
+	available = available / mib * mib
+	limit = available + 200*mib
+	switch s := t.scenario; {
+	case s.Kind == "cache":
+		limit = 4 << 30
+		return limit, limit
+	case s.Endless:
+		limit = 2600 * mib
+	case s.Rate == trial.Fast:
+		return limit, limit
+	}
+	return max(available-trial.Soft-150*mib, 0), limit
+}
+
+// awaitMemory waits until what the run before has taken is free again: enough is available, and it grows no more.
+func (t *aTrial) awaitMemory() (available int64, err error) {
+	most, since := int64(0), time.Now()
+	enough, err := within(8*time.Second, func() (bool, error) {
+		if available, err = meminfo("MemAvailable:"); err != nil {
+			return false, err
+		}
+		if available > most+4*mib {
+			most, since = available, time.Now()
+		}
+		return available > 700*mib && time.Since(since) > 100*time.Millisecond, nil
+	})
+	if err == nil && !enough {
+		err = fmt.Errorf("only %d MiB are available before the load", available/mib)
+	}
+	return available, err
+}
+
+func endTiers() error {
+	for _, t := range tiers {
+		if err := (&unit{name: t.name, slice: tiersSlice}).end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
