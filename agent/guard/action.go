@@ -47,7 +47,7 @@ func (g *Guard) begin(l *look, d *Decision, i int, act Act, why Reason) {
 	}
 	u := &g.Units[i]
 	g.Open = action{Victim: d.Victim, Main: l.tiers[i].Main, Since: l.At, Start: l.Available, Low: l.Available, Fall: l.fall}
-	if u.Known {
+	if u.RAM.Known {
 		g.Open.Held = u.Held
 	}
 	g.signal(l, d, act, why)

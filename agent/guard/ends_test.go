@@ -155,3 +155,54 @@ func TestADryRunTellsAndSignalsNobodyTwice(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestWhatIsSeenLateIsNoGrowth is of tiers and amounts that come to light during a shortage.
+func TestWhatIsSeenLateIsNoGrowth(t *testing.T) {
+	for name, late := range map[string]func(p *process){
+		"a tier that tierd has not yet told of": nil,
+		"GPU memory that was not read yet":      func(p *process) { p.GPU, p.hidden = Amount{400 * mib, true}, 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, g := bed()
+			coder := h.tier("coder")
+			if late != nil {
+				coder.GPU, coder.hidden = Amount{}, 400*mib
+			} else {
+				h.tiers = h.tiers[1:]
+			}
+			h.leak = leak{rate: 100e6, limit: 2600 * mib}
+			come := false
+			h.extra = func(h *host, _ time.Duration) {
+				if come || h.available > 120*mib {
+					return
+				}
+				come = true
+				if late != nil {
+					late(coder)
+				} else {
+					h.tiers = append(h.tiers, coder)
+				}
+			}
+			s := h.run(t, g, 30*time.Second)
+			if !come || !coder.Up || s.count(Outside) != 1 {
+				t.Errorf("come %v, up %v, %d alarms", come, coder.Up, s.count(Outside))
+			}
+		})
+	}
+}
+
+func TestAnAmountThatCannotBeReadForOnceIsWhatItWas(t *testing.T) {
+	h, g := bed()
+	h.leak = leak{rate: 100e6, limit: 2600 * mib}
+	ram := h.tier("coder").RAM
+	h.extra = func(h *host, _ time.Duration) {
+		p := h.tier("coder")
+		p.RAM = ram
+		if h.at/(50*time.Millisecond)%2 == 0 {
+			p.RAM = Amount{}
+		}
+	}
+	if s := h.run(t, g, 40*time.Second); !h.tier("coder").Up || s.count(Outside) != 1 {
+		t.Errorf("victims %q", s.victims())
+	}
+}

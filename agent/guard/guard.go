@@ -43,7 +43,7 @@ type TierFacts struct {
 	Tier
 	Up   bool   `json:"up,omitempty"`   // there are processes in its cgroup
 	RAM  Amount `json:"ram,omitzero"`   // what of its cgroup only its end gives back
-	GPU  Amount `json:"gpu,omitzero"`   // what its processes hold of GPU memory that lies in RAM; in no cgroup
+	GPU  Amount `json:"gpu,omitzero"`   // what its processes hold of GPU memory that lies in RAM, in no cgroup; known to be 0 for one that uses no GPU
 	Lost bool   `json:"lost,omitempty"` // signalling it has failed: it cannot be stopped from here
 }
 

@@ -46,16 +46,19 @@ func (g *Guard) Would(f *Facts) string {
 		c.Began = 0 // it is asked about tiers, not about how long it has been looking
 	}
 	d := c.Step(&short)
-	if d.Reason == Crossed || d.Reason == Holding || d.Reason == Quiet {
-		return "no tier would load, and nobody would give way: no tier is idle, and busy ones are spared above the hard line of " + size(g.lines.Hard)
+	switch {
+	case short.Available == f.Available || d.Reason != Crossed && d.Reason != Holding:
+		return string(d.AppendText(nil))
+	case c.Short.Victims > 0 || slices.ContainsFunc(f.Tiers, func(t TierFacts) bool { return t.Up && t.Ending }):
+		return "nobody would give way until the hard line of " + size(g.lines.Hard) + " is near: memory is still short from before, and what gave way or is ending holds"
 	}
-	return string(d.AppendText(nil))
+	return "no tier would load, and nobody would give way: no tier is idle, and busy ones are spared above the hard line of " + size(g.lines.Hard)
 }
 
 // clone is the same guard, to try something on.
 func (g *Guard) clone() *Guard {
 	c := New(g.lines, g.pace)
-	c.copy(g)
+	g.CopyTo(c)
 	return c
 }
 

@@ -107,6 +107,8 @@ func TestVictim(t *testing.T) {
 		"but not where none suffices":                                    {[]string{"a priority=10 holds=2", "b priority=20 holds=3"}, soft, "stop a", nil},
 		"and not one whose size nobody knows":                            {[]string{"a priority=10 unknown", "b priority=20"}, soft, "stop a", func(f *Facts) { f.Tiers[0].Charge = 0 }},
 		"and not for a busy one":                                         {[]string{"a priority=10 holds=2", "b busy"}, soft, "stop a", nil},
+		"while one that suffices is ending anyway, nobody goes":          {[]string{"a priority=10", "b ending"}, soft, "refuse", nil},
+		"but while one that is too small is ending, one goes":            {[]string{"a priority=10", "b ending holds=5"}, soft, "stop a", nil},
 		"free swap does not spare an idle one":                           {[]string{"a"}, soft, "stop a", func(f *Facts) { f.SwapFree, f.SwapTotal = gib, gib }},
 		"a busy one is spared above the hard line":                       {[]string{"a busy"}, soft, "refuse", nil},
 		"also where tasks wait for memory and there is no swap":          {[]string{"a busy"}, soft, "refuse", func(f *Facts) { f.PSI, f.Full = true, f.Full+time.Hour }},

@@ -24,7 +24,7 @@ func (p Pace) next(available, line uint64, slope int64) time.Duration {
 	if available <= line {
 		return quickest
 	}
-	return min(max(until(available-line, max(p.FillRate, 2*falling(slope))), quickest), slowest)
+	return min(max(until(available-line, max(p.FillRate, 2*min(falling(slope), 1<<62))), quickest), slowest)
 }
 
 // until is how long an amount lasts at a rate; an hour stands for all that is longer.

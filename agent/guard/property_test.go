@@ -89,6 +89,7 @@ type referee struct {
 	signed map[string]Act
 	lost   map[string]bool
 	main   map[string]int
+	gone   time.Duration // when the open one was found gone; 0: it was not
 	dry    bool
 }
 
@@ -112,6 +113,18 @@ func (r *referee) check(t *rapid.T, g *Guard, f *Facts, d Decision) {
 	}
 	if (d.Kind() != "") != d.Tell() {
 		t.Fatalf("%+v is told as %q", d, d.Kind())
+	}
+	if d.Reason == Gone {
+		r.gone = f.At
+	}
+	if (d.Reason == Returned || d.Reason == NotReturned) && (r.gone == 0 || f.At-r.gone < settleAfter) {
+		t.Fatalf("%s: too early", d.AppendText(nil))
+	}
+	if d.Reason == Recovered && r.gone != 0 {
+		t.Fatal("its memory was never told of")
+	}
+	if d.Reason != Gone && d.Reason != Waiting && d.Reason != Crossed {
+		r.gone = 0
 	}
 	switch d.Reason {
 	case Returned, NotReturned, Stuck, Unreachable, Recovered:

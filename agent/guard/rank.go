@@ -80,16 +80,19 @@ type bounds struct {
 func (g *Guard) bounds(l *look) bounds {
 	b := bounds{outside: g.outside(l), emergency: g.emergency(l)}
 	short, worse := l.Available < g.lines.Soft, g.worsens(l)
-	b.another = short && (g.Short.Victims == 0 || worse || b.emergency)
 	swap := l.SwapTotal > 0 && l.SwapFree >= l.SwapTotal/10
 	b.serving = short && !b.outside && l.At-g.Began >= observed &&
 		(b.emergency || l.Available < g.lines.Hard || worse && g.stalls(l) && !swap)
 	if short {
 		b.need = g.lines.Soft - l.Available + min(2*l.fall, g.lines.Soft-g.lines.Hard) // what is lost until it gives
 	}
+	coming := g.Short.Victims > 0
 	for i := range l.tiers {
-		b.unpinned = b.unpinned || g.stoppable(l, i) && !l.tiers[i].Pinned
+		can := g.stoppable(l, i)
+		b.unpinned = b.unpinned || can && !l.tiers[i].Pinned
+		coming = coming || can && l.tiers[i].Ending && g.gives(l, i) >= b.need // somebody else has told it to end
 	}
+	b.another = short && (!coming || worse || b.emergency)
 	return b
 }
 
@@ -114,7 +117,7 @@ func (g *Guard) may(l *look, b *bounds, i int) bool {
 // tooLarge is whether a load will end below the soft line, by what it still has to take, and is on its way there.
 func (g *Guard) tooLarge(l *look, i int) bool {
 	t, u := &l.tiers[i], &g.Units[i]
-	return l.Available < g.lines.Refuse && u.Known && t.Charge > u.Held && l.Available >= g.lines.Soft &&
+	return l.Available < g.lines.Refuse && u.RAM.Known && t.Charge > u.Held && l.Available >= g.lines.Soft &&
 		t.Charge-u.Held > l.Available-g.lines.Soft && l.fall > 0 && until(l.Available-g.lines.Soft, l.fall) <= 2*time.Second
 }
 

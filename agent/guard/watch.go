@@ -12,10 +12,12 @@ type unit struct {
 	Unit   string        `json:"unit"`
 	Main   int           `json:"main,omitempty"`
 	Up     bool          `json:"up,omitempty"`
-	Known  bool          `json:"known,omitempty"` // Held was measured in this life, now or lately
-	Held   uint64        `json:"held,omitempty"`
-	Past   [9]uint64     `json:"past"` // Held at the samples of past
-	Base   uint64        `json:"base,omitempty"`
+	RAM    Amount        `json:"ram,omitzero"` // as measured last in this life: an amount that cannot be read for once is what it was
+	GPU    Amount        `json:"gpu,omitzero"`
+	Held   uint64        `json:"held,omitempty"`   // of both, once RAM is known
+	Past   [9]uint64     `json:"past"`             // Held at the samples of past
+	Base   uint64        `json:"base,omitempty"`   // Held before the shortage began
+	Born   bool          `json:"born,omitempty"`   // this life has begun while the unit was watched: all that it holds, it took since
 	Killed time.Duration `json:"killed,omitempty"` // when it was, for one that is followed no more
 	Lost   bool          `json:"lost,omitempty"`   // it does not go, or cannot be signalled: told, and left alone in this life
 	Spent  bool          `json:"spent,omitempty"`  // would have gone in this shortage, had this not been a dry run
@@ -73,7 +75,7 @@ func (g *Guard) watch(l *look, fresh bool) {
 		g.measure(&g.Units[i], &l.tiers[i])
 	}
 	for i := len(l.tiers); i < len(g.Units); i++ { // tierd no longer speaks of them
-		if u := &g.Units[i]; u.Up && u.Known {
+		if u := &g.Units[i]; u.Up && u.RAM.Known {
 			g.shift(-u.Held)
 		}
 	}
@@ -115,37 +117,55 @@ func (g *Guard) place(i int, t *TierFacts) {
 	g.Units[i], g.Units[last] = g.Units[last], g.Units[i]
 }
 
-// measure takes over what a tier shows. An amount that cannot be read for once is what it was.
+// measure takes over what a tier shows.
 func (g *Guard) measure(u *unit, t *TierFacts) {
 	if !t.Up || t.Main != 0 && u.Main != 0 && t.Main != u.Main { // its end, or another life
-		*u = unit{Unit: u.Unit, Spent: u.Spent}
+		*u = unit{Unit: u.Unit, Spent: u.Spent, Born: true}
 	}
 	u.Up = t.Up
 	if t.Main != 0 {
 		u.Main = t.Main
 	}
-	if !t.Up || !t.RAM.Known {
+	if !t.Up {
 		return
 	}
-	holds := t.RAM.Bytes + t.GPU.Bytes
-	if !u.Known {
-		u.Known, u.Base = true, holds
-		for i := range u.Past {
-			u.Past[i] = holds
-		}
-		g.shift(holds)
+	firstRAM, firstGPU := t.RAM.Known && !u.RAM.Known, t.GPU.Known && !u.GPU.Known
+	if t.RAM.Known {
+		u.RAM = t.RAM
 	}
-	u.Held = holds
+	if t.GPU.Known {
+		u.GPU = t.GPU
+	}
+	if !u.RAM.Known {
+		return
+	}
+	u.Held = u.RAM.Bytes + u.GPU.Bytes
+	switch {
+	case u.Born:
+	case firstRAM:
+		g.appear(u, u.Held)
+	case firstGPU:
+		g.appear(u, u.GPU.Bytes)
+	}
+}
+
+// appear is of an amount that a tier has held all along and that can be seen only now.
+func (g *Guard) appear(u *unit, amount uint64) {
+	u.Base += amount
+	for i := range u.Past {
+		u.Past[i] += amount
+	}
+	g.shift(amount)
 }
 
 // gives is how much a tier's end is believed to give back: what was measured, and its charge where that is all there is.
 func (g *Guard) gives(l *look, i int) uint64 {
 	t, u := &l.tiers[i], &g.Units[i]
 	switch {
-	case !u.Known && t.Loading:
-		return t.GPU.Bytes
-	case !u.Known, !t.GPU.Known && !t.Loading:
-		return max(u.Held, t.GPU.Bytes, t.Charge)
+	case !u.RAM.Known && t.Loading:
+		return u.GPU.Bytes
+	case !u.RAM.Known, !u.GPU.Known && !t.Loading:
+		return max(u.Held, u.GPU.Bytes, t.Charge)
 	}
 	return u.Held
 }
@@ -153,7 +173,7 @@ func (g *Guard) gives(l *look, i int) uint64 {
 // over is by how much a tier is above its charge, if that is more than a charge can be wrong by.
 func (g *Guard) over(l *look, i int) uint64 {
 	charge, u := l.tiers[i].Charge, &g.Units[i]
-	if charge == 0 || !u.Known || u.Held <= charge || u.Held-charge <= max(charge/10, min(2*gib, l.Total/64)) {
+	if charge == 0 || !u.RAM.Known || u.Held <= charge || u.Held-charge <= max(charge/10, min(2*gib, l.Total/64)) {
 		return 0
 	}
 	return u.Held - charge
@@ -170,7 +190,7 @@ func (g *Guard) leaks(l *look, i int) bool {
 // nothing. While a tier cannot be measured nobody can tell, and it is not.
 func (g *Guard) outside(l *look) bool {
 	for i := range l.tiers {
-		if g.Units[i].Up && !g.Units[i].Known {
+		if g.Units[i].Up && !g.Units[i].RAM.Known {
 			return false
 		}
 	}
@@ -191,7 +211,7 @@ func (g *Guard) growth(l *look, since sample, recent bool) (outside, inside int6
 		}
 		if u.Up {
 			inside += max(int64(u.Held-then), 0)
-			unseen = unseen || !l.tiers[i].GPU.Known
+			unseen = unseen || !u.GPU.Known
 		}
 	}
 	outside = g.now(l).Outside - since.Outside
