@@ -259,10 +259,10 @@ func (k *keeper) runAll() error {
 		k.hot.run()
 		k.hot.trace.end()
 	}()
-	written := make(chan struct{})
+	written, first := make(chan struct{}), k.table
 	go func() {
 		defer close(written)
-		k.hot.trace.run(k.table, k.log)
+		k.hot.trace.run(first, k.log)
 	}()
 	go k.hot.act.reaper.run()
 	go wakeOnStall(k.hot.trigger, k.hot.woken)

@@ -90,14 +90,22 @@ func TestPopulated(t *testing.T) {
 	}
 }
 
-// put writes a file of a fake tree.
+// put writes a file of a fake tree, in place: it may be open already, and half of it must not be seen.
 func put(t testing.TB, root, path, text string) {
 	t.Helper()
 	path = filepath.Join(root, path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(int64(len(text))); err != nil {
 		t.Fatal(err)
 	}
 }
