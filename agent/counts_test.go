@@ -29,7 +29,7 @@ func (b *bed) turnsOf(tier string) string {
 
 func nonzero(counts map[string]uint64) string {
 	list := []string{}
-	for _, why := range append(append([]string{}, usualStarts...), "evicted", "idle", "aborted", "failed:engine-died", "failed:refused", "failed:unknown") {
+	for _, why := range append(append([]string{}, usualStarts...), "evicted", "idle", "pressure", "aborted", "failed:engine-died", "failed:refused", "failed:unknown") {
 		if n := counts[why]; n > 0 {
 			list = append(list, fmt.Sprintf("%s %d", why, n))
 		}

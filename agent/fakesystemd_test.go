@@ -40,6 +40,7 @@ type fakeUnit struct {
 	queued  bool   // its start waits until units that it conflicts with have ended
 	loading bool   // was let in
 	stuck   bool   // and loads for ever
+	told    bool   // a job of systemd's ends it, so that Restart= does not hold
 	life    int    // grows at every start and stop, so that a job learns that another one took over
 }
 
@@ -270,7 +271,7 @@ func (f *fakeSystemd) boot(u *fakeUnit) {
 	life := u.life
 	u.MainPID, u.Invocation = 1000+life, fmt.Sprint(life)
 	f.set(u, "activating", "start", "success", 0)
-	u.loading, u.stuck = false, false
+	u.loading, u.stuck, u.told = false, false, false
 	ctx, hangup := context.WithCancel(context.Background())
 	u.hangup = hangup
 	go f.live(ctx, u, life)
@@ -381,6 +382,9 @@ func (f *fakeSystemd) Stop(ctx context.Context, name string) error {
 		return err
 	}
 	f.halt(name)
+	if u := f.units[name]; u != nil {
+		u.told = true
+	}
 	f.mu.Unlock()
 	return f.wait(ctx, name, "deactivating", "stop")
 }
@@ -394,9 +398,16 @@ func (f *fakeSystemd) halt(name string) {
 	if u == nil || !running(u.UnitStatus) || u.ActiveState == "deactivating" {
 		return
 	}
-	served := u.ActiveState == "active"
+	served, waits := u.ActiveState == "active", u.SubState == "auto-restart"
 	u.die()
 	life := u.life
+	if waits { // there is nothing to kill: systemd forgets the restart
+		f.set(u, "inactive", "dead", "success", 0)
+		if !u.Held {
+			delete(f.units, name)
+		}
+		return
+	}
 	f.set(u, "deactivating", "stop-sigterm", "success", 0)
 	down := func() {
 		f.mu.Lock()

@@ -34,7 +34,7 @@ type guardState struct {
 
 	short   string          // why nobody may load; "" when they may
 	said    bool            // the one that is connected has said whether they may
-	pressed map[string]bool // units that it has told to go, since they were let in
+	pressed map[string]bool // units that it has told to go, since they began
 	// stopAgain is when one of those may be stopped again, after that has failed.
 	stopAgain time.Time
 

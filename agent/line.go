@@ -36,7 +36,8 @@ type asker struct {
 
 // enter puts a unit into the line.
 func (a *Agent) enter(unit string) *asker {
-	delete(a.admitted, unit) // its process asks, so it does not load: two that wait must not wait for each other
+	delete(a.admitted, unit)      // its process asks, so it does not load: two that wait must not wait for each other
+	delete(a.guard.pressed, unit) // another life of it begins
 	x := &asker{unit: unit, tier: a.tierOf(unit), since: time.Now(), evict: a.mayEvict(unit), asked: a.asked, answer: make(chan api.AdmitAnswer, 1),
 		news: make(chan struct{})}
 	a.line = append(a.line, x)
@@ -181,7 +182,6 @@ func (a *Agent) admit(x *asker, v budget.Verdict) {
 	a.admitted[x.unit] = admission{asked: a.asked, at: time.Now()}
 	delete(a.drains, x.unit)
 	delete(a.gave, x.unit)
-	delete(a.guard.pressed, x.unit)
 	delete(a.refusals, x.unit)
 	a.opts.Log.Info("admitted", "tier", x.tier, "unit", x.unit, "memory", a.chargeOf(x.unit).Total(), "waited", time.Since(x.since).Round(time.Millisecond))
 	x.answer <- api.AdmitAnswer{OK: true}
