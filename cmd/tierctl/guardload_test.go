@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -113,8 +115,21 @@ func TestLoadProcess(t *testing.T) {
 
 // TestLoadDiesWithItsParent kills the one that asked, which can then tell nobody.
 func TestLoadDiesWithItsParent(t *testing.T) {
-	socket := serveFake(t, map[string][]string{"GET /v1/guard": {"200 @fixtures/guard-far.json"}})
-	cmd := exec.Command("tierctl", "guard", "test", "--yes", "--size", "64MiB", "--rate", "1MiB/s", "--socket", socket)
+	g := newFakeGuard(t, 32*mib, 0)
+	answer, err := g.Guard(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "guard.json")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	socket := serveFake(t, map[string][]string{"GET /v1/guard": {"200 @" + fromTestdata(t, file)}})
+	cmd := exec.Command("tierctl", "guard", "test", "--yes", "--size", "2GiB", "--rate", "1MiB/s", "--seconds", "60", "--socket", socket)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +147,20 @@ func TestLoadDiesWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitEnd(t, handle)
+}
+
+// fromTestdata is a file as a fake control server names it.
+func fromTestdata(t *testing.T, file string) string {
+	t.Helper()
+	here, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := filepath.Rel(here, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // childOf waits for the one child of a process.
