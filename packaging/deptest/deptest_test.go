@@ -119,7 +119,7 @@ func TestArrows(t *testing.T) {
 		"packaging/vmtest/wire":      {"what a VM and the machine outside say to each other: standard library alone", nil, nil},
 		"packaging/vmtest/guest":     {"one static program in a VM", []string{"packaging/vmtest/load", "packaging/vmtest/wire"}, []string{sys}},
 		"packaging/guardbench":       {"knows guards from outside", []string{"packaging/figure", "packaging/guardbench/trial", "packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
-		"packaging/guardbench/guest": {"one static program in a VM; stands in for tierd", []string{"agent/api", "packaging/guardbench/trial"}, []string{sys}},
+		"packaging/guardbench/guest": {"one static program in a VM; stands in for tierd", []string{"agent/api", "agent/api/guardwire", "packaging/guardbench/trial"}, []string{sys}},
 		"packaging/guardbench/trial": {"pure: standard library alone", nil, nil},
 		"packaging/demo":             {"shows the package from outside", []string{"packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
 		"packaging/deptest":          {"looks at sources", nil, nil},

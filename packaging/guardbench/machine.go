@@ -108,7 +108,11 @@ func (m *machine) try(ctx context.Context, r trial.Run, dir string) (trial.Outco
 	if err := json.Unmarshal(text, &record); err != nil {
 		return failed, fmt.Errorf("cannot read what the VM has recorded: %w", err)
 	}
-	return record.Outcome(), os.WriteFile(filepath.Join(dir, r.Name()+".json"), text, 0o644)
+	err = os.WriteFile(filepath.Join(dir, r.Name()+".json"), text, 0o644)
+	if record.Broken {
+		err = errors.Join(err, m.close())
+	}
+	return record.Outcome(), err
 }
 
 // close ends the VM, if there is one.

@@ -46,7 +46,7 @@ func (o *options) flags(stderr io.Writer) *flag.FlagSet {
 	f.BoolVar(&o.report, "report", false, "run nothing, print what earlier runs have shown")
 	f.DurationVar(&o.patience, "for", 0, "begin no run after so long")
 	f.StringVar(&o.dir, "dir", "build/bench-guard", "`folder` for results")
-	f.StringVar(&o.doc, "doc", "", "`file` whose figures are to be replaced")
+	f.StringVar(&o.doc, "doc", "", "`file` whose figures are to be replaced when all runs were made")
 	f.StringVar(&o.m.kernel, "kernel", "", "`program` that mkuml.sh has made")
 	f.StringVar(&o.m.layers, "layers", "", "`folders` that mkguards.sh has made, separated by spaces")
 	f.StringVar(&o.m.init, "init", "", "`program` of packaging/vmtest/guest")
@@ -93,7 +93,7 @@ func bench(o options, stdout, stderr io.Writer) error {
 	if _, err := io.WriteString(stdout, text.table+"\n"+text.figures); err != nil {
 		return err
 	}
-	if o.doc != "" {
+	if o.doc != "" && results.complete(plan) {
 		failed = errors.Join(failed, replaceFigures(o.doc, text))
 	}
 	return failed

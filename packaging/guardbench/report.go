@@ -19,8 +19,13 @@ func report(all []trial.Outcome) reported {
 // group are the rounds of one guard on one scenario.
 type group []trial.Outcome
 
-// of picks the results of one guard on one scenario; failed runs have none. The last result of a run counts.
+// of picks the results of one guard on one scenario. Runs without a result are left out.
 func of(all []trial.Outcome, scenario, guard string) group {
+	return slices.DeleteFunc(made(all, scenario, guard), func(o trial.Outcome) bool { return o.Failed != "" })
+}
+
+// made are all runs of one guard on one scenario; the last try of each counts.
+func made(all []trial.Outcome, scenario, guard string) group {
 	rounds := map[int]trial.Outcome{}
 	for _, o := range all {
 		if o.Scenario == scenario && o.Guard == guard {
@@ -29,9 +34,7 @@ func of(all []trial.Outcome, scenario, guard string) group {
 	}
 	var g group
 	for _, o := range rounds {
-		if o.Failed == "" {
-			g = append(g, o)
-		}
+		g = append(g, o)
 	}
 	slices.SortFunc(g, func(a, b trial.Outcome) int { return a.Round - b.Round })
 	return g
@@ -49,35 +52,44 @@ func table(all []trial.Outcome) string {
 	for _, s := range trial.Scenarios {
 		for _, name := range trial.Guards {
 			if g := of(all, s.Key, name); len(g) > 0 {
-				row(g.cells())
+				row(g.cells(len(made(all, s.Key, name)) - len(g)))
 			}
 		}
 	}
 	return out.String()
 }
 
-func (g group) cells() []string {
-	right, load := 0, 0
+// cells are one row; failed runs are only counted.
+func (g group) cells(failed int) []string {
+	runs := fmt.Sprint(len(g))
+	if failed > 0 {
+		runs += fmt.Sprintf(", %d without result", failed)
+	}
 	var ooms []string
+	right, died := 0, 0
 	for _, o := range g {
 		if o.Right {
 			right++
 		}
-		if o.Load {
-			load++
+		if o.Broken {
+			died++
 		}
 		ooms = append(ooms, fmt.Sprint(o.OOMKills))
 	}
+	kills := strings.Join(ooms, "/")
+	if died > 0 {
+		kills += fmt.Sprintf(", systemd died ×%d", died)
+	}
 	rss := spread(g.each(func(o trial.Outcome) *float64 { return known(float64(o.RSS)/(1<<20), o.RSS > 0) }), "%.1f")
 	if slices.ContainsFunc(g, func(o trial.Outcome) bool { return o.Crashed }) {
-		rss += ", crashed"
+		rss += ", died"
 	}
 	return []string{
-		g[0].Scenario, g[0].Guard, fmt.Sprint(len(g)), g.fates(), fmt.Sprintf("%d/%d", right, len(g)),
+		g[0].Scenario, g[0].Guard, runs, g.fates(), fmt.Sprintf("%d/%d", right, len(g)),
 		spread(g.each(term), "%.0f"), spread(g.each(exit), "%.0f"), spread(g.each(back), "%.0f"),
 		spread(g.each(func(o trial.Outcome) *float64 { return known(float64(o.Least)/(1<<20), true) }), "%.0f"),
 		spread(g.each(func(o trial.Outcome) *float64 { return known(o.UnderHard.Seconds(), true) }), "%.1f"),
-		strings.Join(ooms, "/"), rss,
+		kills, rss,
 	}
 }
 

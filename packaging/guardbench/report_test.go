@@ -71,6 +71,9 @@ func TestAnInterruptedBenchGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.close()
+	if second.complete(p) || !second.complete(p[:2]) {
+		t.Error("a bench is complete when each run was tried")
+	}
 	if left := second.missing(p); !slices.Equal(left, p[1:]) { // what failed is tried again
 		t.Errorf("left are %v", left)
 	}
@@ -101,16 +104,17 @@ func TestTheTableHasMediansBesideEachOther(t *testing.T) {
 	wrong := outcome("a", trial.EarlyOOM, 2, 230, 1900)
 	wrong.Victims, wrong.Right, wrong.Load, wrong.OOMKills = []string{"coder", "orch"}, false, true, 1
 	silent := outcome("a", trial.None, 1, 0, 0)
-	silent.Term, silent.Exit, silent.Back, silent.RSS, silent.Victims, silent.Right = nil, nil, nil, 0, nil, false
+	silent.Term, silent.Exit, silent.Back, silent.RSS, silent.Victims, silent.Right, silent.Broken = nil, nil, nil, 0, nil, false, true
 	got := table([]trial.Outcome{
 		outcome("a", trial.EarlyOOM, 3, 110, 900), outcome("a", trial.EarlyOOM, 1, 100, 700), wrong, silent,
 		{Run: trial.Run{Scenario: "a", Guard: trial.Nohang, Round: 1}, Failed: "the VM hung"},
+		{Run: trial.Run{Scenario: "a", Guard: trial.None, Round: 2}, Failed: "the VM hung"},
 	})
 	lines := strings.Split(strings.TrimSpace(got), "\n")
 	if len(lines) != 4 {
-		t.Fatalf("a failed run has no row:\n%s", got)
+		t.Fatalf("a guard without any result has no row:\n%s", got)
 	}
-	if want := "| a | none | 1 | - | 0/1 | - | - | - | 250 | 0.0 | 0 | - |"; lines[2] != want {
+	if want := "| a | none | 1, 1 without result | - | 0/1 | - | - | - | 250 | 0.0 | 0, systemd died ×1 | - |"; lines[2] != want {
 		t.Errorf("got  %s\nwant %s", lines[2], want)
 	}
 	want := "| a | earlyoom | 3 | reviewer ×2; coder, orch and the load ×1 | 2/3 | 110 (100..230) | 220 (200..460) | 900 (700..1900) | 250 | 0.0 | 0/1/0 | 2.0 |"

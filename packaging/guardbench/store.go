@@ -60,4 +60,11 @@ func (s *store) missing(p plan) plan {
 	})
 }
 
+// complete says whether every planned run was made, with a result or without.
+func (s *store) complete(p plan) bool {
+	return !slices.ContainsFunc(p, func(r trial.Run) bool {
+		return !slices.ContainsFunc(s.outcomes, func(o trial.Outcome) bool { return o.Run == r })
+	})
+}
+
 func (s *store) close() error { return s.file.Close() }

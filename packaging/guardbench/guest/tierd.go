@@ -21,6 +21,7 @@ type standIn struct {
 
 	mu    sync.Mutex
 	words []string
+	last  string // why it was not armed
 }
 
 // tableOf is what tierd would tell of the tiers.
@@ -93,6 +94,7 @@ func (s *standIn) speak(conn net.Conn) {
 			default:
 			}
 		case w.State != nil: // not yet: asked again
+			s.why(w.State.Why)
 			time.Sleep(50 * time.Millisecond)
 			if out.Encode(api.GuardOrder{Ask: "state"}) != nil {
 				return
@@ -105,6 +107,12 @@ func (s *standIn) keep(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.words = append(s.words, text)
+}
+
+func (s *standIn) why(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = text
 }
 
 // said is all that the guard has told.
@@ -123,6 +131,9 @@ func (s *standIn) awaitArmed() error {
 		}
 		return nil
 	case <-time.After(15 * time.Second):
-		return fmt.Errorf("tier-guard did not say within 15 s that it is armed; it said %q", s.said())
+		words := s.said()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return fmt.Errorf("tier-guard did not say within 15 s that it is armed, but %q; and %q", s.last, words)
 	}
 }

@@ -24,6 +24,7 @@ type Outcome struct {
 	OOMKills  int64          `json:"ooms"`
 	RSS       int64          `json:"rss,omitempty"`    // bytes
 	Crashed   bool           `json:"crash,omitempty"`  // the guard itself ended
+	Broken    bool           `json:"broken,omitempty"` // the VM's systemd ended in it
 	Failed    string         `json:"failed,omitempty"` // why there is nothing else: the VM hung, or the like
 }
 
@@ -32,7 +33,7 @@ const good = 300 * time.Millisecond
 
 // Outcome reads the record.
 func (r *Record) Outcome() Outcome {
-	o := Outcome{Run: r.Run, OOMKills: r.OOMKills, RSS: r.RSS, Crashed: r.Crashed, Least: r.Start}
+	o := Outcome{Run: r.Run, OOMKills: r.OOMKills, RSS: r.RSS, Crashed: r.Crashed, Broken: r.Broken, Least: r.Start}
 	for name := range r.Exits {
 		if name == Load {
 			o.Load = true

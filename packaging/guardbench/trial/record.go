@@ -28,6 +28,7 @@ type Record struct {
 	OOMKills int64            `json:"ooms"`   // by the kernel, of a process each
 	RSS      int64            `json:"rss"`    // of the guard, the most of before and after; 0: it has no process
 	Crashed  bool             `json:"crash"`  // the guard's process is gone, or another
+	Broken   bool             `json:"broken"` // the VM's systemd did not outlive it: another VM is needed
 	Words    []string         `json:"words"`  // what tier-guard told, a sentence each
 	Setup    float64          `json:"setup"`  // seconds that the run took before the load, and after it
 	Cleanup  float64          `json:"clean"`  // seconds

@@ -3,7 +3,7 @@
 package trial
 
 // Scenario is one way in which memory goes away. Amounts are of a machine with 3008 MiB, of which 800 are available at the
-// start; a leak ends 200 MiB beyond that, so that the end of reviewer alone is enough.
+// start; a leak ends 150 MiB beyond that, so that the end of reviewer alone is enough.
 type Scenario struct {
 	Key     string // its name; with swap it ends in z
 	What    string // for a person
