@@ -99,7 +99,7 @@ func TestPace(t *testing.T) {
 
 func TestPaceTable(t *testing.T) {
 	p := HostPace(128 * gib)
-	if p.FillRate != 16*gib || HostPace(0).FillRate == 0 {
+	if p.FillRate != 16*gib || HostPace(2*gib).FillRate != leastFill {
 		t.Errorf("%+v", p)
 	}
 	for name, c := range map[string]struct {

@@ -14,9 +14,12 @@ type Pace struct {
 	DryRun   bool   `json:"dry_run,omitempty"` // nothing will be done, so nobody will go
 }
 
+// leastFill is what even a small host can fill in a second: a program that writes to all of its memory reaches that.
+const leastFill = 4 * gib
+
 // HostPace is the pace of a host of which nothing but its memory in bytes is known: all of it in eight seconds, 16 GiB/s at
-// 128 GiB.
-func HostPace(total uint64) Pace { return Pace{FillRate: max(total/8, 1)} }
+// 128 GiB, and 4 GiB/s at least.
+func HostPace(total uint64) Pace { return Pace{FillRate: max(total/8, leastFill)} }
 
 // next is after how long memory could have reached a line, at the rate the host is capable of or twice the one at which it
 // falls: a fall that goes on is then met with ever shorter steps, and is seen within one of the quickest.
