@@ -53,7 +53,7 @@ func (k *keeper) state() guardwire.State {
 		Poll: time.Duration(c.poll.Load()).Seconds(), Looks: c.looks.Load(), Stops: c.stops.Load(), Kills: c.kills.Load(),
 		Resident: resident(), CPU: processorTime().Seconds(), Since: k.started, Last: k.last,
 	}
-	s.Armed = s.Why == ""
+	s.Armed, s.Order = s.Why == "", []guardwire.Victim{}
 	a := k.hot.ask(false)
 	if a == nil {
 		s.Armed, s.Why = false, "the guard does not come round to its looks"

@@ -126,7 +126,7 @@ memory = "1GiB"
 }
 
 var (
-	flagCall   = regexp.MustCompile(`\b(?:f|flags)\.(?:\w+Var\([^"]*|Func\()"([a-z-]+)"`)
+	flagCall   = regexp.MustCompile(`\b(?:f|flags)\.(?:\w*Var\([^"]*|Func\()"([a-z-]+)"`)
 	optionTerm = regexp.MustCompile(`(?m)^\*\*--?([a-z-]+)`)
 )
 
@@ -135,6 +135,7 @@ func TestManualPagesHaveEveryOption(t *testing.T) {
 	for page, source := range map[string]string{
 		"tierd.8.md":        "../tierd/main.go",
 		"tier-gateway.8.md": "../tier-gateway/main.go",
+		"tier-guard.8.md":   "../tier-guard/options.go",
 		"tier-shim.8.md":    "../tier-shim/options.go",
 	} {
 		documented := termsIn(t, "../../docs/man/"+page, optionTerm)
