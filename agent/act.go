@@ -39,7 +39,6 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 		return "", err
 	}
 	a.forgive(tier)
-	a.rouse(tier)
 	if req.Action == "stop" { // also a second one, for requests that came since
 		a.endWishes(tier)
 	}
@@ -55,6 +54,7 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 	}
 	summary := summaryOf(tier, req)
 	if req.Action == "stop" {
+		a.rouse(tier)
 		return a.begin("stop", summary, key, []string{tier}, a.planStop(tier, running), a.supersede(tier)), nil
 	}
 	idle := a.idleStop(tier)
@@ -68,6 +68,7 @@ func (a *Agent) act(tier string, req api.TierRequest) (string, error) {
 	if err := a.inTheWay(tier, idle); err != nil {
 		return "", err
 	}
+	a.rouse(tier)
 	before := a.takeOver(tier)
 	if idle != nil {
 		before = append(before, idle.tasks...)

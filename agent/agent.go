@@ -223,10 +223,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.settleTwins()
 		a.protect()
 		a.publish()
-		a.orderGuard()
+		unasked := a.orderGuard()
 		a.watchGPU()
 		a.correct()
-		a.alarm.set(sooner(sooner(idle, rested), a.forecast()))
+		a.alarm.set(sooner(sooner(idle, rested), sooner(unasked, a.forecast())))
 	}
 }
 

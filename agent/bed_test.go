@@ -97,6 +97,7 @@ type bed struct {
 	boot      string       // the kernel's boot_id; "": it says none
 	calls     []ensureCall // of the requests that come and go
 	poller    *pollingGateway
+	guard     *fakeGuard
 }
 
 func bytesOf(gib uint64) *uint64 { n := gib << 30; return &n }

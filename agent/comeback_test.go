@@ -43,8 +43,9 @@ func TestATierOnDemandComesBackWithARequestAlone(t *testing.T) {
 					t.Errorf("it did %q", got)
 				}
 				list := b.resting()
-				if start == "manual" && (len(list) != 1 || !list[0].Until.IsZero()) {
-					t.Errorf("it rests as %+v", list)
+				reason := b.tierNow("coder").Reason
+				if start == "manual" && (len(list) != 1 || !list[0].Until.IsZero() || reason != gaveWay+"; it stays down until somebody starts it") {
+					t.Errorf("it rests as %+v, and says %s", list, reason)
 				}
 				call := b.ensure("coder")
 				b.after(5 * time.Second)
@@ -90,7 +91,7 @@ func TestTiersComeBackOneAfterTheOtherTheHighestPriorityFirst(t *testing.T) {
 		b.guardStops(g, coder)
 		b.guardStops(g, orchA)
 		b.systemd.did()
-		b.systemd.load = 30 * time.Second
+		b.systemd.by(func() { b.systemd.load = 30 * time.Second })
 		b.after(75 * time.Second)
 		if got := b.systemd.did("start"); !slices.Equal(got, []string{"start " + orchA}) && !slices.Equal(got, []string{"start " + coder}) {
 			t.Errorf("at first it did %q", got)
@@ -124,7 +125,7 @@ func TestAnOrderTakesAReturnOver(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			inGuardedBed(t, func(b *bed, g *fakeGuard) {
 				b.guardStops(g, coder)
-				b.systemd.load = time.Minute
+				b.systemd.by(func() { b.systemd.load = time.Minute })
 				b.after(70 * time.Second)
 				b.mustState("coder", api.Starting)
 				mustDone(t, order(b))

@@ -76,7 +76,7 @@ func TestWhatIsKnownOfTheGuard(t *testing.T) {
 		if len(guard.Recent) != 2 || guard.Recent[1].Kind != "not-returned" {
 			t.Errorf("what it did last: %+v", guard.Recent)
 		}
-		if len(guard.Resting) != 1 || guard.Resting[0].Tier != "coder" || guard.Resting[0].Text != "coder "+gaveWay ||
+		if len(guard.Resting) != 1 || guard.Resting[0].Tier != "coder" || guard.Resting[0].Text != gaveWay ||
 			time.Until(guard.Resting[0].Until).Round(5*time.Second) != time.Minute {
 			t.Errorf("who rests: %+v", guard.Resting)
 		}

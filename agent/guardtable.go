@@ -12,19 +12,36 @@ import (
 	"github.com/tierd/tierd/units"
 )
 
-// orderGuard has the guard told what is different. Without a guard nothing is worked out, and while systemd does not answer
-// what was told last stays.
-func (a *Agent) orderGuard() {
+// orderGuard has the guard told what is different, and says when time alone will make a difference. Without a guard nothing is
+// worked out, and while systemd does not answer what was told last stays.
+func (a *Agent) orderGuard() (next time.Time) {
 	if a.guard.link == nil || a.plan == nil || a.observations == 0 || a.systemdErr != nil {
-		return
+		return time.Time{}
 	}
 	t := a.guardTable()
-	if t.Seq = a.guard.table.Seq; reflect.DeepEqual(t, a.guard.table) {
-		return
+	if t.Seq = a.guard.table.Seq; !reflect.DeepEqual(t, a.guard.table) {
+		t.Seq++
+		a.guard.table = t
+		a.guard.wake()
 	}
-	t.Seq++
-	a.guard.table = t
-	a.guard.wake()
+	return a.nobodyAsks()
+}
+
+// nobodyAsks is when it will be known that no request is in flight since there is no gateway; zero while one is there, or that is
+// known already.
+func (a *Agent) nobodyAsks() time.Time {
+	g := a.gateway
+	if g.polls > 0 {
+		return time.Time{}
+	}
+	at := a.started.Add(unheardOf)
+	if gone := g.last.Add(gatewayGrace); !g.last.IsZero() && gone.After(at) {
+		at = gone
+	}
+	if !at.After(time.Now()) {
+		return time.Time{}
+	}
+	return at
 }
 
 // guardLines are the lines of available memory as tiers.toml has them.
@@ -54,6 +71,7 @@ func (a *Agent) guardTable() api.GuardTable {
 		}
 	}
 	slices.SortFunc(t.Tiers, func(x, y api.GuardTier) int { return strings.Compare(x.Unit, y.Unit) })
+	t.Tiers = t.Tiers[:min(len(t.Tiers), guard.MaxTiers)]
 	return t
 }
 

@@ -105,6 +105,40 @@ func TestWhoIsBusyForTheGuard(t *testing.T) {
 	}
 }
 
+func TestTheGuardHearsThatNobodyIsLeftWhoCouldAsk(t *testing.T) {
+	for rule, leave := range map[string]func(b *bed, p *pollingGateway) *fakeGuard{
+		"the gateway goes": func(b *bed, p *pollingGateway) *fakeGuard {
+			g := b.guarded()
+			p.cancel()
+			return g
+		},
+		"tierd restarts and no gateway comes": func(b *bed, p *pollingGateway) *fakeGuard {
+			p.cancel()
+			b.end()
+			b.run()
+			return b.guarded()
+		},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			inBed(t, func(b *bed) {
+				p := poll(b)
+				mustDone(t, b.act("coder", "start", ""))
+				b.reports(map[string]int{"coder": 1}, nil)
+				b.after(10 * time.Second)
+				g := leave(b, p)
+				b.after(time.Second)
+				if is, _ := g.tier(coder); !is.Busy {
+					t.Errorf("at first it is told %+v", is)
+				}
+				b.after(unheardOf)
+				if is, _ := g.tier(coder); is.Busy || is.IdleSince.IsZero() {
+					t.Errorf("and then %+v", is)
+				}
+			})
+		})
+	}
+}
+
 func TestAReportThatSaysTheSameIsNoNews(t *testing.T) {
 	inBed(t, func(b *bed) {
 		p := poll(b)

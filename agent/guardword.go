@@ -77,7 +77,7 @@ func (a *Agent) hearEvent(e api.GuardEvent) {
 	switch e.Kind {
 	case "refuse":
 		g.said = true
-		a.setShort("memory is short: " + e.Text)
+		a.setShort("memory is short: " + strings.TrimPrefix(e.Text, "no tier may load: "))
 	case "allow":
 		g.said = true
 		a.setShort("")
@@ -142,13 +142,14 @@ func (a *Agent) toStop(unit string) bool {
 	return false
 }
 
-// reasonOf is the guard's sentence without the words that tierd puts before it.
+// reasonOf is the guard's sentence without the words about the tier that tierd has its own for: of "coder gives way at once: 1.9 GiB
+// available" what follows the colon.
 func reasonOf(e api.GuardEvent) string {
-	text := strings.TrimPrefix(e.Text, e.Tier+" ")
-	for _, words := range []string{"gave way to memory pressure", "gives way to memory pressure", "gave way", "gives way"} {
-		text = strings.TrimPrefix(text, words)
+	text := strings.TrimPrefix(e.Text, pressureWords)
+	if head, tail, found := strings.Cut(text, ": "); found && strings.HasPrefix(head, e.Tier+" ") {
+		text = tail
 	}
-	return strings.TrimSuffix(strings.TrimLeft(text, ": "), ".")
+	return strings.TrimSuffix(text, ".")
 }
 
 // giveUp ends what starts a unit.

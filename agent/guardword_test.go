@@ -211,9 +211,12 @@ func TestTheReasonIsToldOnce(t *testing.T) {
 	for text, want := range map[string]string{
 		"coder gave way to memory pressure: idle for 9m.": "idle for 9m",
 		"gave way to memory pressure: idle":               "idle",
-		"coder gives way: idle 9m, full avg10 14%":        "idle 9m, full avg10 14%",
-		"7.9 GiB are available":                           "7.9 GiB are available",
-		"":                                                "",
+		"coder finishes its requests and gives way: 7.9 GiB available, below the soft line of 8192 MiB; idle for 9m, priority 50": "7.9 GiB available, " +
+			"below the soft line of 8192 MiB; idle for 9m, priority 50",
+		"coder is killed: it has not ended 2s after it was told to; 4000 MiB available": "it has not ended 2s after it was told to; 4000 MiB available",
+		"the reviewer: a word about another":                                            "the reviewer: a word about another",
+		"7.9 GiB are available":                                                         "7.9 GiB are available",
+		"":                                                                              "",
 	} {
 		if got := reasonOf(api.GuardEvent{Tier: "coder", Text: text}); got != want {
 			t.Errorf("of %q it takes %q", text, got)

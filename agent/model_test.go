@@ -38,6 +38,7 @@ var (
 				"start", "stop", "restart", "switch", "switch", "switch by drain", "up", "down", "abort", "crash", "systemctl start", "systemctl stop",
 				"start evict", "start evict", "busy", "idle", "ensure", "ensure", "ensure", "hang up", "gateway comes", "gateway goes", "wait long", "tierd restarts",
 				"edit", "garbage", "reload", "fails", "works", "slow", "quick", "falls again", "bus lost", "boot",
+				"guard comes", "guard goes", "guard asks", "guard stops", "guard kills", "guard refuses", "guard allows",
 			}).Draw(t, "what"),
 			tier: anyTier.Draw(t, "tier"), unit: anyUnit.Draw(t, "unit"), wait: anyWait.Draw(t, "wait"), other: rapid.Bool().Draw(t, "other"),
 		}
@@ -104,6 +105,7 @@ func (b *bed) do(d deed) {
 		f.by(func() { f.halt(d.unit) })
 	case "tierd restarts":
 		b.leave()
+		b.guard = nil
 		b.end()
 		b.run()
 	case "edit":
@@ -127,8 +129,37 @@ func (b *bed) do(d deed) {
 		f.by(func() { f.again[d.unit] = d.other })
 	case "bus lost":
 		f.disconnect()
+	case "guard comes":
+		b.guard = b.guarded()
+	case "guard goes", "guard asks", "guard stops", "guard kills", "guard refuses", "guard allows":
+		b.guardDoes(d)
 	}
 	b.after(d.wait)
+}
+
+// guardDoes is a deed of the guard's, if it is there.
+func (b *bed) guardDoes(d deed) {
+	if b.guard == nil {
+		return
+	}
+	switch d.what {
+	case "guard goes":
+		b.guard.hangUp()
+		b.guard = nil
+	case "guard asks":
+		b.guard.tells("ask", d.unit, "short")
+		b.systemd.press(d.unit)
+	case "guard stops":
+		b.guard.tells("stop", d.unit, "short")
+		b.systemd.press(d.unit)
+	case "guard kills":
+		b.guard.tells("kill", d.unit, "short")
+		b.systemd.slay(d.unit)
+	case "guard refuses":
+		b.guard.tells("refuse", "", "short")
+	case "guard allows":
+		b.guard.tells("allow", "", "enough")
+	}
 }
 
 // leave is the end of a gateway.
@@ -153,6 +184,7 @@ func (b *bed) check() (wrongs []string) {
 		clear(b.systemd.again)
 	})
 	b.write(modelConfig)
+	b.guardDoes(deed{what: "guard goes"})
 	b.after(time.Minute)
 	list, err := b.Changes()
 	if err != nil {
@@ -226,7 +258,7 @@ var aSwitchingDeed = rapid.Custom(func(t *rapid.T) deed {
 	d := anyDeed.Draw(t, "any")
 	d.what = rapid.SampledFrom([]string{
 		"switch", "switch", "switch", "switch by drain", "abort", "crash", "systemctl start", "systemctl stop", "start evict", "up",
-		"ensure", "busy", "idle", "gateway comes", "wait long", "tierd restarts", "tierd restarts", "fails", "works", "slow", "quick", "falls again", "stop", "start", "bus lost",
+		"ensure", "busy", "idle", "guard comes", "guard asks", "guard kills", "guard kills", "gateway comes", "wait long", "tierd restarts", "tierd restarts", "fails", "works", "slow", "quick", "falls again", "stop", "start", "bus lost",
 	}).Draw(t, "deed")
 	d.tier = "orch"
 	d.unit = rapid.SampledFrom([]string{orchA, orchB}).Draw(t, "variant")

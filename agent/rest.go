@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,8 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"encoding/json"
 
 	"github.com/tierd/tierd/agent/api"
 )
@@ -50,12 +49,23 @@ func (r rest) again(unit, text string, now time.Time) rest {
 
 // words are why it rests, for the state of its unit.
 func (r rest) words() string {
-	text := "gave way to memory pressure: " + r.Text
-	if r.Down {
-		text += fmt.Sprintf("; that was %d times within an hour, so it stays down until somebody starts it", len(r.Stops))
+	if !r.Down {
+		return r.told()
+	}
+	return r.told() + "; it stays down until somebody starts it"
+}
+
+// told is what happened.
+func (r rest) told() string {
+	text := pressureWords + r.Text
+	if len(r.Stops) >= mostStops {
+		text += fmt.Sprintf("; that was %d times within an hour", len(r.Stops))
 	}
 	return text
 }
+
+// pressureWords begin the reason of what the guard stopped.
+const pressureWords = "gave way to memory pressure: "
 
 // rest notes that a tier gave way.
 func (a *Agent) rest(tier, unit, text string) {
@@ -122,10 +132,11 @@ func (a *Agent) isBack(tier string) {
 	}
 }
 
-// forgetRests drops those of which the hour is over.
+// forgetRests drops those of which the hour is over, and those of tiers that are no longer in tiers.toml.
 func (a *Agent) forgetRests() {
-	maps.DeleteFunc(a.guard.rests, func(_ string, r rest) bool {
-		return r.Over && time.Since(r.Stops[len(r.Stops)-1]) > restMemory
+	maps.DeleteFunc(a.guard.rests, func(tier string, r rest) bool {
+		_, known := a.plan.Config.Tier(tier)
+		return !known || r.Over && time.Since(r.Stops[len(r.Stops)-1]) > restMemory
 	})
 }
 
@@ -136,7 +147,7 @@ func (a *Agent) resting() []api.GuardRest {
 		if r.Over {
 			continue
 		}
-		out := api.GuardRest{Tier: tier, Unit: r.Unit, Text: tier + " " + r.words(), Stops: len(r.Stops)}
+		out := api.GuardRest{Tier: tier, Unit: r.Unit, Text: r.told(), Stops: len(r.Stops)}
 		if !r.Down {
 			out.Until = r.Until
 		}

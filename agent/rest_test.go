@@ -202,7 +202,7 @@ func TestATierThatGaveWayThreeTimesStaysDownUntilSomebodyStartsIt(t *testing.T) 
 				b.mustState("coder", api.Ready)
 			}
 		}
-		const stays = gaveWay + "; that was 3 times within an hour, so it stays down until somebody starts it"
+		const stays = gaveWay + "; that was 3 times within an hour; it stays down until somebody starts it"
 		if got := b.tierNow("coder").Reason; got != stays {
 			t.Errorf("it says %q", got)
 		}
@@ -215,7 +215,7 @@ func TestATierThatGaveWayThreeTimesStaysDownUntilSomebodyStartsIt(t *testing.T) 
 		if err := b.ensure("coder").is(t); !errors.As(err, &e) || e.RetryAfter != 0 || e.Hint != "tierctl start coder" {
 			t.Errorf("a request hears %+v", e)
 		}
-		if list := b.resting(); len(list) != 1 || list[0].Stops != 3 || !list[0].Until.IsZero() {
+		if list := b.resting(); len(list) != 1 || list[0].Stops != 3 || !list[0].Until.IsZero() || list[0].Text != gaveWay+"; that was 3 times within an hour" {
 			t.Errorf("it rests as %+v", list)
 		}
 		mustDone(t, b.act("coder", "start", ""))
@@ -240,6 +240,11 @@ func TestOrdersEndARest(t *testing.T) {
 		}, true, true},
 		"stop":              {func(b *bed) { mustDone(b.t, b.act("coder", "stop", "")) }, false, false},
 		"a mode without it": {func(b *bed) { mustDone(b.t, b.up("small")) }, false, false},
+		"an order that was refused is none": {func(b *bed) {
+			if _, err := b.Act(context.Background(), "coder", api.TierRequest{Action: "start", Variant: "z"}); err == nil {
+				b.t.Error("there is no such variant")
+			}
+		}, false, true},
 		"a boot is none": {func(b *bed) {
 			id, err := b.Stack(context.Background(), api.StackRequest{Action: "up", Boot: true})
 			if err != nil {

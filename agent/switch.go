@@ -32,7 +32,6 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 			return "", err
 		}
 		a.forgive(tier)
-		a.rouse(tier)
 		key := switchKey(tier, req)
 		if id := a.joined(key); id != "" {
 			return id, nil
@@ -51,6 +50,7 @@ func (a *Agent) switchTo(ctx context.Context, tier string, req api.TierRequest) 
 		if err != nil {
 			return "", err
 		}
+		a.rouse(tier)
 		return a.begin("switch", summaryOf(tier, req), key, []string{tier}, jobs, a.takeOver(tier)), nil
 	})
 }

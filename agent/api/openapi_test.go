@@ -15,7 +15,7 @@ import (
 // described are the wire types of the control socket; the others are found by walking them.
 var described = []any{
 	Status{}, Tier{}, Mode{}, Plan{}, Change{}, Event{}, TierRequest{}, StackRequest{}, ConfigRequest{}, ConfigResult{},
-	ChangeRequest{}, Table{}, GatewayReport{}, EnsureRequest{}, Error{}, Metrics{},
+	ChangeRequest{}, Table{}, GatewayReport{}, EnsureRequest{}, Error{}, Metrics{}, Guard{},
 }
 
 type schemaDoc struct {
@@ -56,20 +56,34 @@ func TestSchemasAreTheWireTypes(t *testing.T) {
 	}
 }
 
+// ours tells whether a type is one of the API's.
+func ours(typ reflect.Type) bool {
+	return typ.PkgPath() == reflect.TypeFor[Tier]().PkgPath() || typ.PkgPath() == reflect.TypeFor[GuardEvent]().PkgPath()
+}
+
+// schemaOf is what a type is called: those of package guardwire have other names here.
+func schemaOf(typ reflect.Type) string {
+	if typ.PkgPath() == reflect.TypeFor[GuardEvent]().PkgPath() {
+		return "Guard" + typ.Name()
+	}
+	return typ.Name()
+}
+
 // checkType holds the schema of a struct to its fields, both ways.
 func checkType(t *testing.T, all map[string]schema, typ reflect.Type, seen map[string]bool) {
 	t.Helper()
-	if seen[typ.Name()] {
+	called := schemaOf(typ)
+	if seen[called] {
 		return
 	}
-	seen[typ.Name()] = true
-	s, ok := all[typ.Name()]
+	seen[called] = true
+	s, ok := all[called]
 	if !ok {
-		t.Errorf("%s has no schema", typ.Name())
+		t.Errorf("%s has no schema", called)
 		return
 	}
 	if s.Description == "" {
-		t.Errorf("%s has no description", typ.Name())
+		t.Errorf("%s has no description", called)
 	}
 	if typ.Kind() != reflect.Struct {
 		return
@@ -80,10 +94,10 @@ func checkType(t *testing.T, all map[string]schema, typ reflect.Type, seen map[s
 		known[name] = true
 		property, ok := s.Properties[name]
 		if !ok {
-			t.Errorf("%s.%s is not described", typ.Name(), name)
+			t.Errorf("%s.%s is not described", called, name)
 			continue
 		}
-		where := typ.Name() + "." + name
+		where := called + "." + name
 		checkField(t, all, typ.Field(i).Type, property, where, seen)
 		optional := options != ""
 		if request := strings.HasSuffix(typ.Name(), "Request"); !request && typ.Name() != "GatewayReport" && slices.Contains(s.Required, name) == optional {
@@ -92,7 +106,7 @@ func checkType(t *testing.T, all map[string]schema, typ reflect.Type, seen map[s
 	}
 	for name := range s.Properties {
 		if !known[name] {
-			t.Errorf("%s.%s is described and not there", typ.Name(), name)
+			t.Errorf("%s.%s is described and not there", called, name)
 		}
 	}
 }
@@ -109,15 +123,15 @@ func checkField(t *testing.T, all map[string]schema, typ reflect.Type, s schema,
 		if s.Format != "date-time" {
 			t.Errorf("%s is a time and not described as one", where)
 		}
-	case typ.PkgPath() == reflect.TypeFor[Tier]().PkgPath():
-		if s.Ref != "#/components/schemas/"+typ.Name() {
-			t.Errorf("%s is a %s and described as %q", where, typ.Name(), s.Ref)
+	case ours(typ):
+		if s.Ref != "#/components/schemas/"+schemaOf(typ) {
+			t.Errorf("%s is a %s and described as %q", where, schemaOf(typ), s.Ref)
 		}
 		checkType(t, all, typ, seen)
 		return
 	default:
 		want = map[reflect.Kind]string{
-			reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Uint64: "integer",
+			reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Int64: "integer", reflect.Uint64: "integer",
 			reflect.Float64: "number", reflect.Slice: "array", reflect.Map: "object",
 		}[typ.Kind()]
 	}
