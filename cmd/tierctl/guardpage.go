@@ -25,7 +25,11 @@ func (a *app) printGuard(g api.Guard) {
 			writeTable(a.stdout, orderHeader, page.order(s))
 		}
 		if s.Would != "" {
-			fmt.Fprintf(a.stdout, "\nNow: %s.\n", strings.TrimSuffix(s.Would, "."))
+			when := "Now" // it does so
+			if s.Available >= s.Soft {
+				when = "At the soft line" // it would
+			}
+			fmt.Fprintf(a.stdout, "\n%s: %s.\n", when, strings.TrimSuffix(s.Would, "."))
 		}
 	}
 	for _, part := range []struct {

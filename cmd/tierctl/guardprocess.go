@@ -14,10 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// taker takes memory and reports.
+type taker interface {
+	reports() <-chan loadReport // closed when it has ended
+	hold()                      // it takes no more, and keeps what it has
+	end()                       // it gives everything back, and that is done when this returns; it may be ended twice
+	why() string                // it ended by itself; once reports is closed
+}
+
 // loadProcess is a running `tierctl guard load`.
 type loadProcess struct {
-	reports <-chan loadReport // closed when it has ended
-
+	out    <-chan loadReport
 	stdin  io.WriteCloser
 	stderr *bytes.Buffer // to be read when it has ended
 	ended  chan error
@@ -26,7 +33,7 @@ type loadProcess struct {
 
 // startLoad starts this program once more. It dies with us in two ways: by a signal of the kernel's, and because its standard
 // input ends.
-func startLoad(l load, dmaHeap bool) (*loadProcess, error) {
+func startLoad(l load, dmaHeap bool) (taker, error) {
 	number := func(name string, n uint64) string { return "--" + name + "=" + strconv.FormatUint(n, 10) }
 	cmd := &exec.Cmd{
 		Path: "/proc/self/exe",
@@ -75,7 +82,7 @@ func startLoad(l load, dmaHeap bool) (*loadProcess, error) {
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("cannot start the process that takes the memory: %w", err)
 	}
-	p.reports = reports
+	p.out = reports
 	closed := false
 	p.kill = func() {
 		if !closed {
@@ -87,26 +94,21 @@ func startLoad(l load, dmaHeap bool) (*loadProcess, error) {
 	return p, nil
 }
 
-// hold has it take no more, and keep what it has.
+func (p *loadProcess) reports() <-chan loadReport { return p.out }
+
 func (p *loadProcess) hold() { _, _ = io.WriteString(p.stdin, "hold\n") }
 
-// end takes everything back, and returns when that is done: the kernel frees a process's memory before it is waited for.
+// end returns late enough: the kernel frees a process's memory before it can be waited for.
 func (p *loadProcess) end() {
 	p.kill()
-	for range p.reports { // up to its end
+	for range p.out { // up to its end
 	}
 }
 
-// failed is why it ended before it was told to.
-func (p *loadProcess) failed(r *loadResult) error {
+func (p *loadProcess) why() string {
 	err := <-p.ended
-	why := strings.TrimPrefix(strings.TrimSpace(p.stderr.String()), "tierctl: ")
-	if why == "" {
-		why = fmt.Sprint(err)
+	if said := strings.TrimPrefix(strings.TrimSpace(p.stderr.String()), "tierctl: "); said != "" {
+		return said
 	}
-	f := &failure{status: exitFailed, message: fmt.Sprintf("the process that takes the memory ended, at %s: %s", size(r.Taken), why)}
-	if strings.Contains(why, "killed") {
-		f.hint = "the kernel, or a program such as earlyoom, was faster than the guard: journalctl -k, tierctl doctor"
-	}
-	return f
+	return fmt.Sprint(err)
 }

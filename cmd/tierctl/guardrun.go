@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -35,15 +36,15 @@ func (t *loadTest) run(ctx context.Context, c control) (loadResult, error) {
 	if err != nil {
 		return r, err
 	}
-	process, err := startLoad(t.load, t.dmaHeap)
+	load, err := t.start(t.load, t.dmaHeap)
 	if err != nil {
 		return r, err
 	}
-	defer process.end()
-	if err := t.watch(ctx, &r, process, follows(ctx, c, known.Recent)); err != nil {
+	defer load.end()
+	if err := t.watch(ctx, &r, load, follows(ctx, c, known.Recent)); err != nil {
 		return r, err
 	}
-	process.end()
+	load.end()
 	if g, err := c.Guard(ctx); err == nil {
 		r.Resting = g.Resting
 	}
@@ -51,7 +52,7 @@ func (t *loadTest) run(ctx context.Context, c control) (loadResult, error) {
 }
 
 // watch goes by what the load and the guard say until one of the ends is reached.
-func (t *loadTest) watch(ctx context.Context, r *loadResult, process *loadProcess, events <-chan api.GuardEvent) error {
+func (t *loadTest) watch(ctx context.Context, r *loadResult, load taker, events <-chan api.GuardEvent) error {
 	var deadline <-chan time.Time // from when the pace begins, anew when the guard has acted
 	for r.End == "" {
 		select {
@@ -63,16 +64,16 @@ func (t *loadTest) watch(ctx context.Context, r *loadResult, process *loadProces
 			r.Events = append(r.Events, e)
 			if r.Action == nil && acts(e) {
 				r.Action = &e
-				process.hold()
+				load.hold()
 				deadline = time.After(backWithin)
 				if e.DryRun { // no memory will come back
 					r.End = "dry-run"
 				}
 			}
-		case report, ok := <-process.reports:
+		case report, ok := <-load.reports():
 			if !ok {
 				r.End = "ended"
-				return process.failed(r)
+				return endedEarly(r, load.why())
 			}
 			if deadline == nil && report.Phase != "quick" {
 				deadline = time.After(t.seconds)
@@ -83,10 +84,20 @@ func (t *loadTest) watch(ctx context.Context, r *loadResult, process *loadProces
 	return nil
 }
 
+// endedEarly is the error of a load that ended before it was told to.
+func endedEarly(r *loadResult, why string) error {
+	f := &failure{status: exitFailed, message: fmt.Sprintf("the process that takes the memory ended, at %s: %s", size(r.Taken), why)}
+	if strings.Contains(why, "killed") {
+		f.hint = "the kernel, or a program such as earlyoom, was faster than the guard: journalctl -k, tierctl doctor"
+	}
+	return f
+}
+
 // note takes in what the load says.
 func (t *loadTest) note(r *loadResult, report loadReport) {
 	r.Taken, r.Lowest = report.Taken, min(r.Lowest, report.Available)
-	if r.Crossed.IsZero() && report.Available <= t.state.Soft {
+	// The load looks right after it has taken, so that a line which it crosses itself is seen at once.
+	if r.Crossed.IsZero() && report.Available < t.state.Soft {
 		r.Crossed = report.Time
 	}
 	if r.Action != nil && !r.Crossed.IsZero() && r.Delay == nil {
@@ -95,7 +106,7 @@ func (t *loadTest) note(r *loadResult, report loadReport) {
 	switch {
 	case report.Phase == "floor":
 		r.End = "floor"
-	case r.Action != nil && report.Time.After(r.Action.Time) && report.Available > t.state.Soft:
+	case r.Action != nil && report.Time.After(r.Action.Time) && report.Available >= t.state.Soft:
 		r.Back = milli(report.Time.Sub(r.Action.Time))
 		r.End = "back"
 	case report.Phase == "holding" && r.Crossed.IsZero() && r.Action == nil:

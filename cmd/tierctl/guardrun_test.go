@@ -2,137 +2,190 @@ package main
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/units"
 )
 
-// fakeGuard acts on the memory of this machine: it gives back what it holds itself when less than its soft line is available.
-type fakeGuard struct {
+// machine has memory that is only a number: a load takes of it, and a guard gives back what its tier holds.
+type machine struct {
 	control
-	mu    sync.Mutex
-	state api.GuardState
-	tier  []byte // nil: it does nothing
-	done  []api.GuardEvent
+	mu        sync.Mutex
+	available uint64
+	tier      uint64        // held by the tier that gives way
+	delay     time.Duration // until the guard acts; 0: it never does
+	frees     time.Duration // until the tier's memory is back
+	state     api.GuardState
+	done      []api.GuardEvent
+	dies      uint64 // taken, at which the load is killed; 0: never
+	crossed   bool
 }
 
-// newFakeGuard has its soft line a little below what is available now.
-func newFakeGuard(t *testing.T, below, holds uint64) *fakeGuard {
-	t.Helper()
-	g := &fakeGuard{done: []api.GuardEvent{{Time: noon, Kind: "ask", Tier: "reviewer", Text: "what was before"}}}
-	if holds > 0 {
-		mem, err := unix.Mmap(-1, 0, int(holds), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fill(mem)
-		g.tier = mem
-		t.Cleanup(func() { g.giveUp() })
-	}
-	available, err := availableNow()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if available < 4<<30 {
-		t.Skipf("only %s is available here, too little to take some of it", units.Bytes(available))
-	}
-	g.state = api.GuardState{Armed: true, Soft: available - below, Hard: 64 * mib, Emergency: 32 * mib, Refuse: available,
-		Order: []api.GuardVictim{{Tier: "reviewer", Why: "idle for 9m"}}}
-	return g
+func (m *machine) add(n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.available += n
 }
 
-func (g *fakeGuard) giveUp() {
-	if g.tier != nil {
-		_ = unix.Munmap(g.tier)
-		g.tier = nil
+func (m *machine) look() (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.available, nil
+}
+
+func (m *machine) take(n uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.available -= n
+	if m.available < m.state.Soft && !m.crossed && m.delay > 0 {
+		m.crossed = true
+		time.AfterFunc(m.delay, m.act)
+	}
+	return nil
+}
+
+func (m *machine) act() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done = append(m.done, api.GuardEvent{Time: time.Now(), Kind: "stop", Tier: "reviewer", Text: "reviewer gives way: it is idle", DryRun: m.state.DryRun})
+	if !m.state.DryRun && m.frees > 0 {
+		time.AfterFunc(m.frees, func() { m.add(m.tier) })
 	}
 }
 
-func (g *fakeGuard) Guard(context.Context) (api.Guard, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	available, err := availableNow()
-	if err == nil && available < g.state.Soft && (g.tier != nil || g.state.DryRun) {
-		g.giveUp()
-		g.done = append(g.done, api.GuardEvent{Time: time.Now(), Kind: "ask", Tier: "reviewer", Text: "reviewer gives way: it is idle", DryRun: g.state.DryRun})
-	}
-	state := g.state
-	return api.Guard{Enabled: true, Connected: true, State: &state, Recent: append([]api.GuardEvent(nil), g.done...)}, err
+func (m *machine) Guard(context.Context) (api.Guard, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	state := m.state
+	return api.Guard{Enabled: true, Connected: true, State: &state, Recent: slices.Clone(m.done)}, nil
 }
 
-// TestGuardTest takes real memory, up to a gigabyte. Other programs take and free some meanwhile, so that a run may miss the
-// line: three are enough.
+// fakeLoad is a load without a process.
+type fakeLoad struct {
+	out    chan loadReport
+	holds  chan struct{}
+	cancel context.CancelFunc
+	err    error
+}
+
+func (m *machine) start(l load, _ bool) (taker, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &fakeLoad{out: make(chan loadReport), holds: make(chan struct{}), cancel: cancel}
+	l.available, l.take = m.look, m.take
+	go func() {
+		defer close(f.out)
+		var taken uint64
+		f.err = l.run(ctx, f.holds, func(r loadReport) error {
+			taken = r.Taken
+			if m.dies > 0 && taken >= m.dies {
+				return errors.New("signal: killed")
+			}
+			select {
+			case f.out <- r:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+		m.add(taken)
+	}()
+	return f, nil
+}
+
+func (f *fakeLoad) reports() <-chan loadReport { return f.out }
+func (f *fakeLoad) hold()                      { close(f.holds) }
+func (f *fakeLoad) why() string                { return f.err.Error() }
+func (f *fakeLoad) end() {
+	f.cancel()
+	for range f.out {
+	}
+}
+
 func TestGuardTest(t *testing.T) {
 	for _, tt := range []struct {
-		rule   string
-		below  uint64
-		holds  uint64
-		dryRun bool
-		size   units.Bytes
-		end    string
-		status int
-		says   []string
+		rule    string
+		machine *machine
+		size    units.Bytes
+		end     string
+		status  int
+		says    []string
 	}{
-		{rule: "the guard acts and memory comes back", below: 200 * mib, holds: 600 * mib, size: units.GiB,
-			end: "back", says: []string{"ms after it fell below the soft line the guard acted: reviewer gives way: it is idle", "memory was back above the soft line", "All of it is given back."}},
-		{rule: "a guard that only tells", below: 100 * mib, dryRun: true, size: units.GiB,
-			end: "dry-run", says: []string{"the guard acted: reviewer gives way"}},
-		{rule: "a guard that does nothing", below: 100 * mib, size: 300 * units.MiB,
-			end: "no-action", status: exitFailed, says: []string{"the guard did not act, though less than", "journalctl -u tier-guard.service"}},
-		{rule: "too little to reach the line", below: 3000 * mib, size: 16 * units.MiB,
-			end: "not-reached", status: exitFailed, says: []string{"nothing: that does not reach the soft line", "the soft line was not reached", "--size"}},
+		{rule: "the guard acts and memory comes back", machine: &machine{delay: 12 * time.Millisecond, frees: 600 * time.Millisecond}, end: "back",
+			says: []string{"12 ms after it fell below the soft line the guard acted: reviewer gives way: it is idle.", "603", " ms later memory was back above the soft line", "All of it is given back."}},
+		{rule: "memory does not come back", machine: &machine{delay: 12 * time.Millisecond}, end: "not-back", status: exitFailed,
+			says: []string{"20s after the guard acted less than 8GiB was available still", "All of it is given back."}},
+		{rule: "a guard that only tells", machine: &machine{delay: 12 * time.Millisecond, state: api.GuardState{DryRun: true}}, end: "dry-run",
+			says: []string{"touches nothing (dry run)", "the guard acted: reviewer gives way"}},
+		{rule: "a guard that does nothing", machine: &machine{}, end: "no-action", status: exitFailed,
+			says: []string{"the guard did not act, though less than 8GiB was available", "hint: journalctl -u tier-guard.service"}},
+		{rule: "a guard that is too slow for what is taken", machine: &machine{delay: time.Minute}, size: 20 * units.GiB, end: "floor", status: exitFailed,
+			says: []string{"less than 4GiB, the hard line, was available before memory was back: the load was taken away"}},
+		{rule: "too little to reach the line", machine: &machine{}, size: 16 * units.MiB, end: "not-reached", status: exitFailed,
+			says: []string{"nothing: that does not reach the soft line", "the soft line was not reached", "--size"}},
+		{rule: "the kernel takes the load", machine: &machine{dies: 2 << 30}, end: "ended", status: exitFailed,
+			says: []string{"the process that takes the memory ended, at ", ": signal: killed", "hint: the kernel, or a program such as earlyoom"}},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
-			var r loadResult
-			var status int
-			var said string
-			for range 3 {
-				g := newFakeGuard(t, tt.below, tt.holds)
-				g.state.DryRun = tt.dryRun
-				if r, status, said = tryGuard(t, g, tt.size); r.End == tt.end {
-					break
+			synctest.Test(t, func(t *testing.T) {
+				m := tt.machine
+				m.available, m.tier = 20<<30, 4<<30
+				m.state.Soft, m.state.Hard, m.state.Order = 8<<30, 4<<30, []api.GuardVictim{{Tier: "reviewer", Why: "idle for 9m"}}
+				m.done = []api.GuardEvent{{Time: noon, Kind: "ask", Tier: "reviewer", Text: "what was before"}}
+				r, status, said := tryGuard(t, m, tt.size)
+				if r.End != tt.end || status != tt.status {
+					t.Errorf("ended %q with status %d, want %q and %d:\n%s", r.End, status, tt.end, tt.status, said)
 				}
-			}
-			if r.End != tt.end || status != tt.status {
-				t.Errorf("ended %q with status %d, want %q and %d:\n%s", r.End, status, tt.end, tt.status, said)
-			}
-			if tt.end == "back" && (r.Delay == nil || r.Back == nil || r.Taken < tt.below/2 || r.Lowest >= r.Before || len(r.Events) != 1) {
-				t.Errorf("%+v", r)
-			}
-			for _, want := range tt.says {
-				if !strings.Contains(said, want) {
-					t.Errorf("it does not say %q:\n%s", want, said)
+				for _, want := range tt.says {
+					if !strings.Contains(said, want) {
+						t.Errorf("it does not say %q:\n%s", want, said)
+					}
 				}
-			}
+				synctest.Wait()
+				if left, _ := m.look(); left < 20<<30 {
+					t.Errorf("%s is still taken", size(20<<30-left))
+				}
+			})
 		})
 	}
 }
 
 // tryGuard runs one test, and returns all that the command would say.
-func tryGuard(t *testing.T, g *fakeGuard, size units.Bytes) (r loadResult, status int, said string) {
+func tryGuard(t *testing.T, m *machine, size units.Bytes) (r loadResult, status int, said string) {
 	t.Helper()
 	var out strings.Builder
 	a := newApp()
 	a.stdout, a.stderr = &out, &out
-	available, err := availableNow()
-	if err != nil {
-		t.Fatal(err)
-	}
-	test := newLoadTest(g.state, available, loadWish{size: sizeFlag{bytes: size}, rate: sizeFlag{bytes: 500 * units.MiB}, seconds: 2})
+	test := newLoadTest(m.state, m.available, loadWish{size: sizeFlag{bytes: size}, rate: sizeFlag{bytes: 500 * units.MiB}, seconds: 30})
+	test.start = m.start
 	out.WriteString(test.explanation())
-	r, err = test.run(t.Context(), g)
+	r, err := test.run(t.Context(), m)
 	if err == nil {
 		a.printLoadResult(r)
 		err = test.verdict(r)
 	}
 	a.report(err)
 	return r, exitStatus(err), out.String()
+}
+
+// TestGuardTestIsInterrupted: whatever was taken is given back.
+func TestGuardTestIsInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &machine{available: 20 << 30, state: api.GuardState{Soft: 8 << 30, Hard: 4 << 30, Order: []api.GuardVictim{{}}}}
+		test := newLoadTest(m.state, m.available, loadWish{rate: sizeFlag{bytes: units.MiB}, seconds: 30})
+		test.start = m.start
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := test.run(ctx, m)
+		if left, _ := m.look(); !errors.Is(err, context.DeadlineExceeded) || left != 20<<30 {
+			t.Errorf("%v, and %s available", err, size(left))
+		}
+	})
 }
 
 func TestWhatAGuardTestSaysBeforehand(t *testing.T) {
@@ -172,9 +225,9 @@ func TestHowAGuardTestEnds(t *testing.T) {
 	}{
 		{"above the line nothing has happened yet", nil, []loadReport{{at(0), 100, 900, "paced"}}, "", -1, -1},
 		{"all is taken, and the line is far", nil, []loadReport{{at(0), 100, 900, "holding"}}, "not-reached", -1, -1},
-		{"all is taken below the line: the guard has its time", nil, []loadReport{{at(0), 200, 800, "holding"}}, "", -1, -1},
-		{"memory is back", acted, []loadReport{{at(0), 200, 800, "paced"}, {at(20), 210, 790, "holding"}, {at(112), 210, 900, "holding"}}, "back", 12, 100},
-		{"the guard saw it first", acted, []loadReport{{at(15), 200, 800, "paced"}, {at(112), 210, 900, "holding"}}, "back", 0, 100},
+		{"all is taken below the line: the guard has its time", nil, []loadReport{{at(0), 200, 799, "holding"}}, "", -1, -1},
+		{"memory is back", acted, []loadReport{{at(0), 200, 799, "paced"}, {at(5), 210, 790, "paced"}, {at(20), 210, 790, "holding"}, {at(112), 210, 900, "holding"}}, "back", 12, 100},
+		{"the guard saw it first", acted, []loadReport{{at(15), 200, 799, "paced"}, {at(112), 210, 900, "holding"}}, "back", 0, 100},
 		{"below the floor", acted, []loadReport{{at(20), 600, 399, "floor"}}, "floor", 0, -1},
 	} {
 		r := loadResult{Lowest: 1000, Action: tt.action}

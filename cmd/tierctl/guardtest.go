@@ -132,13 +132,14 @@ type loadTest struct {
 	before  uint64 // available
 	seconds time.Duration
 	dmaHeap bool
+	start   func(load, bool) (taker, error)
 }
 
 // backWithin is how long one waits for memory to come back after the guard has acted: longer than it waits itself.
 const backWithin = 20 * time.Second
 
 func newLoadTest(s api.GuardState, available uint64, w loadWish) *loadTest {
-	t := &loadTest{state: s, before: available, seconds: time.Duration(w.seconds) * time.Second, dmaHeap: w.dmaHeap}
+	t := &loadTest{state: s, before: available, seconds: time.Duration(w.seconds) * time.Second, dmaHeap: w.dmaHeap, start: startLoad}
 	t.rate, t.floor, t.size = uint64(w.rate.bytes), s.Hard, uint64(w.size.bytes)
 	t.quick = s.Soft + 2*t.rate // two seconds in which the guard sees it coming, as it would any other load
 	if t.size == 0 {
