@@ -19,6 +19,11 @@ type guard struct {
 	pid  int
 }
 
+var guardUnits = map[string]string{
+	trial.EarlyOOM: "earlyoom.service", trial.Nohang: "nohang.service", trial.TierGuard: "tier-guard.service",
+	trial.OOMD: "systemd-oomd.service", trial.OOMDAggressive: "systemd-oomd.service",
+}
+
 // What the aggressive systemd-oomd is given: a file of its own, and coder's cgroup marked as ManagedOOMPreference=avoid marks
 // it. That property itself would leave a file behind that keeps systemd from starting another transient unit of the name.
 const (
@@ -68,12 +73,8 @@ func watchSlice(mode, limit, duration string) error {
 }
 
 // startGuard starts one and waits until it is at rest. Guards of others run as Debian's units start them.
-func startGuard(name, program, socket string) (g guard, err error) {
-	units := map[string]string{
-		trial.EarlyOOM: "earlyoom.service", trial.Nohang: "nohang.service", trial.TierGuard: "tier-guard.service",
-		trial.OOMD: "systemd-oomd.service", trial.OOMDAggressive: "systemd-oomd.service",
-	}
-	g.unit = units[name]
+func startGuard(name string, tierd *standIn) (g guard, err error) {
+	g.unit = guardUnits[name]
 	left := g.unit
 	switch name {
 	case trial.None:
@@ -92,7 +93,7 @@ func startGuard(name, program, socket string) (g guard, err error) {
 		return g, err
 	}
 	if name == trial.TierGuard {
-		err = runTierGuard(program, socket)
+		err = runTierGuard(tierd.path())
 	} else {
 		_, err = command("systemctl", "start", g.unit)
 	}
@@ -107,7 +108,7 @@ func startGuard(name, program, socket string) (g guard, err error) {
 		return g, fmt.Errorf("%s has no process (%q): %v", g.unit, text, err)
 	}
 	if name == trial.TierGuard {
-		return g, nil // it says itself when it is ready, and never rests
+		return g, tierd.awaitArmed()
 	}
 	return g, awaitQuiet(g.pid)
 }
@@ -144,9 +145,9 @@ func awaitCalm() error {
 }
 
 // runTierGuard starts our own as its unit does, with the lines of this machine. Its fill rate is that of dma-heap buffers here.
-func runTierGuard(program, socket string) error {
+func runTierGuard(socket string) error {
 	_, err := command("systemd-run", "--quiet", "--collect", "--unit=tier-guard", "--slice=-.slice", "-p", "OOMScoreAdjust=-900",
-		"-p", "Nice=-20", "-p", "LimitMEMLOCK=infinity", "-p", "MemoryMin=16M", program,
+		"-p", "Nice=-20", "-p", "LimitMEMLOCK=infinity", "-p", "MemoryMin=16M", benchPath(trial.TierGuard),
 		"--soft", "300MiB", "--hard", "150MiB", "--fill-rate", "4GiB", "--socket", socket)
 	return err
 }

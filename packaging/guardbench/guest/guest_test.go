@@ -63,7 +63,7 @@ func FuzzTicks(f *testing.F) {
 func TestTheLoadEndsWhereReviewerIsEnough(t *testing.T) {
 	const available = 800*mib + 12345
 	for _, s := range trial.Scenarios {
-		fast, limit := (&aTrial{scenario: s}).amounts(available)
+		fast, limit := (&attempt{scenario: s}).amounts(available)
 		if fast%mib != 0 || limit%mib != 0 || fast > limit {
 			t.Errorf("%s: %d at once of %d", s.Key, fast, limit)
 		}

@@ -37,7 +37,7 @@ func record(order, file string) error {
 	if err := standAside(); err != nil {
 		return err
 	}
-	t, err := newTrial(r)
+	t, err := newAttempt(r)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -65,17 +66,16 @@ func monotonic() int64 {
 func (s *sampler) watch(begin func()) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50}, 0); err != nil {
+	if err := schedule(unix.SCHED_FIFO, 50); err != nil {
 		return fmt.Errorf("cannot come before others: %w", err)
 	}
+	defer schedule(unix.SCHED_NORMAL, 0) // what this thread starts later would inherit it
+	leaker := slices.Index(s.units, s.leaker)
 	s.begin = monotonic()
+	begin()
 	next := s.begin
 	last := int64(0) // microseconds at which something happened
-	for i := 0; len(s.samples) < cap(s.samples); i++ {
-		if i == 40 { // 200 ms of rest
-			s.begin = monotonic()
-			begin()
-		}
+	for len(s.samples) < cap(s.samples) {
 		next += int64(period)
 		t := unix.NsecToTimespec(next)
 		unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
@@ -83,31 +83,24 @@ func (s *sampler) watch(begin func()) error {
 		if now > next+int64(period) {
 			next = now // no bursts after a stall
 		}
-		if i < 40 {
-			continue
-		}
 		at := (now - s.begin) / 1000
 		if s.look(at) {
 			last = at
 		}
-		over := s.leaker.page.Full.Load() > 0 || s.exits[s.place(s.leaker)] > 0
-		if full := int64(s.leaker.page.Full.Load()); full > 0 {
+		full := int64(s.leaker.page.Full.Load())
+		if full > 0 {
 			last = max(last, (full-s.begin)/1000)
 		}
+		over := full > 0 || s.exits[leaker] > 0
 		if over && at-last > settle.Microseconds() || at > hang.Microseconds() {
-			return nil
+			break
 		}
 	}
 	return nil
 }
 
-func (s *sampler) place(u *unit) int {
-	for i := range s.units {
-		if s.units[i] == u {
-			return i
-		}
-	}
-	return -1
+func schedule(policy, priority uint32) error {
+	return unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Priority: priority}, 0)
 }
 
 // look takes one sample. Whether a process has ended since the last one.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -129,4 +130,13 @@ func startLoad(s trial.Scenario) (*unit, error) {
 		return nil, err
 	}
 	return u, u.ready()
+}
+
+// words are the arguments of a program.
+func words(list ...any) []string {
+	text := make([]string, len(list))
+	for i, w := range list {
+		text[i] = fmt.Sprint(w)
+	}
+	return text
 }

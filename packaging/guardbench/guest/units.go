@@ -43,9 +43,15 @@ func (u *unit) start(args []string) error {
 	if err := os.Remove(benchPath(u.name + ".page")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	_, err := command("systemd-run", append([]string{"--quiet", "--collect", "--unit=" + u.name, "--slice=" + u.slice,
-		"-p", "LimitMEMLOCK=infinity", "-p", "StandardError=journal", benchPath("memory"), "-name", u.name}, args...)...)
-	return err
+	args = append([]string{"--quiet", "--collect", "--unit=" + u.name, "--slice=" + u.slice,
+		"-p", "LimitMEMLOCK=infinity", benchPath("memory"), "-name", u.name}, args...)
+	var failed error
+	// systemd forgets a unit of that name a moment after its cgroup is gone.
+	_, err := within(3*time.Second, func() (bool, error) {
+		_, failed = command("systemd-run", args...)
+		return failed == nil, nil
+	})
+	return errors.Join(err, failed)
 }
 
 // ready waits until all is held that is to be held.

@@ -10,65 +10,43 @@ import (
 	"github.com/tierd/tierd/packaging/guardbench/trial"
 )
 
-// aTrial is one run.
-type aTrial struct {
+// attempt is one scenario under one guard.
+type attempt struct {
 	trial.Run
 	scenario trial.Scenario
-	program  string // tier-guard's
+	tiers    []*unit
+	leaker   *unit   // one of the tiers, or the load
+	watched  []*unit // tiers, and the load if there is one
 }
 
-func newTrial(r trial.Run) (*aTrial, error) {
+func newAttempt(r trial.Run) (*attempt, error) {
 	s, ok := trial.Find(r.Scenario)
 	if !ok {
 		return nil, fmt.Errorf("there is no scenario %q", r.Scenario)
 	}
-	return &aTrial{Run: r, scenario: s, program: benchPath(trial.TierGuard)}, nil
+	return &attempt{Run: r, scenario: s}, nil
 }
 
 // run makes everything ready, lets the load go, looks on, and cleans up.
-func (t *aTrial) run() (r *trial.Record, err error) {
+func (t *attempt) run() (*trial.Record, error) {
 	begin := time.Now()
-	if err := stopGuards(); err != nil {
+	if err := t.clear(); err != nil {
 		return nil, err
 	}
-	load := &unit{name: trial.Load, slice: loadSlice}
-	if err := load.end(); err != nil {
+	if err := t.populate(); err != nil {
 		return nil, err
 	}
-	if err := setSwap(t.scenario.Zram, endTiers); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
-		return nil, err
-	}
-	units, err := ensureTiers(t.scenario)
-	if err != nil {
-		return nil, err
-	}
-	leaker := units[len(units)-1]
-	watched := units
-	if t.scenario.By == trial.Load {
-		if load, err = startLoad(t.scenario); err != nil {
-			return nil, err
-		}
-		leaker, watched = load, append(units, load)
-	}
-	tierd, err := newStandIn(benchPath("guard.sock"), tableOf(t.scenario, units, time.Now()))
+	tierd, err := newStandIn(benchPath("guard.sock"), tableOf(t.scenario, t.tiers, time.Now()))
 	if err != nil {
 		return nil, err
 	}
 	defer tierd.listener.Close()
-	g, err := startGuard(t.Guard, t.program, tierd.path())
+	g, err := startGuard(t.Guard, tierd)
 	if err != nil {
 		return nil, err
 	}
-	if t.Guard == trial.TierGuard {
-		if err := tierd.awaitArmed(); err != nil {
-			return nil, err
-		}
-	}
-	r = &trial.Record{Run: t.Run, RSS: g.resident()}
-	if err := t.watch(r, leaker, watched, begin); err != nil {
+	r := &trial.Record{Run: t.Run, RSS: g.resident()}
+	if err := t.watch(r, begin); err != nil {
 		return nil, err
 	}
 	begin = time.Now()
@@ -78,12 +56,45 @@ func (t *aTrial) run() (r *trial.Record, err error) {
 		r.RSS, r.Crashed = max(r.RSS, left), left == 0
 	}
 	if r.Broken = !systemdLives(); !r.Broken {
-		if err := leaker.end(); err != nil {
+		if err := t.leaker.end(); err != nil {
 			return nil, err
 		}
 	}
 	r.Cleanup = time.Since(begin).Seconds()
 	return r, nil
+}
+
+// clear ends what an earlier run may have left, apart from tiers.
+func (t *attempt) clear() error {
+	if err := stopGuards(); err != nil {
+		return err
+	}
+	if err := (&unit{name: trial.Load, slice: loadSlice}).end(); err != nil {
+		return err
+	}
+	if err := setSwap(t.scenario.Zram, endTiers); err != nil {
+		return err
+	}
+	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
+}
+
+// populate has all processes ready.
+func (t *attempt) populate() (err error) {
+	if t.tiers, err = ensureTiers(t.scenario); err != nil {
+		return err
+	}
+	t.watched = t.tiers
+	if t.scenario.By == trial.Load {
+		t.leaker, err = startLoad(t.scenario)
+		t.watched = append(t.watched, t.leaker)
+		return err
+	}
+	for _, u := range t.tiers {
+		if u.name == t.scenario.By {
+			t.leaker = u
+		}
+	}
+	return nil
 }
 
 // systemdLives asks systemd for something. Where memory was gone altogether its first process may have ended by a fault, and
@@ -95,7 +106,7 @@ func systemdLives() bool {
 }
 
 // watch is the run proper.
-func (t *aTrial) watch(r *trial.Record, leaker *unit, watched []*unit, began time.Time) error {
+func (t *attempt) watch(r *trial.Record, began time.Time) error {
 	var err error
 	if r.Total, err = meminfo("MemTotal:"); err != nil {
 		return err
@@ -109,13 +120,13 @@ func (t *aTrial) watch(r *trial.Record, leaker *unit, watched []*unit, began tim
 	}
 	fast, limit := t.amounts(r.Start)
 	r.Cap = limit
-	s, err := newSampler(leaker, watched)
+	s, err := newSampler(t.leaker, t.watched)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	r.Setup = time.Since(began).Seconds()
-	if err := s.watch(func() { leaker.page.begin(uint64(fast), uint64(limit)) }); err != nil {
+	if err := s.watch(func() { t.leaker.page.begin(uint64(fast), uint64(limit)) }); err != nil {
 		return err
 	}
 	s.seen(r)
@@ -125,7 +136,7 @@ func (t *aTrial) watch(r *trial.Record, leaker *unit, watched []*unit, began tim
 }
 
 // amounts are what the load takes at once, and in all: whole MiB, since the load takes no less than 64 KiB at a time.
-func (t *aTrial) amounts(available int64) (fast, limit int64) {
+func (t *attempt) amounts(available int64) (fast, limit int64) {
 	available = available / mib * mib
 	limit = available + 150*mib
 	switch s := t.scenario; {
@@ -141,7 +152,7 @@ func (t *aTrial) amounts(available int64) (fast, limit int64) {
 }
 
 // awaitMemory waits until what the run before has taken is free again: enough is available, and it grows no more.
-func (t *aTrial) awaitMemory() (available int64, err error) {
+func (t *attempt) awaitMemory() (available int64, err error) {
 	most, since := int64(0), time.Now()
 	enough, err := within(8*time.Second, func() (bool, error) {
 		if available, err = meminfo("MemAvailable:"); err != nil {
