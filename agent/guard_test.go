@@ -154,6 +154,22 @@ func TestQuestionsAtATimeAreOneQuestion(t *testing.T) {
 	})
 }
 
+func TestAQuestionGoesOnToTheGuardThatComesNext(t *testing.T) {
+	inGuardedBed(t, func(b *bed, g *fakeGuard) {
+		g.set(func() { g.mute = true })
+		answer := make(chan int, 1)
+		go func() {
+			trace, _ := b.GuardTrace(context.Background())
+			answer <- len(trace)
+		}()
+		b.after(time.Second)
+		b.guarded()
+		if n := <-answer; n != 2 {
+			t.Errorf("%d lines of a trace", n)
+		}
+	})
+}
+
 func TestMetricsCountWhatTheGuardDoes(t *testing.T) {
 	inGuardedBed(t, func(b *bed, g *fakeGuard) {
 		g.tells("refuse", "", "short")

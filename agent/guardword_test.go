@@ -223,3 +223,26 @@ func TestTheReasonIsToldOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestHarderWordsAreOneStop(t *testing.T) {
+	inGuardedBed(t, func(b *bed, g *fakeGuard) {
+		b.systemd.drain = func(string) { time.Sleep(10 * time.Second) }
+		g.tells("ask", coder, gaveWay)
+		b.systemd.press(coder)
+		b.after(time.Second)
+		b.mustState("coder", api.Draining)
+		g.tells("stop", coder, "coder is stopped without waiting for its requests: 3 GiB available")
+		b.after(time.Second)
+		g.tells("kill", coder, "coder is killed: it has not ended 2s after it was told to")
+		b.systemd.slay(coder)
+		b.after(10 * time.Second)
+		b.mustHaveGivenWay("coder", coder) // for what it was asked to go at first
+		pressed := slices.DeleteFunc(b.kinds(), func(kind string) bool { return !strings.HasPrefix(kind, "pressure") })
+		if !slices.Equal(pressed, []string{"pressure done"}) {
+			t.Errorf("the stops: %q", pressed)
+		}
+		if list := b.resting(); len(list) != 1 || list[0].Stops != 1 {
+			t.Errorf("it rests as %+v", list)
+		}
+	})
+}

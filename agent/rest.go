@@ -193,6 +193,13 @@ func loadRests(dir string) (map[string]rest, error) {
 	if err != nil {
 		return none, fmt.Errorf("cannot read which tiers rest: %s: %w", path, err)
 	}
+	latest := time.Now().Add(restPauses[len(restPauses)-1])
+	for tier, r := range rests {
+		if r.Until.After(latest) { // the clock was set back since
+			r.Until = latest
+			rests[tier] = r
+		}
+	}
 	return rests, nil
 }
 

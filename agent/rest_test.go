@@ -116,6 +116,18 @@ func TestRestsThatAnEarlierTierdLeft(t *testing.T) {
 	}
 }
 
+func TestAClockThatWasSetBackMakesNoRestLonger(t *testing.T) {
+	dir := t.TempDir()
+	r := rest{}.again(coder, "idle", time.Now().AddDate(1, 0, 0))
+	if err := replaceFile(dir, restsName, map[string]rest{"coder": r}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := loadRests(dir)
+	if left := time.Until(got["coder"].Until); err != nil || left > 15*time.Minute || left < 14*time.Minute {
+		t.Errorf("it rests for %s, %v", left, err)
+	}
+}
+
 func FuzzParseRests(f *testing.F) {
 	f.Add([]byte(`{"coder":{"unit":"u","text":"t","stops":["2026-05-01T12:00:00Z"],"step":2,"until":"2026-05-01T12:15:00Z","down":true,"over":true}}`))
 	f.Add([]byte(`{}`))

@@ -129,6 +129,8 @@ func TestAnswers(t *testing.T) {
 		{"a report is taken", "POST", "/v1/gateway/report", `{"listeners":[]}`, 200, "report 0", `{"type":"sync"}`},
 		{"a tier that is ready needs no more words", "POST", "/v1/gateway/ensure", `{"tier":"coder"}`, 200, "ensure coder", `{"type":"sync"}`},
 		{"a wish names its tier", "POST", "/v1/gateway/ensure", `{}`, 400, "", `\"tier\" is missing`},
+		{"what is known of the guard", "GET", "/v1/guard", "", 200, "guard", `{"type":"sync","result":{"connected":true,"text":"t","enabled":true,"state":{"armed":true`},
+		{"the guard's last looks", "GET", "/v1/guard/trace", "", 200, "guard trace", `{"type":"sync","result":[{"at":1}]}`},
 		{"a tier that is not there", "GET", "/v1/tiers/x", "", 404, "", `"kind":"not-found"`},
 		{"a name cannot lead elsewhere", "GET", "/v1/tiers/..%2Fstatus", "", 404, "", `there is no /v1/tiers/../status`},
 		{"an unknown path", "GET", "/v1/nothing", "", 404, "", `there is no /v1/nothing`},

@@ -46,7 +46,7 @@ func (c *Config) checkGuard(fs *faults) {
 		fs.add(at("hard"), "", "hard in [guard]: %s is not less than the soft line of %s", *hard, soft)
 	}
 	if rate := c.Guard.FillRate; rate != 0 && rate < minLine {
-		fs.add(at("fill_rate"), "", "fill_rate in [guard]: %s in a second is slower than any memory; leave it out for an eighth of the memory", rate)
+		fs.add(at("fill_rate"), "", "fill_rate in [guard]: %s in a second is slower than any memory; leave it out for the guard's own estimate", rate)
 	}
 }
 

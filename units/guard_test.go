@@ -31,7 +31,7 @@ func TestTheGuardsTableIsChecked(t *testing.T) {
 		"hard above the soft line left out": {`hard = "9GiB"`, "tiers.toml:4: hard in [guard]: 9GiB is not less than the soft line of 8GiB"},
 		"soft of nothing":                   {`soft = "0GiB"`, "tiers.toml:4: soft in [guard]: 0 is less than 64MiB, which is too late to act; leave it out for `keep_free` of [host]"},
 		"hard of nothing":                   {`hard = "1MiB"`, "tiers.toml:4: hard in [guard]: 1MiB is less than 32MiB, which is too late to act; leave it out for half of soft"},
-		"memory that fills slowly":          {`fill_rate = "1MiB"`, "tiers.toml:4: fill_rate in [guard]: 1MiB in a second is slower than any memory; leave it out for an eighth of the memory"},
+		"memory that fills slowly":          {`fill_rate = "1MiB"`, "tiers.toml:4: fill_rate in [guard]: 1MiB in a second is slower than any memory; leave it out for the guard's own estimate"},
 		"soft above what a load may leave": {`soft = "10GiB"`, "tiers.toml:4: warning: soft in [guard] is 10GiB, and a tier may start that leaves 8GiB (`keep_free` in [host]): " +
 			"the guard would have one give way again; write a larger keep_free, or a smaller soft"},
 		"a share of the memory": {`soft = "6%"`, `tiers.toml:4: soft in [guard]: size "6%" is not a number followed by GiB or MiB, as in "12GiB"`},

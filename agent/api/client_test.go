@@ -40,6 +40,19 @@ func answer(w http.ResponseWriter, status int, env Envelope) {
 	}
 }
 
+func TestATraceIsHandedOnAsItIs(t *testing.T) {
+	c := tierd(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/guard/trace" {
+			t.Errorf("asked for %s", r.URL)
+		}
+		sync200(w, []json.RawMessage{json.RawMessage(`{"at":1,"later":true}`)})
+	})
+	lines, err := c.GuardTrace(context.Background())
+	if err != nil || len(lines) != 1 || string(lines[0]) != `{"at":1,"later":true}` {
+		t.Errorf("%s, %v", lines, err)
+	}
+}
+
 func sync200(w http.ResponseWriter, result any) {
 	text, err := json.Marshal(result)
 	if err != nil {
@@ -59,6 +72,7 @@ func TestEveryMethodAsksItsRoute(t *testing.T) {
 		{"Tier", func(c *Client) error { _, err := c.Tier(ctx, "coder"); return err }, "GET /v1/tiers/coder "},
 		{"a name is escaped", func(c *Client) error { _, err := c.Tier(ctx, "a/b?c"); return err }, "GET /v1/tiers/a%2Fb%3Fc "},
 		{"Plan", func(c *Client) error { _, err := c.Plan(ctx, "a b"); return err }, "GET /v1/plan?mode=a+b "},
+		{"Guard", func(c *Client) error { _, err := c.Guard(ctx); return err }, "GET /v1/guard "},
 		{"Budget", func(c *Client) error { _, err := c.Budget(ctx, "full"); return err }, "GET /v1/budget?mode=full "},
 		{"Host", func(c *Client) error { _, err := c.Host(ctx); return err }, "GET /v1/host "},
 		{"Guard", func(c *Client) error { _, err := c.Guard(ctx); return err }, "GET /v1/guard "},

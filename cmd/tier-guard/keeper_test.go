@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -298,9 +299,13 @@ func TestAGuardAloneWatchesWhatItFinds(t *testing.T) {
 	_, log := guarded(t, root)
 	until(t, "it watches", func() bool { return log.has("watching") })
 	// Below the hard line busy ones go, if it is tiers that have grown.
-	put(t, root, filepath.Join(cgroups, coderGroup, "memory.stat"), "anon 7000000000\n")
-	put(t, root, "proc/meminfo", meminfoOf(128<<10, 3000))
-	main.ended(t)
+	mib := 0
+	until(t, "it is stopped", func() bool {
+		mib = min(mib+10, 7900)
+		put(t, root, filepath.Join(cgroups, coderGroup, "memory.stat"), fmt.Sprintf("anon %d\n", (1000+mib)<<20))
+		put(t, root, "proc/meminfo", meminfoOf(128<<10, 8100-mib))
+		return !main.alive()
+	})
 }
 
 // TestAUnitThatComesBackIsAnother: its files are opened anew, and those of the one before closed when nobody uses them.

@@ -200,16 +200,11 @@ type child struct {
 // childVar has the program be a child that ends on SIGTERM ("meek") or not ("deaf").
 const childVar = "TIER_GUARD_PROOF"
 
-// child starts one within the group, and returns when it is what it was started to be.
+// child starts one, puts it into the group, and returns when it is what it was started to be. It is not started within the
+// group: that takes clone3(2), which systemd's RestrictNamespaces= answers with ENOSYS.
 func (p *proof) child(dir, kind string) (*child, error) {
-	group, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
-	}
-	defer unix.Close(group)
 	c := &child{cmd: exec.Command(p.program), done: make(chan struct{})}
 	c.cmd.Env = []string{childVar + "=" + kind, "GOMAXPROCS=1"}
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: group}
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("cannot start a child of its own: %w", err)
@@ -225,6 +220,10 @@ func (p *proof) child(dir, kind string) (*child, error) {
 		defer close(c.done)
 		_ = c.cmd.Wait()
 	}()
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(c.pid())), 0); err != nil {
+		c.kill()
+		return nil, fmt.Errorf("cannot put a child of its own into a control group: %w", err)
+	}
 	var ready [1]byte
 	if _, err := out.Read(ready[:]); err != nil {
 		c.kill()
