@@ -8,7 +8,7 @@ import (
 	"github.com/tierd/tierd/units"
 )
 
-const guardSource = "tier-guard(8)"
+const guardSource = "tierd(8), MEMORY PRESSURE"
 
 // guarded tells whether tiers.toml wants a pressure guard.
 func (r *report) guarded() bool {

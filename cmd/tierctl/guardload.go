@@ -52,6 +52,7 @@ func (l load) run(ctx context.Context, hold <-chan struct{}, report func(loadRep
 	tick := time.NewTicker(loadStep)
 	defer tick.Stop()
 	r := loadReport{Phase: "quick"}
+	last := time.Now()
 	for {
 		available, err := l.available()
 		if err != nil {
@@ -78,7 +79,8 @@ func (l load) run(ctx context.Context, hold <-chan struct{}, report func(loadRep
 			case <-tick.C:
 			}
 		}
-		n := l.step(r)
+		n := l.step(r, time.Since(last))
+		last = time.Now()
 		if err := l.take(n); err != nil {
 			return fmt.Errorf("cannot take %s more, after %s: %w", units.Bytes(n), units.Bytes(r.Taken), err)
 		}
@@ -86,14 +88,14 @@ func (l load) run(ctx context.Context, hold <-chan struct{}, report func(loadRep
 	}
 }
 
-// step is how much comes next.
-func (l load) step(r loadReport) uint64 {
+// step is how much comes next, after so long: a kernel with a slow clock, and one that is busy, leave out ticks.
+func (l load) step(r loadReport, since time.Duration) uint64 {
 	step := uint64(0)
 	switch r.Phase {
 	case "quick":
 		step = min(quickStep, r.Available-min(r.Available, l.quick))
 	case "paced":
-		step = uint64(float64(l.rate) * loadStep.Seconds())
+		step = uint64(float64(l.rate) * min(since, 4*loadStep).Seconds()) // but never in leaps
 	default:
 		return 0
 	}

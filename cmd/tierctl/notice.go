@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -99,6 +98,8 @@ func (s *notices) next(now time.Time) (n *notice, pause time.Duration) {
 		return nil, left
 	}
 	n, s.waiting, s.shown = s.waiting, nil, now
-	s.told[cmp.Or(n.subject, n.summary)] = now
+	if n.subject != "" {
+		s.told[n.subject] = now
+	}
 	return n, 0
 }

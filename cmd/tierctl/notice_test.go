@@ -23,6 +23,7 @@ func TestWhatIsShownOnTheDesktop(t *testing.T) {
 		{"a tier that was asked to give way", guard("utility"), "ask", "utility gave way: memory is short", "tierctl start utility", false},
 		{"one that was killed", guard("utility"), "kill", "utility gave way: memory is short", "tierctl start utility", false},
 		{"one of which tierd does not tell more", guard("utility"), "", "utility gave way: memory is short", "tierctl start utility", false},
+		{"nobody gives way in a dry run", guard("utility"), "dry-run", "", "", false},
 		{"the guard came", guard(""), "", "", "", false},
 		{"memory that does not come back", guard("utility"), "not-returned", "Memory is short", "tierctl guard", true},
 		{"nothing more can be done", guard(""), "alarm", "Memory is short", "Close what takes much memory", true},

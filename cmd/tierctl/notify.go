@@ -83,7 +83,8 @@ func (a *app) notify(ctx context.Context, d *desktop) error {
 	}
 }
 
-// guardKind asks what kind of thing the guard did, which the stream does not tell; "" when tierd does not know it either.
+// guardKind asks what kind of thing the guard did, which the stream does not tell; "" when tierd does not know it either, and
+// "dry-run" when it only said that it would.
 func (a *app) guardKind(ctx context.Context, e api.Event) string {
 	if e.Kind != "guard" {
 		return ""
@@ -93,7 +94,11 @@ func (a *app) guardKind(ctx context.Context, e api.Event) string {
 		return ""
 	}
 	for _, known := range g.Recent {
-		if known.Text == e.Text && known.Tier == e.Tier {
+		switch {
+		case known.Text != e.Text || known.Tier != e.Tier:
+		case known.DryRun:
+			return "dry-run"
+		default:
 			return known.Kind
 		}
 	}
