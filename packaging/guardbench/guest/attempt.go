@@ -46,11 +46,12 @@ func (t *attempt) run() (*trial.Record, error) {
 		return nil, err
 	}
 	r := &trial.Record{Run: t.Run, RSS: g.resident()}
-	if err := t.watch(r, begin); err != nil {
+	gone, err := t.watch(r, begin)
+	if err != nil {
 		return nil, err
 	}
 	begin = time.Now()
-	r.Words = tierd.said()
+	r.Words = tierd.said(gone)
 	if g.pid > 0 {
 		left := g.resident()
 		r.RSS, r.Crashed = max(r.RSS, left), left == 0
@@ -105,34 +106,41 @@ func systemdLives() bool {
 	return exec.CommandContext(ctx, "systemctl", "show", "-P", "Version").Run() == nil
 }
 
-// watch is the run proper.
-func (t *attempt) watch(r *trial.Record, began time.Time) error {
-	var err error
+// watch is the run proper. It returns when the load was let go.
+func (t *attempt) watch(r *trial.Record, began time.Time) (gone time.Time, err error) {
 	if r.Total, err = meminfo("MemTotal:"); err != nil {
-		return err
+		return gone, err
 	}
 	if r.Start, err = t.awaitMemory(); err != nil {
-		return err
+		return gone, err
 	}
 	before, err := procField("/proc/vmstat", "oom_kill ")
 	if err != nil {
-		return err
+		return gone, err
 	}
-	fast, limit := t.amounts(r.Start)
-	r.Cap = limit
-	s, err := newSampler(t.leaker, t.watched)
+	fast, wanted := t.amounts(r.Start)
+	r.Cap = wanted
+	limit := longest
+	if t.scenario.Endless {
+		limit = endless
+	}
+	s, err := newSampler(t.leaker, t.watched, limit)
 	if err != nil {
-		return err
+		return gone, err
 	}
 	defer s.close()
 	r.Setup = time.Since(began).Seconds()
-	if err := s.watch(func() { t.leaker.page.begin(uint64(fast), uint64(limit)) }); err != nil {
-		return err
+	err = s.watch(func() {
+		gone = time.Now()
+		t.leaker.page.begin(uint64(fast), uint64(wanted))
+	})
+	if err != nil {
+		return gone, err
 	}
 	s.seen(r)
 	now, err := procField("/proc/vmstat", "oom_kill ")
 	r.OOMKills = now - before
-	return err
+	return gone, err
 }
 
 // amounts are what the load takes at once, and in all: whole MiB, since the load takes no less than 64 KiB at a time.

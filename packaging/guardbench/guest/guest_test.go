@@ -198,12 +198,13 @@ func TestTheStandInSpeaksAsTierdDoes(t *testing.T) {
 	if err := in.Decode(&ask); err != nil || ask.Ask != "state" {
 		t.Fatalf("it is not asked again: %+v, %v", ask, err)
 	}
-	say(api.GuardWord{Event: &api.GuardEvent{Kind: "armed", Text: "it works"}})
+	now := time.Now()
+	say(api.GuardWord{Event: &api.GuardEvent{Time: now, Kind: "stop", Tier: "orch", Text: "it gives way"}})
 	say(api.GuardWord{State: &api.GuardState{Armed: true, Soft: trial.Soft, Hard: trial.Hard}})
 	if err := tierd.awaitArmed(); err != nil {
 		t.Fatal(err)
 	}
-	if said := tierd.said(); !slices.Equal(said, []string{"armed : it works"}) {
+	if said := tierd.said(now.Add(-2 * time.Second)); !slices.Equal(said, []string{"2000 ms, stop orch: it gives way"}) {
 		t.Errorf("kept %q", said)
 	}
 }

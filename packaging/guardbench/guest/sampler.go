@@ -14,14 +14,16 @@ import (
 
 // Times of a run.
 const (
-	period = 5 * time.Millisecond
-	settle = 2500 * time.Millisecond // after the last that happened, a run is over
-	hang   = 25 * time.Second        // at most
+	period  = 5 * time.Millisecond
+	settle  = 2500 * time.Millisecond // after the last that happened, a run is over
+	longest = 18 * time.Second        // at most: with zram the load takes minutes to get all
+	endless = 25 * time.Second        // at most, of a load without end
 )
 
 // sampler looks at memory every 5 ms, before everybody else, and notes when processes end. It makes its system calls without
 // telling Go's scheduler, which could otherwise give its place to another thread.
 type sampler struct {
+	limit        time.Duration
 	leaker       *unit
 	units        []*unit // tiers, and the load if there is one
 	fds          []unix.PollFd
@@ -32,8 +34,8 @@ type sampler struct {
 	exits        []int64 // microseconds since begin; 0: still there
 }
 
-func newSampler(leaker *unit, units []*unit) (*sampler, error) {
-	s := &sampler{leaker: leaker, units: units, buffer: make([]byte, 16<<10), exits: make([]int64, len(units))}
+func newSampler(leaker *unit, units []*unit, limit time.Duration) (*sampler, error) {
+	s := &sampler{limit: limit, leaker: leaker, units: units, buffer: make([]byte, 16<<10), exits: make([]int64, len(units))}
 	for _, u := range units {
 		fd, err := unix.PidfdOpen(u.pid, 0)
 		if err != nil {
@@ -48,7 +50,7 @@ func newSampler(leaker *unit, units []*unit) (*sampler, error) {
 	if s.psi, err = unix.Open("/proc/pressure/memory", unix.O_RDONLY, 0); err != nil {
 		return nil, err
 	}
-	s.samples = make([]trial.Sample, int(hang/period)+64)
+	s.samples = make([]trial.Sample, int(limit/period)+64)
 	for i := range s.samples { // so that every page is there
 		s.samples[i].At = 1
 	}
@@ -92,7 +94,7 @@ func (s *sampler) watch(begin func()) error {
 			last = max(last, (full-s.begin)/1000)
 		}
 		over := full > 0 || s.exits[leaker] > 0
-		if over && at-last > settle.Microseconds() || at > hang.Microseconds() {
+		if over && at-last > settle.Microseconds() || at > s.limit.Microseconds() {
 			break
 		}
 	}

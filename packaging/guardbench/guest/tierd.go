@@ -19,9 +19,9 @@ type standIn struct {
 	table    api.GuardTable
 	armed    chan api.GuardState // the first state that the guard tells
 
-	mu    sync.Mutex
-	words []string
-	last  string // why it was not armed
+	mu     sync.Mutex
+	events []api.GuardEvent
+	last   string // why it was not armed
 }
 
 // tableOf is what tierd would tell of the tiers.
@@ -82,12 +82,12 @@ func (s *standIn) speak(conn net.Conn) {
 	for in.Scan() {
 		var w api.GuardWord
 		if err := json.Unmarshal(in.Bytes(), &w); err != nil {
-			s.keep("not a word: " + err.Error())
+			s.keep(api.GuardEvent{Time: time.Now(), Kind: "nonsense", Text: err.Error()})
 			return
 		}
 		switch {
 		case w.Event != nil:
-			s.keep(w.Event.Kind + " " + w.Event.Tier + ": " + w.Event.Text)
+			s.keep(*w.Event)
 		case w.State != nil && w.State.Armed:
 			select {
 			case s.armed <- *w.State:
@@ -103,10 +103,10 @@ func (s *standIn) speak(conn net.Conn) {
 	}
 }
 
-func (s *standIn) keep(text string) {
+func (s *standIn) keep(e api.GuardEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.words = append(s.words, text)
+	s.events = append(s.events, e)
 }
 
 func (s *standIn) why(text string) {
@@ -115,11 +115,15 @@ func (s *standIn) why(text string) {
 	s.last = text
 }
 
-// said is all that the guard has told.
-func (s *standIn) said() []string {
+// said is all that the guard has told, with its own times since then.
+func (s *standIn) said(since time.Time) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string{}, s.words...)
+	var words []string
+	for _, e := range s.events {
+		words = append(words, fmt.Sprintf("%d ms, %s %s: %s", e.Time.Sub(since).Milliseconds(), e.Kind, e.Tier, e.Text))
+	}
+	return words
 }
 
 // awaitArmed waits until the guard has the table and says that it is armed.
@@ -131,7 +135,7 @@ func (s *standIn) awaitArmed() error {
 		}
 		return nil
 	case <-time.After(15 * time.Second):
-		words := s.said()
+		words := s.said(time.Now())
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return fmt.Errorf("tier-guard did not say within 15 s that it is armed, but %q; and %q", s.last, words)
