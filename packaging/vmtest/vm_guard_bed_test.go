@@ -84,32 +84,36 @@ func (g *guarded) oomKills() int64 {
 }
 
 // until repeats a question until its answer is nothing, which is what is still wanted.
-func (g *guarded) until(what string, bound time.Duration, wanting func() string) {
+func (g *guarded) until(what string, bound time.Duration, wanting func() string) bool {
 	g.t.Helper()
 	last, begin := "", time.Now()
 	for time.Since(begin) < bound {
 		if last = wanting(); last == "" {
-			return
+			return true
 		}
 		pauseInVM(g.t, g.ctx, 200*time.Millisecond)
 	}
 	g.t.Errorf("%s: not within %s: %s", what, bound, last)
+	return false
 }
 
 // calm has every tier up with the guard armed and nothing to do, and notes their processes.
 func (g *guarded) calm() {
 	g.t.Helper()
-	g.until("the guard is calm", 90*time.Second, func() string {
+	calm := g.until("the guard is calm", time.Minute, func() string {
 		switch s, err := g.asked(); {
 		case err != nil:
 			return err.Error()
 		case s.State == nil || !s.State.Armed:
-			return "it is not armed: " + s.Text
+			return fmt.Sprintf("it is not armed: %s %+v", s.Text, s.State)
 		case s.State.Level != "calm":
 			return fmt.Sprintf("its level is %s, with %d MiB available", s.State.Level, s.State.Available>>20)
 		}
 		return ""
 	})
+	if !calm {
+		g.t.FailNow()
+	}
 	g.sh("tierctl start " + strings.Join(guardTiers, " ") + " || tierctl status >&2")
 	g.pids = g.mainPIDs()
 	for tier, pid := range g.pids {
@@ -201,11 +205,17 @@ func (g *guarded) asked() (*guardAnswer, error) {
 		return nil, err
 	}
 	defer res.Body.Close()
-	a := new(guardAnswer)
-	if err := json.NewDecoder(res.Body).Decode(a); err != nil {
-		return nil, fmt.Errorf("status %d: %w", res.StatusCode, err)
+	var answer struct {
+		Result *guardAnswer
+		Error  *struct{ Message string }
 	}
-	return a, nil
+	switch err := json.NewDecoder(res.Body).Decode(&answer); {
+	case err != nil:
+		return nil, fmt.Errorf("status %d: %w", res.StatusCode, err)
+	case answer.Result == nil:
+		return nil, fmt.Errorf("status %d: %+v", res.StatusCode, answer.Error)
+	}
+	return answer.Result, nil
 }
 
 // guard is asked, where there has to be an answer.

@@ -61,9 +61,11 @@ func (g *guarded) busyCoder() (stop func()) {
 	g.sh("systemd-run --quiet --collect --unit=busy -p StandardOutput=file:/bed/busy.json -p TimeoutStopSec=120 /run/bed/guest load" +
 		" -streams 1 -length 2 -bound 100s -out /bed/busy.jsonl -target coder:8002:coder:coder-main")
 	g.until("coder is busy", 30*time.Second, func() string {
-		for _, v := range g.guard().State.Order {
-			if v.Tier == "coder" && strings.HasPrefix(v.Why, "busy") {
-				return ""
+		if a := g.guard(); a.State != nil {
+			for _, v := range a.State.Order {
+				if v.Tier == "coder" && strings.HasPrefix(v.Why, "busy") {
+					return ""
+				}
 			}
 		}
 		return "it is not"
