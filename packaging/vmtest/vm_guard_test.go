@@ -25,6 +25,7 @@ func TestVMGuard(t *testing.T) {
 	g := startGuarded(t, guardTiersFile(t))
 	g.standing()
 	g.run("an idle tier gives way to a leak outside, and comes back", (*guarded).givesWay)
+	g.run("a load that is ordered while memory is short waits, and hears why", (*guarded).refused)
 	g.run("a guard that is killed while memory is short is back at once", (*guarded).killedGuard)
 	g.run("a package that is installed again has the guard start anew", (*guarded).upgrade)
 	if !t.Failed() {
@@ -105,7 +106,6 @@ func (g *guarded) givesWay() {
 	if a := g.guard(); a.State == nil || a.State.Level == "calm" || len(a.Resting) != 1 || a.Resting[0].Tier != "utility" {
 		g.t.Errorf("while memory is short the guard says %+v", a)
 	}
-	g.refused()
 	s := p.end()
 	p.only(s, "utility")
 	p.figures("vm-guard-idle", s, "utility")
@@ -161,10 +161,12 @@ func (g *guarded) differs(script, want string) string {
 	return ""
 }
 
-// refused wants a tier that is ordered to load now to wait, and to hear why.
+// refused orders a tier to load right after it gave way.
 func (g *guarded) refused() {
-	g.t.Helper()
-	r, err := g.v.Run(g.ctx, "timeout 5 tierctl start utility; systemctl show -P SubState,StatusText tier-utility.service; systemctl stop tier-utility.service")
+	p := g.watch()
+	p.hog("-to %d -rate %d", between, leak)
+	p.goes("utility")
+	r, err := g.v.Run(g.ctx, "timeout 5 tierctl start utility")
 	if err != nil {
 		g.t.Error(err)
 	}
@@ -172,6 +174,8 @@ func (g *guarded) refused() {
 	if text := r.Stdout + r.Stderr; !strings.Contains(strings.ToLower(text), "memory is short") {
 		g.t.Errorf("a start while memory is short hears %q", text)
 	}
+	p.only(p.end(), "utility")
+	g.untouched("utility")
 }
 
 // toldToWait asks for reviewer, whose requests are not held for as long as it rests.
