@@ -166,7 +166,7 @@ func (g *guarded) refused() {
 	p := g.watch()
 	p.hog("-to %d -rate %d", between, leak)
 	p.goes("utility")
-	r, err := g.v.Run(g.ctx, "timeout 5 tierctl start utility")
+	r, err := g.v.Run(g.ctx, "timeout 5 tierctl start utility; systemctl show -P StatusText tier-utility.service")
 	if err != nil {
 		g.t.Error(err)
 	}

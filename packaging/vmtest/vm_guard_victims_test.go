@@ -80,8 +80,9 @@ func (g *guarded) unbound(tier string) {
 // frozenDisk leaves a mounted file system that lets nobody write: whoever does sleeps in the kernel, and no signal wakes him.
 func (g *guarded) frozenDisk() (thaw func()) {
 	g.t.Helper()
+	// zram takes whole pages, so the file system's blocks are no smaller.
 	image := filepath.Join(g.v.Share(), "frozen.img")
-	if out, err := exec.CommandContext(g.ctx, "mke2fs", "-q", "-t", "ext4", image, "16M").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(g.ctx, "mke2fs", "-q", "-t", "ext4", "-b", "4096", image, "16M").CombinedOutput(); err != nil {
 		g.t.Fatalf("%v: %s", err, out)
 	}
 	disk := g.sh("n=$(cat /sys/class/zram-control/hot_add) && echo 32M >/sys/block/zram$n/disksize && dd if=/bed/frozen.img of=/dev/zram$n bs=1M status=none && echo $n")
@@ -135,10 +136,14 @@ func (g *guarded) keptMemory() {
 	g.unbound("utility")
 	// Something in the tier leaves a file in memory that outlives it, as a GPU's driver may leave buffers.
 	g.sh("mkdir -p /mnt/kept && mount -t tmpfs -o size=1G tmpfs /mnt/kept && (echo $BASHPID >" + group +
-		"/cgroup.procs; exec dd if=/dev/zero of=/mnt/kept/file bs=1M count=400 status=none)")
+		"/cgroup.procs; exec dd if=/dev/zero of=/mnt/kept/file bs=1M count=420 status=none)")
 	since := g.vmNow()
 	p := g.watch()
-	p.hog("-to %d -rate %d", between, leak)
+	// Slowly: what is lost to a quick leak meanwhile would be taken for memory that came back.
+	p.hog("-to %d -rate %d", between, leak/10)
+	if !p.until(30*time.Second, func(s wire.Shortage) bool { return !s.Crossed.IsZero() }) {
+		g.t.Error("memory is not short")
+	}
 	p.goes("utility")
 	g.until("the guard says that memory does not come back", 20*time.Second, func() string {
 		if list := g.guard().about(since, "not-returned"); len(list) == 1 {
@@ -151,7 +156,7 @@ func (g *guarded) keptMemory() {
 	pauseInVM(g.t, g.ctx, 6*time.Second)
 	s := p.end()
 	p.only(s, "utility")
-	g.acts(since, "stop utility", "not-returned utility")
+	g.acts(since, "stop utility", "kill utility", "not-returned utility")
 	g.untouched("utility")
 	g.sh("umount /mnt/kept")
 	g.gaveWay("utility")
@@ -187,7 +192,8 @@ func (g *guarded) leakInNothing() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _ = g.v.Run(g.ctx, fmt.Sprintf("echo $$ >%s/cgroup.procs; echo $$ >/run/bed/hog.pid; exec /run/bed/guest hog -kind dma -to %d -rate %d", group, between, leak))
+		r, err := g.v.Run(g.ctx, fmt.Sprintf("echo $$ >%s/cgroup.procs; echo $$ >/run/bed/hog.pid; exec /run/bed/guest hog -kind dma -to %d -rate %d", group, between, leak))
+		g.t.Logf("who takes it: %+v, %v", r, err)
 	}()
 	p.goes("utility")
 	pauseInVM(g.t, g.ctx, 3*time.Second)
@@ -196,7 +202,7 @@ func (g *guarded) leakInNothing() {
 	s := p.end()
 	p.only(s, "utility")
 	p.figures("vm-guard-no-group", s, "utility")
-	g.acts(since, "stop utility")
+	g.acts(since, "stop utility", "kill utility")
 	g.gaveWay("utility")
 	g.untouched("utility")
 }
@@ -208,7 +214,7 @@ func (g *guarded) withSwap() {
 	p.hog("-to %d -rate %d", between, leak)
 	p.goes("utility")
 	p.end()
-	g.acts(since, "stop utility")
+	g.acts(since, "stop utility", "kill utility")
 	g.gaveWay("utility")
 	g.untouched("utility")
 	g.until("loads are allowed", 60*time.Second, func() string { return g.level("calm") })
