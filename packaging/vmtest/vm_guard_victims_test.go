@@ -232,7 +232,7 @@ func (g *guarded) withSwap() {
 	g.t.Log(g.sh("grep -E 'MemAvailable|SwapFree' /proc/meminfo; cat /proc/pressure/memory; tierctl guard"))
 	s := p.end()
 	p.only(s)
-	g.acts(since)
+	g.acts(since, "alarm") // it is told, and nobody pays
 	g.untouched("utility", "reviewer", "orch")
 	stop()
 	g.sh("swapoff /dev/zram0 && echo 1 >/sys/block/zram0/reset")
