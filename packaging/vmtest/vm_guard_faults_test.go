@@ -34,7 +34,7 @@ mount -o remount,size=$(df --output=used -k /run | tail -n 1 | tr -d ' ')k /run
 ! dd if=/dev/zero of=/var/full bs=64k count=4 2>/dev/null`,
 		"mount -o remount,size=20% /run; rm -f /full /full2 /run/full /var/full"},
 	{"no descriptor is left", `echo $(($(cut -f 1 /proc/sys/fs/file-nr) + 3000)) >/proc/sys/fs/file-max
-systemd-run --quiet --collect --unit=files -p User=nobody -p LimitNOFILE=100000 -p StandardOutput=file:/bed/files /run/bed/guest files
+systemd-run --quiet --collect --unit=files -E GOMAXPROCS=1 -p User=nobody -p LimitNOFILE=100000 -p StandardOutput=file:/bed/files /run/bed/guest files
 until grep -qs held /bed/files; do sleep 0.1; done
 cat /proc/sys/fs/file-nr`,
 		"echo 1000000 >/proc/sys/fs/file-max; systemctl stop files"},

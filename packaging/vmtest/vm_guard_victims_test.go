@@ -111,8 +111,8 @@ func (g *guarded) stuckVictim() {
 		}
 		return fmt.Sprint(g.guard().about(since, "ask stop kill gone returned not-returned alarm"))
 	})
-	// The engine itself is gone and its memory back. What it gave is taken once more: somebody else has to go.
-	p.hog("-to %d -rate %d", between, leak)
+	// The engine itself is gone and its memory back. What it gave is taken once more, and more: somebody else has to go.
+	p.hog("-to %d -rate %d", hardLine-24<<20, leak)
 	p.goes("reviewer")
 	pauseInVM(g.t, g.ctx, 5*time.Second)
 	s := p.now()
