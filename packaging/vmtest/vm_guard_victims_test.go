@@ -186,19 +186,11 @@ func (g *guarded) leakInside() {
 }
 
 func (g *guarded) leakInNothing() {
-	group := g.cgroupOf("coder")
 	since := g.vmNow()
 	p := g.watch()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r, err := g.v.Run(g.ctx, fmt.Sprintf("echo $$ >%s/cgroup.procs; echo $$ >/run/bed/hog.pid; exec /run/bed/guest hog -kind dma -to %d -rate %d", group, between, leak))
-		g.t.Logf("who takes it: %+v, %v", r, err)
-	}()
+	p.hog("-kind dma -to %d -rate %d", between, leak)
 	p.goes("utility")
 	pauseInVM(g.t, g.ctx, 3*time.Second)
-	g.sh("kill -TERM $(cat /run/bed/hog.pid)")
-	<-ended
 	s := p.end()
 	p.only(s, "utility")
 	p.figures("vm-guard-no-group", s, "utility")
