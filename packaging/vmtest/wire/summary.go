@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // Watch is what the watch of a VM comes to. Amounts are bytes.
 type Watch struct {
 	Samples      int
@@ -43,4 +45,19 @@ func (t Tally) Count(outcome string) (n int) {
 		}
 	}
 	return n
+}
+
+// Shortage is what the guest's watch over one shortage of memory has seen so far.
+type Shortage struct {
+	Units      int                  // that were there at the beginning
+	Looks      int                  // that were taken
+	LongestGap float64              // seconds between two of them
+	Crossed    time.Time            // below the soft line for the first time; zero: never
+	Back       time.Time            // above it again once a tier was gone; zero: not yet
+	Gone       map[string]time.Time // by unit: when nobody was in it any more
+	Available  int64                // bytes, at the last look
+	Least      int64                // bytes
+	BelowHard  float64              // seconds
+	OOMKills   int64                // of the whole host
+	Over       bool                 // this is the last line
 }
