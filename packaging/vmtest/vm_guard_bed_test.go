@@ -228,6 +228,34 @@ func (g *guarded) guard() *guardAnswer {
 	return a
 }
 
+// explain has the guard say why it did what it did, where that is not what was wanted. tierd may hang just then.
+func (g *guarded) explain() {
+	g.t.Helper()
+	g.t.Log(g.sh(`head -n 3 /proc/meminfo; cat /proc/pressure/memory; ps -eo pid,stat,rss,wchan:20,args | grep -E 'guest|tier'
+timeout 10 tierctl guard
+timeout 10 tierctl guard trace /root/why.jsonl && timeout 10 tierctl guard replay /root/why.jsonl | tail -n 40
+true`))
+}
+
+// settled waits until memory neither comes back nor goes: a process of 300 MiB that has ended gives back its last pages seconds
+// later in a User-Mode Linux, and what takes a share of what is available would take too little before.
+func (g *guarded) settled() {
+	g.t.Helper()
+	var last []int64
+	g.until("memory has settled", time.Minute, func() string {
+		pauseInVM(g.t, g.ctx, 800*time.Millisecond)
+		last = append(last, numberInVM(g.t, g.v, g.ctx, "awk '/^MemAvailable:/ { print $2 }' /proc/meminfo"))
+		if len(last) < 4 {
+			return "too early to tell"
+		}
+		last = last[len(last)-4:]
+		if slices.Max(last)-slices.Min(last) <= 4<<10 {
+			return ""
+		}
+		return fmt.Sprintf("available were %d KiB", last)
+	})
+}
+
 // vmNow is the VM's clock, which is not the runner's.
 func (g *guarded) vmNow() time.Time {
 	g.t.Helper()

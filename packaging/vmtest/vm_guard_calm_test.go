@@ -4,7 +4,6 @@ package vmtest
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 )
@@ -15,14 +14,6 @@ const noise = `truncate -s 3G /noise
 systemd-run --quiet --unit=noise-cache bash -c 'while :; do cat /noise >/dev/null; done'
 systemd-run --quiet --unit=noise-stall -p MemoryHigh=40M bash -c 'while :; do timeout -s KILL 2 /run/bed/guest hog -size 100000000 -rate 200000000; done'
 systemd-run --quiet --unit=noise-reclaim -p MemoryHigh=30M bash -c 'while :; do cat /noise >/dev/null; done'`
-
-// noiseTime is how long it lasts: as TIERD_VM_MINUTES says, in CI three minutes where it says nothing.
-func noiseTime(t *testing.T) time.Duration {
-	if os.Getenv("TIERD_VM_MINUTES") == "" && os.Getenv("CI") != "" {
-		return 3 * time.Minute
-	}
-	return hammerTime(t)
-}
 
 // TestVMGuardInNoise shows that pressure figures and a full page cache stop nobody.
 func TestVMGuardInNoise(t *testing.T) {
@@ -37,7 +28,7 @@ func TestVMGuardInNoise(t *testing.T) {
 		p := g.watch()
 		begin := time.Now()
 		g.sh(noise)
-		pauseInVM(t, g.ctx, noiseTime(t))
+		pauseInVM(t, g.ctx, minutes(t, "TIERD_VM_NOISE", 3))
 		lasted := time.Since(begin)
 		g.t.Log(g.sh("cat /proc/pressure/memory; systemctl show -p MemoryCurrent,MemoryPeak noise-cache noise-stall noise-reclaim; tierctl guard"))
 		g.sh("systemctl stop noise-cache noise-stall noise-reclaim; rm /noise")

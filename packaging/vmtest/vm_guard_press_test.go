@@ -107,8 +107,10 @@ func (p *pressing) hog(flags string, args ...any) (let func()) {
 		var said strings.Builder
 		exit, err := p.g.v.Execute(ctx, script, &said, &said)
 		if ctx.Err() == nil {
-			p.g.t.Logf("%s: status %d, %v: %s", script, exit, err, said.String())
+			p.g.t.Errorf("%s: status %d, %v: %s", script, exit, err, said.String())
+			return
 		}
+		p.g.t.Logf("%s: %s", script, strings.TrimSpace(said.String()))
 	}()
 	let = sync.OnceFunc(func() { cancel(); <-ended })
 	p.hogs = append(p.hogs, let)
@@ -120,8 +122,9 @@ func (p *pressing) hog(flags string, args ...any) (let func()) {
 func (p *pressing) goes(tier string) {
 	p.g.t.Helper()
 	unit := "tier-" + tier + ".service"
-	if !p.until(gone+5*time.Second, func(s wire.Shortage) bool { return !s.Gone[unit].IsZero() }) {
-		p.g.t.Errorf("%s does not go: %+v", tier, p.now())
+	if !p.until(gone+20*time.Second, func(s wire.Shortage) bool { return !s.Gone[unit].IsZero() }) {
+		p.g.t.Errorf("%s does not go: the watch's last news is %+v", tier, p.now())
+		p.g.explain()
 	}
 }
 
@@ -163,7 +166,8 @@ func (p *pressing) figures(name string, s wire.Shortage, tier string) {
 	p.g.t.Helper()
 	for _, e := range p.g.guard().about(s.Crossed.Add(-time.Second), "ask stop kill") {
 		if e.Tier == tier {
-			bench(name+"-signal", milliseconds(e.Time.Sub(s.Crossed)), "ms", 50)
+			// The guard may look before the watch does.
+			bench(name+"-signal", max(milliseconds(e.Time.Sub(s.Crossed)), 0), "ms", 50)
 			break
 		}
 	}

@@ -17,16 +17,22 @@ import (
 // reserve is the memory that testdata/vm-tiers.toml keeps from tiers.
 const reserve = 256 << 20
 
-// hammerTime is how long the hammer asks: TIERD_VM_MINUTES, or ten minutes.
+// hammerTime is how long the hammer asks.
 func hammerTime(t *testing.T) time.Duration {
 	t.Helper()
-	text := os.Getenv("TIERD_VM_MINUTES")
+	return minutes(t, "TIERD_VM_MINUTES", 10)
+}
+
+// minutes are how many a variable of the environment says, or so many where it says nothing.
+func minutes(t *testing.T, variable string, otherwise int) time.Duration {
+	t.Helper()
+	text := os.Getenv(variable)
 	if text == "" {
-		return 10 * time.Minute
+		return time.Duration(otherwise) * time.Minute
 	}
 	length, err := time.ParseDuration(text + "m")
 	if err != nil || length <= 0 {
-		t.Fatalf("TIERD_VM_MINUTES=%s is no number of minutes", text)
+		t.Fatalf("%s=%s is no number of minutes", variable, text)
 	}
 	return length
 }

@@ -25,6 +25,7 @@ func files(args []string, stdout io.Writer) error {
 	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+	<-tick.C // Go makes its epoll descriptor when somebody first waits for a timer, and dies when there is none
 	held, told := 0, false
 	for {
 		err := error(nil)
