@@ -26,22 +26,27 @@ func files(args []string, stdout io.Writer) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	<-tick.C // Go makes its epoll descriptor when somebody first waits for a timer, and dies when there is none
-	held, told := 0, false
+	var held []int
+	defer func() {
+		for _, fd := range held {
+			unix.Close(fd)
+		}
+	}()
+	told := false
 	for {
 		err := error(nil)
-		for held < *most && err == nil {
-			if _, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
-				held++
+		for len(held) < *most && err == nil {
+			var fd int
+			if fd, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+				held = append(held, fd)
 			}
 		}
-		switch {
-		case held == *most || errors.Is(err, unix.ENFILE):
-		default:
-			return fmt.Errorf("after %d files: %w", held, err)
+		if err != nil && !errors.Is(err, unix.ENFILE) {
+			return fmt.Errorf("after %d files: %w", len(held), err)
 		}
 		if !told {
 			told = true
-			if _, err := fmt.Fprintf(stdout, "%d files are held\n", held); err != nil {
+			if _, err := fmt.Fprintf(stdout, "%d files are held\n", len(held)); err != nil {
 				return err
 			}
 		}
