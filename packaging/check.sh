@@ -57,7 +57,7 @@ package_alone() { rm -rf dist && packaging/build.sh; }
 vm_scenarios() {
 	packaging/tools.sh gotestsum || return
 	build/bin/gotestsum --format standard-verbose --hide-summary=output --packages ./packaging/vmtest -- \
-		-tags vmtest -count=1 -timeout 60m -run '^TestVM'
+		-tags vmtest -count=1 -timeout 90m -run '^TestVM'
 }
 count() { cat "$logs"/*.log | grep -cE "^ *--- $1"; }
 

@@ -123,9 +123,15 @@ func (g *guarded) stuckVictim() {
 func (g *guarded) keptMemory() {
 	group := g.cgroupOf("utility")
 	g.unbound("utility")
-	// Something in the tier leaves a file in memory that outlives it, as a GPU's driver may leave buffers.
-	g.sh("mkdir -p /mnt/kept && mount -t tmpfs -o size=1G tmpfs /mnt/kept && (echo $BASHPID >" + group +
-		"/cgroup.procs; exec dd if=/dev/zero of=/mnt/kept/file bs=1M count=420 status=none)")
+	// Something in the tier leaves a file in memory that outlives it, as a GPU's driver may leave buffers: more than the tier
+	// gives back, and less than makes memory short.
+	g.settled()
+	size := (g.guard().State.Available-softLine)>>20/10*10 - 20
+	if size < 340 {
+		g.t.Fatalf("a file of %d MiB is too small to show anything", size)
+	}
+	g.sh(fmt.Sprintf("mkdir -p /mnt/kept && mount -t tmpfs -o size=1G tmpfs /mnt/kept && (echo $BASHPID >%s/cgroup.procs"+
+		"; for i in $(seq %d); do head -c 10M /dev/zero || exit; sleep 0.1; done >/mnt/kept/file)", group, size/10))
 	since := g.vmNow()
 	p := g.watch()
 	// Slowly: what is lost to a quick leak meanwhile would be taken for memory that came back.
