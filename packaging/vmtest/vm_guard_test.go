@@ -224,8 +224,10 @@ func (g *guarded) killedGuard(begin, end string) {
 		return g.differs("jq '[.table.tiers[] | select(.busy or .loading)] | length' /run/tier-guard/table.json", "0")
 	})
 	old := g.sh("systemctl show -P MainPID tier-guard")
+	end += "; systemctl service-watchdogs yes"
 	g.t.Cleanup(func() { _, _ = g.v.Run(g.ctx, end) })
-	g.sh(begin + "; kill -STOP " + old)
+	// systemd's watchdog would kill it as well, before memory is short where the machine is slow.
+	g.sh("systemctl service-watchdogs no; " + begin + "; kill -STOP " + old)
 	p := g.watch()
 	p.hog("-to %d -rate %d", between, 4*leak)
 	if !p.until(20*time.Second, func(s wire.Shortage) bool { return !s.Crossed.IsZero() }) {
