@@ -62,7 +62,7 @@ func stream(w io.Writer, model, text string, bytes int) {
 	}
 }
 
-// runOn lets a client of each kind ask the engine until each has asked so many times.
+// runOn lets clients ask the engine until they have asked so many times, and each kind that there is at least once.
 func runOn(t *testing.T, e *engine, p Plan, requests int) *Tally {
 	t.Helper()
 	server := httptest.NewServer(e)
@@ -75,8 +75,14 @@ func runOn(t *testing.T, e *engine, p Plan, requests int) *Tally {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	streams, plain := p.Streams == 0, p.Plain == 0
 	p.Results = writerFunc(func(line []byte) { // each result is written once
-		if requests--; requests <= 0 {
+		var r Result
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Error(err)
+		}
+		streams, plain = streams || r.Stream, plain || !r.Stream
+		if requests--; requests <= 0 && streams && plain {
 			cancel()
 		}
 	})
