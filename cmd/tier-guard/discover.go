@@ -15,6 +15,7 @@ type found struct {
 	cgroup string // below sys/fs/cgroup
 	main   int    // process; 0: not known
 	gpu    bool   // it may hold GPU memory
+	kept   bool   // tierd said so to the guard before this one, of the life that main is of
 }
 
 // discover finds the tiers that run by themselves, for a guard that tierd has never spoken to. What it does not see is taken

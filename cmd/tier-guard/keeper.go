@@ -32,6 +32,7 @@ type keeper struct {
 	link   *link
 	notify *notifier
 	proof  *proof
+	kept   kept
 
 	table      *table // the newest that was handed over
 	heard      []found
@@ -63,6 +64,7 @@ func (k *keeper) run() {
 	for {
 		select {
 		case <-k.ctx.Done():
+			k.keep()
 			return
 		case t := <-k.hot.told:
 			k.tell(t)
@@ -92,6 +94,9 @@ func (k *keeper) tick() {
 		k.discovered, k.looked = discover(k.opts.root), time.Now()
 	}
 	k.rebuild()
+	if k.kept.due() {
+		k.keep()
+	}
 	k.proof.again()
 	k.hot.ticked.Store(int64(k.pace()))
 }
@@ -99,11 +104,11 @@ func (k *keeper) tick() {
 // pace is how often tick has to come; 0: only with news. With tierd there and the guard armed nobody need wake up for it.
 func (k *keeper) pace() time.Duration {
 	switch {
-	case len(k.retired) > 0, k.link.connected() && len(k.link.queue) > 0:
+	case len(k.retired) > 0, k.link.connected() && len(k.link.queue) > 0, k.kept.waits():
 		return tickEvery
-	case !k.link.connected() && time.Since(k.quiet) < longSilence:
+	case k.silent && time.Since(k.quiet) < longSilence:
 		return tickEvery
-	case !k.link.connected(), !k.proof.proven:
+	case k.silent, !k.proof.proven: // silent also where a frozen tierd's socket takes the connection
 		return tickLong
 	}
 	return 0
@@ -126,12 +131,15 @@ func (k *keeper) obey(o order) {
 		if k.silent {
 			k.log.Info("tierd speaks", "tiers", len(o.Table.Tiers))
 		}
+		w := word{Wall: time.Now(), Boot: boottime(), Table: o.Table}
 		k.spoken, k.silent = o.Table, false
-		k.heard = heard(o.Table.Tiers, time.Now(), boottime())
+		k.heard = heard(o.Table.Tiers, w.Wall, w.Boot)
 		k.rebuild()
 		if k.untidy == nil {
 			k.untidy = time.After(tidyAfter)
 		}
+		k.kept.put(w)
+		k.hot.ticked.Store(int64(k.pace()))
 	case o.Ask == "state":
 		s := k.state()
 		k.complain(k.link.send(guardwire.Word{State: &s}))
@@ -239,7 +247,7 @@ func (k *keeper) unit(f found) (*watched, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.onGPU, w.unheard = f.gpu, k.silent
+	w.onGPU, w.unheard = f.gpu, k.silent && !(f.kept && w.main == f.main)
 	return w, nil
 }
 
@@ -269,6 +277,17 @@ func (k *keeper) closeRetired() {
 func (k *keeper) complain(err error) {
 	if err != nil && !errors.Is(err, errClosed) {
 		k.log.Warn("cannot tell tierd", "err", err)
+	}
+	if !k.link.connected() && !k.silent { // it was given up, and has to be dialled again
+		k.fallSilent()
+		k.hot.ticked.Store(int64(k.pace()))
+	}
+}
+
+// keep writes down what tierd said last. Where that cannot be done the guard works on, and only one that comes after it knows less.
+func (k *keeper) keep() {
+	if err := k.kept.write(); err != nil {
+		k.log.Warn("cannot keep what tierd says for a guard that is started again", "err", err)
 	}
 }
 

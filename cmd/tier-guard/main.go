@@ -107,9 +107,10 @@ func watch(ctx context.Context, o options, log *slog.Logger, notify *notifier) e
 	hot.trace = trace
 	k := &keeper{
 		ctx: ctx, log: log, opts: o, total: f.Total, hot: hot, link: newLink(o.socket), notify: notify, proof: newProof(o.root),
-		table: first, silent: true, quiet: time.Now(), complained: map[string]string{}, started: time.Now(),
+		kept: kept{dir: o.state}, table: first, silent: true, quiet: time.Now(), complained: map[string]string{}, started: time.Now(),
 	}
 	log.Info("watching", "soft", size(first.lines.Soft), "hard", size(first.lines.Hard), "memory", size(f.Total), "dry_run", first.pace.DryRun)
+	k.recall()
 	notify.send("READY=1", "STATUS=Trying out whether it could act")
 	return k.runAll()
 }

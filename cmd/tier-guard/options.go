@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 // options are the flags.
 type options struct {
 	socket, trace, root string
+	state               string    // directory; "": nothing is kept
 	soft, hard          bytesFlag // 0: as tierd says
 	fillRate            bytesFlag
 	dryRun              bool
@@ -38,6 +40,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Var(&o.fillRate, "fill-rate", "the `size` of memory that can be taken in a second, whatever tierd says")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "tell what would be done, and touch nothing")
 	flags.StringVar(&o.trace, "trace", "", "append every look and what was decided to `FILE`")
+	state, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":") // systemd's, of RuntimeDirectory=
+	flags.StringVar(&o.state, "state", state, "keep what tierd says in `directory`, for a guard that is started again")
 	flags.StringVar(&o.root, "root", "/", "the host's files are below `directory`")
 	flags.BoolVar(&o.debug, "debug", false, "log what is of use to developers as well")
 	flags.BoolVar(&o.version, "version", false, "print the version and end")

@@ -19,6 +19,16 @@ func pidOf(unit string) string { return "$(systemctl show -P MainPID " + unit + 
 
 var guardFaults = []fault{
 	{"tierd is frozen", "kill -STOP " + pidOf("tierd"), "kill -CONT " + pidOf("tierd")},
+	// systemd's new guard knows from what the old one has kept who is idle.
+	{"tierd is frozen and the guard is killed", "kill -STOP " + pidOf("tierd") + `
+kill -KILL ` + pidOf("tier-guard") + `
+for i in $(seq 100); do
+	systemctl show -P StatusText tier-guard | grep -q '^Armed; .* by what was heard last$' && break
+	sleep 0.1
+done
+[ "$(stat -c %a /run/tier-guard /run/tier-guard/table.json | xargs)" = "700 600" ]
+systemctl show -P StatusText tier-guard | grep '^Armed; .* by what was heard last$'`,
+		"kill -CONT " + pidOf("tierd")},
 	{"tierd is dead", `systemctl mask --runtime --quiet tierd.service tierd.socket tierd-admit.socket
 kill -KILL ` + pidOf("tierd") + `
 systemctl stop tierd.socket tierd-admit.socket tierd.service`,

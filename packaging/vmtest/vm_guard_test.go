@@ -266,7 +266,7 @@ func (g *guarded) removal() {
 	g.t.Helper()
 	begin := time.Now()
 	g.sh("dpkg --purge tierd")
-	if left := g.sh("pgrep -a tier || true; systemctl list-units --all --no-legend 'tier*' || true; ls -d /run/tierd /usr/lib/systemd/system/tier* /etc/systemd/system/*.wants/tier* 2>/dev/null || true"); left != "" {
+	if left := g.sh("pgrep -a tier || true; systemctl list-units --all --no-legend 'tier*' || true; ls -d /run/tierd /run/tier-guard /usr/lib/systemd/system/tier* /etc/systemd/system/*.wants/tier* 2>/dev/null || true"); left != "" {
 		g.t.Errorf("after the removal there is left: %s", left)
 	}
 	g.t.Logf("removed in %.1f s", time.Since(begin).Seconds())
