@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ const (
 	tickLong      = 5 * time.Second // once tierd has been silent for longer than a restart takes
 	longSilence   = time.Minute
 	discoverEvery = 5 * time.Second // while tierd is silent
+	tidyAfter     = 2 * time.Second // a table
 )
 
 // keeper does all that may wait, allocate and fail: it hears what tierd says, opens the files of units, hands tables to the hot
@@ -35,6 +37,7 @@ type keeper struct {
 	table      *table // the newest that was handed over
 	heard      []found
 	spoken     *guardwire.Table // the last that tierd said; nil: it never did
+	untidy     <-chan time.Time // when what tables took is given back; nil: nothing was taken
 	silent     bool             // not a word since the connection was made, or there is none
 	quiet      time.Time        // since when
 	discovered []found
@@ -71,6 +74,8 @@ func (k *keeper) run() {
 			k.tick()
 		case why := <-k.proof.results:
 			k.proven(why)
+		case <-k.untidy:
+			k.tidy()
 		}
 	}
 }
@@ -127,14 +132,31 @@ func (k *keeper) obey(o order) {
 		k.spoken, k.silent = o.Table, false
 		k.heard = heard(o.Table.Tiers, w.Wall, w.Boot)
 		k.rebuild()
+		if k.untidy == nil {
+			k.untidy = time.After(tidyAfter)
+		}
 		k.kept.put(w)
 		k.hot.ticked.Store(int64(k.pace()))
 	case o.Ask == "state":
 		s := k.state()
 		k.complain(k.link.send(guardwire.Word{State: &s}))
+		k.tidy()
 	case o.Ask == "trace":
-		lines, err := k.hot.recent()
-		k.complain(errors.Join(err, k.link.send(guardwire.Word{Trace: lines})))
+		ring, err := k.hot.recent()
+		if err == nil {
+			err = k.link.sendTrace(ring)
+		}
+		k.complain(err)
+		k.tidy()
+	}
+}
+
+// tidy gives back to the kernel what an answer, a proof or tables took. Go would keep it for the next one, and what it keeps is locked
+// with all else. Since that stops every goroutine for a moment, it is for times when memory is not short.
+func (k *keeper) tidy() {
+	k.untidy = nil
+	if !k.table.near(k.hot.counts.available.Load()) {
+		debug.FreeOSMemory()
 	}
 }
 
