@@ -87,9 +87,6 @@ func (k *keeper) tick() {
 		k.log.Debug("tierd is not there", "err", err)
 	}
 	k.complain(k.link.flush())
-	if !k.link.connected() {
-		k.fallSilent()
-	}
 	if k.silent && time.Since(k.looked) >= discoverEvery {
 		k.discovered, k.looked = discover(k.opts.root), time.Now()
 	}
@@ -121,10 +118,10 @@ func (k *keeper) obey(o order) {
 		return
 	case o.err != nil:
 		k.link.hangUp()
-		if !errors.Is(o.err, errClosed) || !k.silent {
-			k.log.Info("tierd is silent: the guard goes by what it knows", "err", o.err)
+		if k.silent && !errors.Is(o.err, errClosed) {
+			k.log.Info("tierd cannot be understood", "err", o.err)
 		}
-		k.fallSilent()
+		k.fallSilent(o.err)
 		k.rebuild()
 		k.hot.ticked.Store(int64(k.pace()))
 	case o.Table != nil:
@@ -163,8 +160,9 @@ func (k *keeper) tidy() {
 	}
 }
 
-func (k *keeper) fallSilent() {
+func (k *keeper) fallSilent(why error) {
 	if !k.silent {
+		k.log.Info("tierd is silent: the guard goes by what it knows", "err", why)
 		k.silent, k.quiet = true, time.Now()
 	}
 }
@@ -279,7 +277,7 @@ func (k *keeper) complain(err error) {
 		k.log.Warn("cannot tell tierd", "err", err)
 	}
 	if !k.link.connected() && !k.silent { // it was given up, and has to be dialled again
-		k.fallSilent()
+		k.fallSilent(err)
 		k.hot.ticked.Store(int64(k.pace()))
 	}
 }
