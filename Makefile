@@ -65,12 +65,12 @@ bench: setup
 # tier-guard beside the kernel alone, earlyoom, systemd-oomd and nohang, each on the same fourteen scenarios in one VM: a
 # table, then a line a figure with its goal, both written to docs/guard-bench.md. Root, on x86-64, about an hour on two cores, in
 # which nothing else should run. SCENARIOS='a d', GUARDS='none tier-guard' and ROUNDS=1 run less and write no document;
-# MINUTES=5 begins no run after so long, and RESUME=1 goes on where the last one stopped.
+# FOR=5 (minutes) begins no run after so long, and RESUME=1 goes on where the last one stopped.
 .PHONY: bench-guard
 bench-guard: export SCENARIOS := $(SCENARIOS)
 bench-guard: export GUARDS := $(GUARDS)
 bench-guard: export ROUNDS := $(or $(ROUNDS),3)
-bench-guard: export MINUTES := $(MINUTES)
+bench-guard: export FOR := $(FOR)
 bench-guard: export RESUME := $(RESUME)
 bench-guard: setup
 	@$(go_path) packaging/guardbench.sh

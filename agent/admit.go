@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
@@ -101,8 +102,9 @@ func (a *Agent) settleAdmissions(number uint64) {
 		}
 	}
 	for _, r := range a.guard.rests {
-		if !r.Over && !running(a.seen[r.Unit]) {
-			a.guard.pressed[r.Unit] = true // it may have failed of the guard's signal while nobody was here
+		s := a.seen[r.Unit]
+		if !r.Over && (!running(s) || strings.Contains(s.SubState, "auto-restart")) {
+			a.guard.pressed[r.Unit] = true // it may have ended by the guard's signal while nobody was here, and be about to come back
 		}
 	}
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # guardbench.sh: compares guards against memory pressure in a VM; `make bench-guard` calls it. docs/guard-bench.md says how to
-# read what it prints. SCENARIOS, GUARDS, ROUNDS, RESUME and MINUTES in the environment, as the Makefile describes them. Root.
+# read what it prints. SCENARIOS, GUARDS, ROUNDS, RESUME and FOR in the environment, as the Makefile describes them. Root.
 set -euo pipefail
 
 if [ "$(id -u)" != 0 ]; then
@@ -18,7 +18,7 @@ kernel=$(packaging/vmtest/mkuml.sh)
 layers=$(packaging/guardbench/mkguards.sh | tac | tr '\n' ' ') # the topmost first
 flags=()
 [ -z "${RESUME:-}" ] || flags+=(-resume)
-[ -z "${MINUTES:-}" ] || flags+=(-for "${MINUTES}m")
+[ -z "${FOR:-}" ] || flags+=(-for "${FOR}m")
 # Only a whole bench is written down.
 [ -n "${SCENARIOS:-}${GUARDS:-}" ] || flags+=(-doc docs/guard-bench.md)
 exec "$bin/guardbench" -kernel "$kernel" -layers "$layers" -init "$bin/init" -guest "$bin/guest" -memory "$bin/memory" \

@@ -2,12 +2,9 @@ package rocm
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
+	"strings"
 )
-
-// mesLine is MES, the GPU's own scheduler, and not its older interface MES_KIQ, in amdgpu_firmware_info.
-var mesLine = regexp.MustCompile(`(?m)^MES feature version: \d+, firmware version: (0x[0-9a-fA-F]{1,8})\s*$`)
 
 // mes is the version of a card's scheduler firmware, "0x83". It is in debugfs, which only root may read and a locked down
 // kernel hides, so it is often not known: that is no problem.
@@ -21,14 +18,24 @@ func (g *group) mes(c *GPU) string {
 	return ""
 }
 
+// parseMES finds the line of MES, the GPU's own scheduler, and not that of its older interface MES_KIQ: "MES feature version:
+// 1, firmware version: 0x00000083". Here as in all of this package it goes without regular expressions: their tables would be
+// in the memory of tier-guard, which is locked.
 func parseMES(data []byte) string {
-	m := mesLine.FindSubmatch(data)
-	if m == nil {
-		return ""
+	for line := range strings.Lines(string(data)) {
+		rest, is := strings.CutPrefix(line, "MES feature version: ")
+		feature, version, has := strings.Cut(strings.TrimSpace(rest), ", firmware version: 0x")
+		if _, err := strconv.ParseUint(feature, 10, 64); !is || !has || err != nil {
+			continue
+		}
+		n, err := strconv.ParseUint(version, 16, 32)
+		if err != nil {
+			continue
+		}
+		if n == 0 { // a GPU without MES
+			return ""
+		}
+		return fmt.Sprintf("%#x", n)
 	}
-	n, err := strconv.ParseUint(string(m[1]), 0, 32)
-	if err != nil || n == 0 { // a GPU without MES
-		return ""
-	}
-	return fmt.Sprintf("%#x", n)
+	return ""
 }

@@ -36,8 +36,10 @@ func TestTheSchedulersFirmwareIsReadWhereTheKernelHasIt(t *testing.T) {
 func TestVersionsOfTheSchedulersFirmware(t *testing.T) {
 	for text, want := range map[string]string{
 		firmware: "0x83",
-		strings.Replace(firmware, "0x00000083", "0x00000000", 1):    "",
-		strings.Replace(firmware, "MES feature", "MESS feature", 1): "",
+		strings.Replace(firmware, "0x00000083", "0x00000000", 1):                                                  "",
+		strings.Replace(firmware, "MES feature", "MESS feature", 1):                                               "",
+		"MES_KIQ feature version: 6, firmware version: 0x6c\nMES feature version: 1, firmware version: 0x84 \r\n": "0x84",
+		"MES feature version: x, firmware version: 0x1\nMES feature version: 1, firmware version: 0x2":            "0x2",
 		"": "", "MES feature version: 1, firmware version: 0x": "", "MES feature version: 1, firmware version: 0x1ffffffff\n": "",
 	} {
 		if got := parseMES([]byte(text)); got != want {

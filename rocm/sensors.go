@@ -2,7 +2,6 @@ package rocm
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -75,9 +74,6 @@ func (g *group) carveOut(device string) *CarveOut {
 	return c
 }
 
-// carveOutSize is as the kernel writes it: "(512 MB)", "(96 GB)", and means powers of two.
-var carveOutSize = regexp.MustCompile(`\(([0-9]{1,6}) ([MG])B\)$`)
-
 // parseCarveOuts reads lines of "9: High (96 GB)", where the firmware may give no name.
 func parseCarveOuts(data []byte) ([]CarveOutOption, error) {
 	var options []CarveOutOption
@@ -87,13 +83,22 @@ func parseCarveOuts(data []byte) ([]CarveOutOption, error) {
 		if !ok || err != nil {
 			return nil, fmt.Errorf("%s is not an option with its number", quote(line))
 		}
-		o := CarveOutOption{Index: int(n), Text: strings.TrimSpace(text)}
-		if m := carveOutSize.FindStringSubmatch(o.Text); m != nil {
-			size, _ := strconv.ParseUint(m[1], 10, 32)
-			size <<= map[string]int{"M": 20, "G": 30}[m[2]]
-			o.Size = &size
-		}
-		options = append(options, o)
+		text = strings.TrimSpace(text)
+		options = append(options, CarveOutOption{Index: int(n), Text: text, Size: carveOutSize(text)})
 	}
 	return options, nil
+}
+
+// carveOutSize is what the kernel writes at the end of an option, "(512 MB)" or "(96 GB)", which means powers of two; nil
+// without.
+func carveOutSize(text string) *uint64 {
+	inner, ends := strings.CutSuffix(text, "B)")
+	digits, unit, _ := strings.Cut(inner[strings.LastIndexByte(inner, '(')+1:], " ")
+	size, err := strconv.ParseUint(digits, 10, 20)
+	shift, known := map[string]int{"M": 20, "G": 30}[unit]
+	if !ends || !strings.Contains(inner, "(") || err != nil || !known {
+		return nil
+	}
+	size <<= shift
+	return &size
 }

@@ -44,6 +44,11 @@ func TestCarveOut(t *testing.T) {
 	if got, err := parseCarveOuts([]byte("3: Auto\n")); err != nil || got[0].Size != nil || got[0].Text != "Auto" {
 		t.Errorf("an option without a size: %+v, %v", got, err)
 	}
+	for _, text := range []string{"(1 TB)", "96 GB)", "96 GB", "(x GB)", "( GB)", "(-1 GB)", "(GB)", "(1 GB) or so", "(1  GB)"} {
+		if got, err := parseCarveOuts([]byte("3: High " + text)); err != nil || got[0].Size != nil {
+			t.Errorf("the size of %q is %+v, %v", text, got, err)
+		}
+	}
 	for _, text := range []string{"Auto", "x: Auto (1 GB)", "\n"} {
 		if got, err := parseCarveOuts([]byte(text)); err == nil {
 			t.Errorf("%q is %+v", text, got)

@@ -62,7 +62,7 @@ type Facts struct {
 }
 
 // MaxTiers bounds how many tiers are watched.
-const MaxTiers = 64
+const MaxTiers = 32
 
 // Act is what is to be done.
 type Act uint8

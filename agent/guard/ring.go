@@ -32,7 +32,7 @@ func NewRing(looks int) *Ring {
 	r, each := &Ring{}, max(looks/blocks, 1)
 	for i := range r.blocks {
 		b := &r.blocks[i]
-		b.start.Units = make([]unit, 0, 2*MaxTiers)
+		b.start.Units = make([]unit, 0, MaxTiers)
 		b.looks = make([]kept, 0, each)
 		b.tiers = make([]TierFacts, 0, max(5*each, MaxTiers))
 	}

@@ -136,7 +136,7 @@ func TestALineThatCannotBeReadIsNamed(t *testing.T) {
 		"an act that nobody knows":      {head + `{"look":{},"decision":{"act":"run"}}`, "line 2 of the trace:"},
 		"a state that cannot have been": {strings.Replace(head, `"pace"`, `"state":{"trend":{"count":-1}},"pace"`, 1), "line 1 of the trace: its state counts looks"},
 		"too many tiers": {head + `{"look":{"tiers":[{}` + strings.Repeat(",{}", MaxTiers) + `]},"decision":{}}`,
-			"line 2 of the trace: it has 65 tiers, and 64 is the most"},
+			"line 2 of the trace: it has 33 tiers, and 32 is the most"},
 		"a line too long": {head + strings.Repeat(" ", maxTraceLine+1), "line 2 of the trace: bufio.Scanner: token too long"},
 	} {
 		t.Run(name, func(t *testing.T) {

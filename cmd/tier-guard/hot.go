@@ -13,7 +13,7 @@ const (
 	gpuNear = 250 * time.Millisecond // near the line
 	blind   = 500 * time.Millisecond // between two tries when the kernel does not tell how much memory there is
 
-	remembered = 256 // looks: some seconds where all of them are in haste, two minutes when calm
+	remembered = 64 // looks: a second where all of them are in haste, half a minute when calm; each takes a KiB that is locked
 )
 
 // hot is the goroutine that looks, decides and acts. Nothing in its round allocates, opens a file or waits for another one.
@@ -74,7 +74,7 @@ func newHot(h *host, first *table, n *notifier) *hot {
 		ring:   guard.NewRing(remembered),
 		timer:  time.NewTimer(0),
 		woken:  make(chan struct{}, 1),
-		told:   make(chan told, 64),
+		told:   make(chan told, 16),
 		ticks:  make(chan struct{}, 1),
 		gpu:    make(chan struct{}, 1),
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ const (
 	tickLong      = 5 * time.Second // once tierd has been silent for longer than a restart takes
 	longSilence   = time.Minute
 	discoverEvery = 5 * time.Second // while tierd is silent
+	tidyAfter     = 2 * time.Second // a table
 )
 
 // keeper does all that may wait, allocate and fail: it hears what tierd says, opens the files of units, hands tables to the hot
@@ -35,6 +37,7 @@ type keeper struct {
 	table      *table // the newest that was handed over
 	heard      []found
 	spoken     *guardwire.Table // the last that tierd said; nil: it never did
+	untidy     <-chan time.Time // when what tables took is given back; nil: nothing was taken
 	silent     bool             // not a word since the connection was made, or there is none
 	quiet      time.Time        // since when
 	discovered []found
@@ -71,6 +74,8 @@ func (k *keeper) run() {
 			k.tick()
 		case why := <-k.proof.results:
 			k.proven(why)
+		case <-k.untidy:
+			k.tidy()
 		}
 	}
 }
@@ -82,9 +87,6 @@ func (k *keeper) tick() {
 		k.log.Debug("tierd is not there", "err", err)
 	}
 	k.complain(k.link.flush())
-	if !k.link.connected() {
-		k.fallSilent()
-	}
 	if k.silent && time.Since(k.looked) >= discoverEvery {
 		k.discovered, k.looked = discover(k.opts.root), time.Now()
 	}
@@ -116,10 +118,10 @@ func (k *keeper) obey(o order) {
 		return
 	case o.err != nil:
 		k.link.hangUp()
-		if !errors.Is(o.err, errClosed) || !k.silent {
-			k.log.Info("tierd is silent: the guard goes by what it knows", "err", o.err)
+		if k.silent && !errors.Is(o.err, errClosed) {
+			k.log.Info("tierd cannot be understood", "err", o.err)
 		}
-		k.fallSilent()
+		k.fallSilent(o.err)
 		k.rebuild()
 		k.hot.ticked.Store(int64(k.pace()))
 	case o.Table != nil:
@@ -130,19 +132,37 @@ func (k *keeper) obey(o order) {
 		k.spoken, k.silent = o.Table, false
 		k.heard = heard(o.Table.Tiers, w.Wall, w.Boot)
 		k.rebuild()
+		if k.untidy == nil {
+			k.untidy = time.After(tidyAfter)
+		}
 		k.kept.put(w)
 		k.hot.ticked.Store(int64(k.pace()))
 	case o.Ask == "state":
 		s := k.state()
 		k.complain(k.link.send(guardwire.Word{State: &s}))
+		k.tidy()
 	case o.Ask == "trace":
-		lines, err := k.hot.recent()
-		k.complain(errors.Join(err, k.link.send(guardwire.Word{Trace: lines})))
+		ring, err := k.hot.recent()
+		if err == nil {
+			err = k.link.sendTrace(ring)
+		}
+		k.complain(err)
+		k.tidy()
 	}
 }
 
-func (k *keeper) fallSilent() {
+// tidy gives back to the kernel what an answer, a proof or tables took. Go would keep it for the next one, and what it keeps is locked
+// with all else. Since that stops every goroutine for a moment, it is for times when memory is not short.
+func (k *keeper) tidy() {
+	k.untidy = nil
+	if !k.table.near(k.hot.counts.available.Load()) {
+		debug.FreeOSMemory()
+	}
+}
+
+func (k *keeper) fallSilent(why error) {
 	if !k.silent {
+		k.log.Info("tierd is silent: the guard goes by what it knows", "err", why)
 		k.silent, k.quiet = true, time.Now()
 	}
 }
@@ -257,7 +277,7 @@ func (k *keeper) complain(err error) {
 		k.log.Warn("cannot tell tierd", "err", err)
 	}
 	if !k.link.connected() && !k.silent { // it was given up, and has to be dialled again
-		k.fallSilent()
+		k.fallSilent(err)
 		k.hot.ticked.Store(int64(k.pace()))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -383,5 +384,20 @@ func TestSamplerReadsTheGPU(t *testing.T) {
 	s := newSampler(root, h)
 	if _, ok := s.used(); ok {
 		t.Error("a malformed number is a number")
+	}
+}
+
+func TestFreeMemoryIsGivenBackOnlyWhileThereIsEnough(t *testing.T) {
+	k := &keeper{hot: &hot{}, table: &table{lines: guard.HostLines(128 << 30)}}
+	for available, want := range map[uint64]uint32{64 << 30: 1, 15 << 30: 0, 1 << 30: 0} {
+		var before, after runtime.MemStats
+		k.hot.counts.available.Store(available)
+		k.untidy = make(chan time.Time)
+		runtime.ReadMemStats(&before)
+		k.tidy()
+		runtime.ReadMemStats(&after)
+		if n := after.NumForcedGC - before.NumForcedGC; n != want || k.untidy != nil {
+			t.Errorf("given back %d times with %d GiB available, want %d", n, available>>30, want)
+		}
 	}
 }

@@ -2,7 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -279,8 +280,10 @@ func TestASilentTierdIsLookedAfterAlsoWhenItsSocketTakesTheConnection(t *testing
 		t.Errorf("with tierd there a tick comes each %s", k.pace())
 	}
 	k.link.hangUp()
-	k.complain(fmt.Errorf("it takes nothing"))
-	if !k.silent || time.Duration(k.hot.ticked.Load()) != tickEvery {
+	log := &logs{}
+	k.log = slog.New(slog.NewTextHandler(log, nil))
+	k.complain(errors.New("it takes nothing"))
+	if !log.has("tierd is silent") || !k.silent || time.Duration(k.hot.ticked.Load()) != tickEvery {
 		t.Errorf("silent: %t, a tick comes each %s", k.silent, time.Duration(k.hot.ticked.Load()))
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxLine   = 256 << 10   // bytes of one line from tierd; a table of 64 tiers has 30 KiB
+	maxLine   = 256 << 10   // bytes of one line from tierd; a table of 32 tiers has 15 KiB
 	maxQueue  = 64          // events that wait for tierd
 	sendBound = time.Second // a tierd that takes longer to take a line is not there
 )

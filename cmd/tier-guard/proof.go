@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -218,6 +219,7 @@ func (p *proof) child(dir, kind string) (*child, error) {
 	}
 	go func() {
 		defer close(c.done)
+		runtime.LockOSThread() // has the thread end with it: Go would keep it, with its stacks
 		_ = c.cmd.Wait()
 	}()
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(c.pid())), 0); err != nil {

@@ -66,6 +66,7 @@ func (k *keeper) proven(why error) {
 		}
 	}
 	k.status()
+	k.tidy()
 }
 
 // say is for both. What tierd cannot be told now it is told later.

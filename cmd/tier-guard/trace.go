@@ -1,14 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/tierd/tierd/agent/guard"
 )
@@ -97,24 +97,43 @@ func (t *tracer) run(first *table, log *slog.Logger) {
 	}
 }
 
-// recent are the looks that are remembered, as lines of a trace.
-func (h *hot) recent() ([]json.RawMessage, error) {
+// recent are the looks that are remembered.
+func (h *hot) recent() (*guard.Ring, error) {
 	a := h.ask(true)
 	if a == nil {
 		return nil, errors.New("the guard does not come round to its looks")
 	}
-	var text bytes.Buffer
-	if err := a.ring.WriteTrace(&text); err != nil {
-		return nil, err
+	return a.ring, nil
+}
+
+// sendTrace writes the looks as one Word with a Trace, look by look: as a whole it would be the largest that the guard ever
+// holds, and what it has taken once is locked.
+func (l *link) sendTrace(r *guard.Ring) error {
+	if l.conn == nil {
+		return errClosed
 	}
-	var lines []json.RawMessage
-	for d := json.NewDecoder(&text); ; {
-		var line json.RawMessage
-		if err := d.Decode(&line); errors.Is(err, io.EOF) {
-			return lines, nil
-		} else if err != nil {
-			return nil, err
-		}
-		lines = append(lines, line)
+	_ = l.conn.SetWriteDeadline(time.Now().Add(sendBound))
+	to := bufio.NewWriterSize(l.conn, 4<<10)
+	_, _ = to.WriteString(`{"trace":`) // Flush tells
+	lines := &list{to: to, next: '['}
+	err := r.WriteTrace(lines)
+	_, _ = to.WriteString("]}\n")
+	if err = errors.Join(err, to.Flush()); err != nil {
+		l.hangUp()
+		return fmt.Errorf("tierd does not take the trace: %w", err)
 	}
+	return nil
+}
+
+// list has lines of JSON, which are written to it one at a time, be the elements of a list.
+type list struct {
+	to   *bufio.Writer
+	next byte // what comes before the next one
+}
+
+func (l *list) Write(line []byte) (int, error) {
+	_ = l.to.WriteByte(l.next)
+	l.next = ','
+	_, err := l.to.Write(bytes.TrimSuffix(line, []byte{'\n'}))
+	return len(line), err
 }

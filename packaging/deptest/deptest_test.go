@@ -169,3 +169,15 @@ func TestUnitsOpensNothingByItself(t *testing.T) {
 		}
 	}
 }
+
+// TestTheGuardIsSmall: what it is linked with it has locked in memory. net/http takes a megabyte, and regexp half of one, most
+// of it for tables that are made before main begins.
+func TestTheGuardIsSmall(t *testing.T) {
+	for _, p := range list(t, "./cmd/tier-guard") {
+		for _, dep := range p.Deps {
+			if slices.Contains([]string{"net", "net/http", "regexp", "runtime/pprof", "text/template", "crypto/tls"}, dep) {
+				t.Errorf("cmd/tier-guard is linked with %s", dep)
+			}
+		}
+	}
+}
