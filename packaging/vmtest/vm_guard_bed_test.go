@@ -244,7 +244,7 @@ func (g *guarded) settled() {
 	var last []int64
 	g.until("memory has settled", time.Minute, func() string {
 		pauseInVM(g.t, g.ctx, 800*time.Millisecond)
-		last = append(last, numberInVM(g.t, g.v, g.ctx, "awk '/^MemAvailable:/ { print $2 }' /proc/meminfo"))
+		last = append(last, g.available())
 		if len(last) < 4 {
 			return "too early to tell"
 		}

@@ -25,6 +25,7 @@ func TestVMGuard(t *testing.T) {
 	g := startGuarded(t, guardTiersFile(t))
 	g.standing()
 	g.run("an idle tier gives way to a leak outside, and comes back", (*guarded).givesWay)
+	g.run("a user tries the guard out", (*guarded).tried)
 	g.run("a load that is ordered while memory is short waits, and hears why", (*guarded).refused)
 	g.run("a guard that is killed while memory is short is back at once", func(g *guarded) { g.killedGuard("true", "true") })
 	g.run("a guard that is killed while tierd is frozen still knows who is idle", func(g *guarded) {
