@@ -56,7 +56,8 @@ func (a *Admission) answer(ctx context.Context, c net.Conn) {
 	}
 }
 
-func writeLine(c net.Conn, line api.AdmitAnswer) error {
+// writeLine writes a value as one line of JSON, to a reader that may not take it for ever.
+func writeLine(c net.Conn, line any) error {
 	text, err := json.Marshal(line)
 	if err != nil {
 		return err

@@ -103,14 +103,14 @@ func (a *Agent) tellGuard(ctx context.Context, link *guardLink) error {
 		if table.Seq != sent {
 			if pause := guardPause - time.Since(last); pause > 0 {
 				later = time.After(pause)
-			} else if err := writeOrder(link.conn, api.GuardOrder{Table: &table}); err != nil {
+			} else if err := writeLine(link.conn, api.GuardOrder{Table: &table}); err != nil {
 				return err
 			} else {
 				sent, last = table.Seq, time.Now()
 			}
 		}
 		for _, what := range asks {
-			if err := writeOrder(link.conn, api.GuardOrder{Ask: what}); err != nil {
+			if err := writeLine(link.conn, api.GuardOrder{Ask: what}); err != nil {
 				return err
 			}
 		}
@@ -123,16 +123,4 @@ func (a *Agent) tellGuard(ctx context.Context, link *guardLink) error {
 			return ctx.Err()
 		}
 	}
-}
-
-func writeOrder(c net.Conn, order api.GuardOrder) error {
-	text, err := json.Marshal(order)
-	if err != nil {
-		return err
-	}
-	if err := c.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
-		return err
-	}
-	_, err = c.Write(append(text, '\n'))
-	return err
 }

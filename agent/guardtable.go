@@ -46,11 +46,7 @@ func (a *Agent) nobodyAsks() time.Time {
 
 // guardLines are the lines of available memory as tiers.toml has them.
 func guardLines(c *units.Config) guard.Lines {
-	hard := units.Bytes(0)
-	if c.Guard.Hard != nil {
-		hard = *c.Guard.Hard
-	}
-	return guard.KeepFreeLines(uint64(c.SoftOf()), 0, uint64(hard))
+	return guard.KeepFreeLines(uint64(c.SoftOf()), 0, uint64(c.HardOf()))
 }
 
 // guardTable is all that the guard is to know.

@@ -235,3 +235,18 @@ func (c *Config) checkMember(fs *faults, at int, m Mode, member string, seen map
 	}
 	seen[name] = true
 }
+
+// checkResidency finds a min_residency that somebody wrote and that a shorter max_wait of another tier voids.
+func (c *Config) checkResidency(fs *faults) {
+	for _, t := range c.Tiers {
+		at := c.line("tier", t.Name, "min_residency")
+		if at == c.line("tier", t.Name) {
+			continue
+		}
+		i := slices.IndexFunc(c.Tiers, func(other Tier) bool { return other.Name != t.Name && other.MaxWait < t.Keeps })
+		if i >= 0 && t.Keeps > 0 && !t.Pinned {
+			fs.warn(at, t.Name, "min_residency of tier %q is %s, but tier %q has it give way after %s; write a longer max_wait there, or a shorter min_residency",
+				t.Name, t.Keeps, c.Tiers[i].Name, c.Tiers[i].MaxWait)
+		}
+	}
+}

@@ -1,13 +1,11 @@
 package units
 
-import "slices"
-
 // Guard is the [guard] table: when tier-guard, which watches the host's memory while tiers serve, has tiers give way.
 type Guard struct {
 	Enabled  bool   `toml:"enabled"`   // false: it acts on nothing, and nobody misses it
 	DryRun   bool   `toml:"dry_run"`   // it decides and tells, and touches nothing
 	Soft     *Bytes `toml:"soft"`      // available memory below which an idle tier gives way; nil: see SoftOf
-	Hard     *Bytes `toml:"hard"`      // below which busy ones do, too; nil: half of the soft line
+	Hard     *Bytes `toml:"hard"`      // below which busy ones do, too; nil: see HardOf
 	FillRate Bytes  `toml:"fill_rate"` // bytes a second that memory can be taken at most; 0: the guard's own estimate
 }
 
@@ -22,6 +20,14 @@ func (c *Config) SoftOf() Bytes {
 		return keep
 	}
 	return max(min(c.Host.Reserve, defaultKeepFree), minLine)
+}
+
+// HardOf is the hard line: what the file says, else half of the soft line.
+func (c *Config) HardOf() Bytes {
+	if c.Guard.Hard != nil {
+		return *c.Guard.Hard
+	}
+	return c.SoftOf() / 2
 }
 
 // minLine keeps the lines apart from what the kernel itself needs (min_free_kbytes is some tens of MiB).
@@ -58,20 +64,5 @@ func (c *Config) checkGuardSize(fs *faults, h Host) {
 			at = c.line("host", "keep_free")
 		}
 		fs.warn(at, "", "no tier can ever load: none does below 1.25 times of the soft line, which is %s, and this host has %s in all", soft, h.MemTotal)
-	}
-}
-
-// checkResidency finds a min_residency that somebody wrote and that a shorter max_wait of another tier voids.
-func (c *Config) checkResidency(fs *faults) {
-	for _, t := range c.Tiers {
-		at := c.line("tier", t.Name, "min_residency")
-		if at == c.line("tier", t.Name) {
-			continue
-		}
-		i := slices.IndexFunc(c.Tiers, func(other Tier) bool { return other.Name != t.Name && other.MaxWait < t.Keeps })
-		if i >= 0 && t.Keeps > 0 && !t.Pinned {
-			fs.warn(at, t.Name, "min_residency of tier %q is %s, but tier %q has it give way after %s; write a longer max_wait there, or a shorter min_residency",
-				t.Name, t.Keeps, c.Tiers[i].Name, c.Tiers[i].MaxWait)
-		}
 	}
 }

@@ -27,13 +27,10 @@ func (r *report) softLine() units.Bytes {
 }
 
 func (r *report) hardLine() units.Bytes {
-	switch {
-	case r.Guard != nil && r.Guard.State != nil:
+	if r.Guard != nil && r.Guard.State != nil {
 		return units.Bytes(r.Guard.State.Hard)
-	case r.Plan.Config.Guard.Hard != nil:
-		return *r.Plan.Config.Guard.Hard
 	}
-	return r.softLine() / 2
+	return r.Plan.Config.HardOf()
 }
 
 // checkGuard goes by what tierd says: without it nobody knows whether the guard is armed.

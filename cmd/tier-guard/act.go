@@ -23,14 +23,17 @@ type actor struct {
 // ask signals the main process alone. One whose main process nobody could name is told as a whole.
 func (a *actor) ask(w *watched) unix.Errno {
 	if w.main == 0 {
-		return a.each(w, unix.SIGTERM, 0)
+		_, errno := a.each(w, unix.SIGTERM, 0)
+		return errno
 	}
 	return w.signalMain(unix.SIGTERM)
 }
 
 // stop signals all processes: the engine cuts its requests and ends, and the shim sees it while it is told to stop itself.
 func (a *actor) stop(w *watched) unix.Errno {
-	return worse(a.ask(w), a.each(w, unix.SIGTERM, w.main))
+	asked := a.ask(w)
+	_, errno := a.each(w, unix.SIGTERM, w.main)
+	return worse(asked, errno)
 }
 
 // kill begins the end of a unit: SIGTERM for main, so that it knows that it is to stop, and SIGKILL for all others. What is
@@ -40,7 +43,7 @@ func (a *actor) kill(w *watched, now time.Duration) unix.Errno {
 		return a.killGroup(w)
 	}
 	errno := w.signalMain(unix.SIGTERM)
-	others, more := a.killOthers(w)
+	others, more := a.each(w, unix.SIGKILL, w.main)
 	errno = worse(errno, more)
 	if others == 0 || errno != 0 {
 		return worse(errno, a.killGroup(w))
@@ -52,7 +55,7 @@ func (a *actor) kill(w *watched, now time.Duration) unix.Errno {
 
 // finish goes on with a unit that is being killed: processes that have come since are killed, and main when its time is over.
 func (a *actor) finish(w *watched, now time.Duration) unix.Errno {
-	others, errno := a.killOthers(w)
+	others, errno := a.each(w, unix.SIGKILL, w.main)
 	if others == 0 && !w.alone {
 		w.alone, w.killAt = true, now+mainAfter
 	}
@@ -73,44 +76,20 @@ func (a *actor) killGroup(w *watched) unix.Errno {
 
 var one = []byte("1")
 
-// killOthers sends SIGKILL to all but main and returns how many they were.
-func (a *actor) killOthers(w *watched) (others int, errno unix.Errno) {
-	for offset := 0; ; {
-		rest, failed := pidsFrom(w.procs, a.pids[:], &offset)
-		if len(rest) == 0 {
-			return others, worse(errno, gone(failed))
+// each signals all processes but one, and returns how many they were. What is killed is left to the reaper.
+func (a *actor) each(w *watched, signal unix.Signal, but int) (told int, errno unix.Errno) {
+	list := pidList{fd: w.procs, buf: a.pids[:]}
+	for pid := list.next(); pid != 0; pid = list.next() {
+		if pid == but {
+			continue
 		}
-		for {
-			var pid int
-			if pid, rest = nextPID(rest); pid == 0 {
-				break
-			}
-			if pid != w.main {
-				others++
-				errno = worse(errno, gone(kill(pid, unix.SIGKILL)))
-				a.reaper.soon(pid)
-			}
+		told++
+		errno = worse(errno, gone(kill(pid, signal)))
+		if signal == unix.SIGKILL {
+			a.reaper.soon(pid)
 		}
 	}
-}
-
-// each signals all processes but one.
-func (a *actor) each(w *watched, signal unix.Signal, but int) (errno unix.Errno) {
-	for offset := 0; ; {
-		rest, failed := pidsFrom(w.procs, a.pids[:], &offset)
-		if len(rest) == 0 {
-			return worse(errno, gone(failed))
-		}
-		for {
-			var pid int
-			if pid, rest = nextPID(rest); pid == 0 {
-				break
-			}
-			if pid != but {
-				errno = worse(errno, gone(kill(pid, signal)))
-			}
-		}
-	}
+	return told, worse(errno, gone(list.errno))
 }
 
 // signalMain goes by the descriptor, which stands for this process and no later one of its number.
@@ -136,6 +115,27 @@ func worse(a, b unix.Errno) unix.Errno {
 		return a
 	}
 	return b
+}
+
+// pidList goes through an open cgroup.procs, as much at a time as the buffer holds, and allocates nothing.
+type pidList struct {
+	fd     int
+	buf    []byte
+	offset int
+	rest   []byte
+	errno  unix.Errno // why it could not be read on; 0
+}
+
+// next is the next process; 0 when there is none any more, or when they cannot be read.
+func (l *pidList) next() (pid int) {
+	for {
+		if pid, l.rest = nextPID(l.rest); pid != 0 || l.errno != 0 {
+			return pid
+		}
+		if l.rest, l.errno = pidsFrom(l.fd, l.buf, &l.offset); len(l.rest) == 0 {
+			return 0
+		}
+	}
 }
 
 // pidsFrom reads the lines of a cgroup.procs from an offset on, as many whole ones as the buffer holds: half a number would be

@@ -43,15 +43,8 @@ func discover(root string) []found {
 // See oomScore in package units, which this turns around. 50, as in tiers.toml, where no process says otherwise.
 func priorityOf(root, dir string) int {
 	const standard = 50
-	data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if err != nil {
-		return standard
-	}
-	for {
-		var pid int
-		if pid, data = nextPID(data); pid == 0 {
-			return standard
-		}
+	pids, _ := pidsIn(filepath.Join(dir, "cgroup.procs")) // of a cgroup that is gone there are none
+	for _, pid := range pids {
 		text, err := os.ReadFile(filepath.Join(root, "proc", strconv.Itoa(pid), "oom_score_adj"))
 		if err != nil {
 			continue
@@ -60,4 +53,5 @@ func priorityOf(root, dir string) int {
 			return (900 - score) / 6
 		}
 	}
+	return standard
 }

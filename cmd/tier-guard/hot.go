@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -142,8 +143,11 @@ type answer struct {
 	done     chan struct{}
 }
 
-// ask waits for a copy of what the hot goroutine knows. It is nil when that does not come round in time.
-func (h *hot) ask(ring bool) *answer {
+// errNoLook is a hot goroutine that does not answer.
+var errNoLook = errors.New("the guard does not come round to its looks")
+
+// ask waits for a copy of what the hot goroutine knows; errNoLook when that does not come round in time.
+func (h *hot) ask(ring bool) (*answer, error) {
 	a := &answer{guard: guard.New(guard.Lines{}, guard.Pace{}), facts: *newFacts(), done: make(chan struct{}, 1)}
 	if ring {
 		a.ring = guard.NewRing(remembered)
@@ -152,9 +156,9 @@ func (h *hot) ask(ring bool) *answer {
 	nudge(h.woken)
 	select {
 	case <-a.done:
-		return a
+		return a, nil
 	case <-time.After(sendBound):
-		return nil
+		return nil, errNoLook
 	}
 }
 

@@ -219,7 +219,13 @@ func TestAnAskerGetsACopy(t *testing.T) {
 	fakeUnit(t, root, coderGroup, main.pid())
 	h := fakeHot(t, root, 64<<10, opened(t, root, coderGroup, main.pid()))
 	done := make(chan *answer)
-	go func() { done <- h.ask(true) }()
+	go func() {
+		a, err := h.ask(true)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- a
+	}()
 	until(t, "it asks", func() bool { return h.asked.Load() != nil })
 	h.round()
 	a := <-done

@@ -291,7 +291,7 @@ func (k *keeper) keep() {
 
 // runAll runs the keeper with the threads that it serves, and returns when all of them have ended. The sampler is left alone:
 // it may be stuck in a read of a GPU that hangs.
-func (k *keeper) runAll() error {
+func (k *keeper) runAll() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -319,5 +319,4 @@ func (k *keeper) runAll() error {
 	for _, r := range k.retired {
 		r.unit.close()
 	}
-	return nil
 }

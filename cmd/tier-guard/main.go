@@ -112,7 +112,8 @@ func watch(ctx context.Context, o options, log *slog.Logger, notify *notifier) e
 	log.Info("watching", "soft", size(first.lines.Soft), "hard", size(first.lines.Hard), "memory", size(f.Total), "dry_run", first.pace.DryRun)
 	k.recall()
 	notify.send("READY=1", "STATUS=Trying out whether it could act")
-	return k.runAll()
+	k.runAll()
+	return nil
 }
 
 // newFacts has room for all tiers that there may be.

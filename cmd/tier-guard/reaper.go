@@ -22,18 +22,9 @@ func (r *reaper) soon(pid int) {
 
 // after leaves all of a cgroup that was killed to the reaper.
 func (r *reaper) after(w *watched, buf *[4096]byte) {
-	for offset := 0; ; {
-		rest, _ := pidsFrom(w.procs, buf[:], &offset)
-		if len(rest) == 0 {
-			return
-		}
-		for {
-			var pid int
-			if pid, rest = nextPID(rest); pid == 0 {
-				break
-			}
-			r.soon(pid)
-		}
+	list := pidList{fd: w.procs, buf: buf[:]}
+	for pid := list.next(); pid != 0; pid = list.next() {
+		r.soon(pid)
 	}
 }
 

@@ -54,9 +54,9 @@ func (k *keeper) state() guardwire.State {
 		Resident: resident(), CPU: processorTime().Seconds(), Since: k.started, Last: k.last,
 	}
 	s.Armed, s.Order = s.Why == "", []guardwire.Victim{}
-	a := k.hot.ask(false)
-	if a == nil {
-		s.Armed, s.Why = false, "the guard does not come round to its looks"
+	a, err := k.hot.ask(false)
+	if err != nil {
+		s.Armed, s.Why = false, err.Error()
 		return s
 	}
 	s.Level, s.Available, s.Slope = a.decision.Level.String(), a.facts.Available, a.decision.Slope

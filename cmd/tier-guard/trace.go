@@ -99,9 +99,9 @@ func (t *tracer) run(first *table, log *slog.Logger) {
 
 // recent are the looks that are remembered.
 func (h *hot) recent() (*guard.Ring, error) {
-	a := h.ask(true)
-	if a == nil {
-		return nil, errors.New("the guard does not come round to its looks")
+	a, err := h.ask(true)
+	if err != nil {
+		return nil, err
 	}
 	return a.ring, nil
 }

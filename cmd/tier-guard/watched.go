@@ -105,25 +105,17 @@ func openUnit(root, unit, cgroup string, main int) (_ *watched, err error) {
 // processes are those of the cgroup now.
 func (w *watched) processes() ([]int, error) {
 	var pids []int
-	buf := make([]byte, 4096)
-	for offset := 0; ; {
-		rest, errno := pidsFrom(w.procs, buf, &offset)
-		switch {
-		case errno == unix.ENODEV: // the cgroup is gone
-			return nil, nil
-		case errno != 0:
-			return nil, errno
-		case len(rest) == 0:
-			return pids, nil
-		}
-		for {
-			var pid int
-			if pid, rest = nextPID(rest); pid == 0 {
-				break
-			}
-			pids = append(pids, pid)
-		}
+	list := pidList{fd: w.procs, buf: make([]byte, 4096)}
+	for pid := list.next(); pid != 0; pid = list.next() {
+		pids = append(pids, pid)
 	}
+	switch list.errno {
+	case 0:
+		return pids, nil
+	case unix.ENODEV: // the cgroup is gone
+		return nil, nil
+	}
+	return nil, list.errno
 }
 
 // findMain opens the main process. Its number may have been given to another one since tierd wrote it down, so it counts only

@@ -2,8 +2,9 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"time"
+
+	"github.com/tierd/tierd/packaging/figure"
 )
 
 // phase is one kind of load, which each target gets in turn.
@@ -76,22 +77,13 @@ func (r *rig) sample(t target, j job) (s sample, err error) {
 	return s, err
 }
 
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	n := len(values)
-	if n%2 == 1 {
-		return values[n/2]
-	}
-	return (values[n/2-1] + values[n/2]) / 2
-}
-
 // of is the median over the rounds of one target.
 func (s samples) of(target string, value func(sample) float64) float64 {
 	values := make([]float64, len(s[target]))
 	for i, one := range s[target] {
 		values[i] = value(one)
 	}
-	return median(values)
+	return figure.Median(values)
 }
 
 // over is the median of the rounds' differences between two targets.
@@ -109,7 +101,7 @@ func (s samples) pairs(target, base string, compare func(a, b sample) float64) f
 	for i := range values {
 		values[i] = compare(s[target][i], s[base][i])
 	}
-	return median(values)
+	return figure.Median(values)
 }
 
 // cpuEach is processor time a request over all rounds: one round has few ticks of /proc's clock.

@@ -30,13 +30,13 @@ func figures(all []trial.Outcome) string {
 	}
 	// g fills gigabytes a second, and is told apart.
 	leaks := ours(all, func(s trial.Scenario) bool { return s.Kind != "cache" && s.Key != "g" })
-	atMost("guard-to-sigterm-median", leaks.each(term), median, "ms", 20)
+	atMost("guard-to-sigterm-median", leaks.each(term), figure.Median, "ms", 20)
 	atMost("guard-to-sigterm-worst", leaks.each(term), slices.Max, "ms", 50)
 	atMost("guard-g-to-sigterm-worst", ours(all, keyed("g")).each(term), slices.Max, "ms", 50)
 	atMost("guard-zram-to-sigterm-worst", ours(all, func(s trial.Scenario) bool { return s.Zram }).each(term), slices.Max, "ms", 50)
-	atMost("guard-to-sigterm-of-earlyoom", ratios(all, term, "a", "b", "c", "m"), median, "", 0.3)
-	atMost("guard-d-to-sigterm-of-earlyoom", ratios(all, term, "d"), median, "", 0.05)
-	atMost("guard-to-enough-again-of-earlyoom", ratios(all, back, "a", "b", "c", "d", "m"), median, "", 0.7)
+	atMost("guard-to-sigterm-of-earlyoom", ratios(all, term, "a", "b", "c", "m"), figure.Median, "", 0.3)
+	atMost("guard-d-to-sigterm-of-earlyoom", ratios(all, term, "d"), figure.Median, "", 0.05)
+	atMost("guard-to-enough-again-of-earlyoom", ratios(all, back, "a", "b", "c", "d", "m"), figure.Median, "", 0.7)
 	bounded := ours(all, func(s trial.Scenario) bool { return !s.Endless && s.Key != "g" })
 	under := func(o trial.Outcome) *float64 { return known(o.UnderHard.Seconds(), true) }
 	atMost("guard-under-hard-worst", bounded.each(under), slices.Max, "s", 0)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tierd/tierd/packaging/figure"
 	"github.com/tierd/tierd/packaging/guardbench/trial"
 )
 
@@ -153,19 +154,9 @@ func spread(values []float64, format string) string {
 	if len(values) == 0 {
 		return "-"
 	}
-	middle, least, most := fmt.Sprintf(format, median(values)), fmt.Sprintf(format, slices.Min(values)), fmt.Sprintf(format, slices.Max(values))
+	middle, least, most := fmt.Sprintf(format, figure.Median(values)), fmt.Sprintf(format, slices.Min(values)), fmt.Sprintf(format, slices.Max(values))
 	if least == most {
 		return middle
 	}
 	return fmt.Sprintf("%s (%s..%s)", middle, least, most)
-}
-
-// median of at least one value.
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	n := len(values)
-	if n%2 == 1 {
-		return values[n/2]
-	}
-	return (values[n/2-1] + values[n/2]) / 2
 }

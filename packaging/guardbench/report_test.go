@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tierd/tierd/packaging/figure"
 	"github.com/tierd/tierd/packaging/guardbench/trial"
 )
 
@@ -124,7 +125,7 @@ func TestTheTableHasMediansBesideEachOther(t *testing.T) {
 }
 
 func TestTheMedianOfAnEvenNumberIsBetween(t *testing.T) {
-	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
+	if got := figure.Median([]float64{4, 1, 3, 2}); got != 2.5 {
 		t.Errorf("got %v", got)
 	}
 }

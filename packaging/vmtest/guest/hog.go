@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -66,19 +65,6 @@ func hog(args []string, stdout io.Writer) error {
 	<-ended
 	runtime.KeepAlive(dmaBuffers)
 	return nil
-}
-
-// availableBelow is what may still be taken of the host's memory without swapping, in bytes.
-func availableBelow(root string) (int64, error) {
-	mem, err := (&sampler{root: root}).fields("proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	available, ok := mem["MemAvailable:"]
-	if !ok {
-		return 0, errors.New("/proc/meminfo has no MemAvailable")
-	}
-	return (available - mem["CmaFree:"]) << 10, nil
 }
 
 // takeAnonymous takes memory in one step, since a fault for every page takes twenty times as long in a User-Mode Linux. Half

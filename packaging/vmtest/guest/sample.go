@@ -47,15 +47,11 @@ const tierCgroups = "sys/fs/cgroup/tier.slice"
 // read takes one sample. A unit that ends while it is read is left out.
 func (s *sampler) read() (sample, error) {
 	var out sample
-	mem, err := s.fields("proc/meminfo")
+	available, err := availableBelow(s.root)
 	if err != nil {
 		return out, err
 	}
-	available, ok := mem["MemAvailable:"]
-	if !ok {
-		return out, errors.New("/proc/meminfo has no MemAvailable")
-	}
-	out.Available = (available - mem["CmaFree:"]) << 10 // a kernel without CMA has no such line
+	out.Available = available
 	vm, err := s.fields("proc/vmstat")
 	if err != nil {
 		return out, err
@@ -76,6 +72,19 @@ func (s *sampler) read() (sample, error) {
 		}
 	}
 	return out, nil
+}
+
+// availableBelow is what may still be taken of the host's memory without swapping, in bytes.
+func availableBelow(root string) (int64, error) {
+	mem, err := parseFields(filepath.Join(root, "proc/meminfo"))
+	if err != nil {
+		return 0, err
+	}
+	available, ok := mem["MemAvailable:"]
+	if !ok {
+		return 0, errors.New("/proc/meminfo has no MemAvailable")
+	}
+	return (available - mem["CmaFree:"]) << 10, nil // a kernel without CMA has no such line
 }
 
 // gone says that what was read was removed: its cgroup, or the process to which a file of /proc belonged.
