@@ -67,6 +67,8 @@ func TestOrder(t *testing.T) {
 	}{
 		"a tier that loads goes before an idle one":            {[]string{"a priority=10", "b priority=90 loading"}, "b a"},
 		"an idle tier goes before a busy one":                  {[]string{"a priority=10 busy", "b priority=90"}, "b a"},
+		"one between two requests is a busy one":               {[]string{"a priority=10 demand idle=9ms", "b priority=90"}, "b a"},
+		"one without a request for two seconds is idle":        {[]string{"a priority=10 idle=2s", "b priority=90"}, "a b"},
 		"one on demand goes before other idle ones":            {[]string{"a priority=10", "b priority=90 demand"}, "b a"},
 		"the lowest priority goes first":                       {[]string{"a priority=20", "b priority=10"}, "b a"},
 		"of equal ones the longest idle goes first":            {[]string{"a idle=2m", "b idle=5m"}, "b a"},

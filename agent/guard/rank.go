@@ -24,7 +24,7 @@ func (g *Guard) rank(l *look, i int) rank {
 		r = loading
 	case t.Ending:
 		r = ending
-	case t.Busy:
+	case g.busy(l, i):
 	case t.Demand:
 		r = onDemand
 	default:
@@ -34,6 +34,15 @@ func (g *Guard) rank(l *look, i int) rank {
 		r += pinned
 	}
 	return r
+}
+
+// atRest is how long a tier is without a request before it is idle: between two requests of one session there are moments.
+const atRest = 2 * time.Second
+
+// busy is whether somebody works with a tier.
+func (g *Guard) busy(l *look, i int) bool {
+	t := &l.tiers[i]
+	return t.Busy || !t.Loading && l.At-t.Idle < atRest
 }
 
 // serves is whether a tier of this rank has requests.
@@ -211,9 +220,9 @@ func (g *Guard) none(l *look, b *bounds, d *Decision) {
 // figures are those of a tier now.
 func (g *Guard) figures(l *look, i int) Figures {
 	t := &l.tiers[i]
-	f := Figures{Name: t.Name, Unit: t.Unit, Priority: t.Priority, Pinned: t.Pinned, Demand: t.Demand, Loading: t.Loading, Busy: t.Busy,
+	f := Figures{Name: t.Name, Unit: t.Unit, Priority: t.Priority, Pinned: t.Pinned, Demand: t.Demand, Loading: t.Loading, Busy: g.busy(l, i),
 		Gives: g.gives(l, i), Over: g.over(l, i), Leaks: g.leaks(l, i) && !t.Loading}
-	if !t.Busy && !t.Loading {
+	if !f.Busy && !t.Loading {
 		f.Idle = max(l.At-t.Idle, 0)
 	}
 	return f

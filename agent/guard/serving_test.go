@@ -42,6 +42,35 @@ func TestBusyTiers(t *testing.T) {
 	}
 }
 
+// TestBetweenTwoRequests is of a coder that has nothing in flight for a moment, each time that somebody looks.
+func TestBetweenTwoRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		idle string
+		want Act
+	}{
+		"it is not taken for idle while memory is short": {"idle=9ms", Nothing},
+		"after two seconds it is":                        {"idle=2s", Stop},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := New(Lines{375 * mib, 300 * mib, 150 * mib, 75 * mib}, Pace{FillRate: gib})
+			f := at(400, tiersOf(t, "coder priority=80 "+c.idle))
+			g.Step(f)
+			var acts []Act
+			for range 20 {
+				f.At += 100 * time.Millisecond
+				f.Tiers[0].Idle += 100 * time.Millisecond
+				f.Available = 290 * mib
+				if d := g.Step(f); d.Act == Ask || d.Act == Stop || d.Act == Kill {
+					acts = append(acts, d.Act)
+				}
+			}
+			if len(acts) > 0 != (c.want != Nothing) || len(acts) > 0 && acts[0] != c.want {
+				t.Errorf("%v, want %v", acts, c.want)
+			}
+		})
+	}
+}
+
 // stalling has all tasks wait for a fifth of the time.
 func stalling(h *host) {
 	h.extra = func(h *host, dt time.Duration) { h.full += dt / 5 }
