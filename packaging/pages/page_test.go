@@ -87,6 +87,8 @@ func TestWhatAPageShowsOfTheOutput(t *testing.T) {
 		{"or none", "a\n...\nd", "a\nd", true},
 		{"at the end", "a\n...", "a\nb", true},
 		{"at the beginning", "...\nb", "a\nb", true},
+		{"where there may be none", "...\nb", "b", true},
+		{"empty lines are not counted", "a\nb", "a\n\nb", true},
 		{"white space differs", "TIER  STATE\norch  ready", "TIER      STATE\norch      ready", true},
 		{"a time differs", "up full: done in 0s", "up full: done in 1m 12s", true},
 		{"a date differs", "1 done 2026-11-26 05:34:00", "1 done 2027-01-01 00:00:01", true},

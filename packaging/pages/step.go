@@ -171,18 +171,15 @@ var varies = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}|\b[0-9]+(\
 // Match tells whether output is what a page shows: "..." stands for anything within a line, alone in a line for any lines; a
 // time, a date and a pid for any other, and white space for white space.
 func Match(shown, output string) bool {
-	pattern := "(?s)^"
-	for i, line := range strings.Split(strings.TrimSpace(shown), "\n") {
-		if strings.TrimSpace(line) == dots {
-			pattern += `.*`
+	pattern := `^`
+	for _, line := range strings.Split(strings.TrimSpace(shown), "\n") {
+		if line = strings.TrimSpace(line); line == dots {
+			pattern += `(?:[^\n]*\n)*`
 			continue
 		}
-		if i > 0 {
-			pattern += `\s*\n\s*`
-		}
-		pattern += linePattern(strings.TrimSpace(line))
+		pattern += `\s*` + linePattern(line) + `[ \t]*\n`
 	}
-	ok, err := regexp.MatchString(pattern+`\s*$`, strings.TrimSpace(output))
+	ok, err := regexp.MatchString(pattern+`$`, strings.TrimSpace(output)+"\n")
 	return err == nil && ok
 }
 

@@ -5,7 +5,6 @@ package vmtest
 import (
 	"context"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +28,7 @@ func TestPages(t *testing.T) {
 		if commandsOf(p) == 0 {
 			continue
 		}
-		t.Run(path.Base(p.Name), func(t *testing.T) {
+		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			runPage(t, p)
 		})
