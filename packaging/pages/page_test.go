@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const sample = "# A page: *one*\n\nSee [that](other.md#there) and `[no](link)`, `tierctl up`.\n\n## Twice\n## Twice\n\n    tierctl down\n\n" +
@@ -110,7 +111,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("    make x\n[a](b)`c`")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Parse("x.md", text)
-		if err != nil {
+		if err != nil || !utf8.ValidString(text) {
 			return
 		}
 		for _, b := range p.Blocks {
