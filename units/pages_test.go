@@ -9,34 +9,37 @@ import (
 	"testing"
 )
 
-const memoryPage = "../docs/memory.md"
-
-// TestTheMemoryPageHasTheSumsOfThePlan holds the tables of docs/memory.md to what the shipped file comes to with models of the
-// published sizes; -update writes them.
-func TestTheMemoryPageHasTheSumsOfThePlan(t *testing.T) {
-	text, err := os.ReadFile(memoryPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(text)
-	for name, table := range map[string]string{
-		"tiers": tiersTable(t), "together": togetherTable(t), "modes": modesTable(t), "contexts": contextsTable(t),
+// TestPagesHaveTheSumsOfThePlan holds tables of docs/memory.md and docs/install.md to what the shipped file comes to with models of
+// the published sizes; -update writes them.
+func TestPagesHaveTheSumsOfThePlan(t *testing.T) {
+	for file, tables := range map[string]map[string]string{
+		"../docs/memory.md": {
+			"tiers": tiersTable(t), "together": togetherTable(t), "modes": modesTable(t), "contexts": contextsTable(t),
+		},
+		"../docs/install.md": {"models": modelsTable(t)},
 	} {
-		head, rest, ok := strings.Cut(page, "<!-- "+name+": written by go test ./units -update -->\n")
-		_, tail, ok2 := strings.Cut(rest, "<!-- end -->\n")
-		if !ok || !ok2 {
-			t.Errorf("%s has no place for the table %q", memoryPage, name)
-			continue
-		}
-		page = head + "<!-- " + name + ": written by go test ./units -update -->\n" + table + "<!-- end -->\n" + tail
-	}
-	if *update {
-		if err := os.WriteFile(memoryPage, []byte(page), 0o644); err != nil {
+		text, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if page != string(text) && !*update {
-		t.Errorf("the sums of %s are not those of the plan; run the tests with -update\n%s", memoryPage, firstDifference(page, string(text)))
+		page := string(text)
+		for name, table := range tables {
+			begin := "<!-- " + name + ": written by go test ./units -update -->\n"
+			head, rest, ok := strings.Cut(page, begin)
+			_, tail, ok2 := strings.Cut(rest, "<!-- end -->\n")
+			if !ok || !ok2 {
+				t.Errorf("%s has no place for the table %q", file, name)
+				continue
+			}
+			page = head + begin + table + "<!-- end -->\n" + tail
+		}
+		if *update {
+			if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if page != string(text) {
+			t.Errorf("the sums of %s are not those of the plan; run the tests with -update\n%s", file, firstDifference(page, string(text)))
+		}
 	}
 }
 
@@ -146,6 +149,20 @@ func contextsTable(t *testing.T) string {
 			line += " " + inGiB(u.Charge.KV) + " |"
 		}
 		text += fmt.Sprintf("| %s | %s |%s\n", tier.Name, short(tier.Variants[0].Model), line)
+	}
+	return text
+}
+
+// modelsTable has what is to be fetched for the shipped tiers, each model once.
+func modelsTable(t *testing.T) string {
+	text := "| model | for | GiB |\n|---|---|---|\n"
+	seen := map[string]bool{}
+	for _, u := range strixPlan(t).Units {
+		if u.Engine == KindRemote || seen[u.Model] {
+			continue
+		}
+		seen[u.Model] = true
+		text += fmt.Sprintf("| %s | %s/%s | %s |\n", u.Model, u.Tier, u.Variant, inGiB(u.Charge.Weights))
 	}
 	return text
 }
