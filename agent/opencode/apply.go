@@ -69,7 +69,7 @@ func (s *state) steps(files []Change, done func(func() error)) error {
 	}
 	for _, f := range files {
 		if f.next == nil && f.record != nil {
-			if err := s.removeDirs(f.record.Made); err != nil {
+			if err := removeDirs(s.disk, f.record.Made); err != nil {
 				return err
 			}
 		}
@@ -120,16 +120,21 @@ func (s *state) write(f Change, done func(func() error)) error {
 	}
 	if f.then.Exists {
 		missing := absentDirs(filepath.Dir(f.Path))
-		done(func() error { return s.removeDirs(missing) })
-		for _, dir := range missing {
-			if err := s.disk.Mkdir(dir, 0o755); err != nil {
-				return fmt.Errorf("cannot make %s: %w", dir, cause(err))
-			}
-			if err := syncDir(s.disk, dir); err != nil {
-				return err
-			}
+		done(func() error { return removeDirs(s.disk, missing) })
+		if err := makeDirs(s.disk, missing); err != nil {
+			return err
 		}
 	}
-	done(func() error { return install(s.disk, f.Path, f.now) })
+	done(func() error { return s.restore(f) })
 	return install(s.disk, f.Path, f.then)
+}
+
+// restore makes a file as it was when this run began, and its directories where they went with it.
+func (s *state) restore(f Change) error {
+	if f.now.Exists {
+		if err := makeDirs(s.disk, absentDirs(filepath.Dir(f.Path))); err != nil {
+			return err
+		}
+	}
+	return install(s.disk, f.Path, f.now)
 }

@@ -23,6 +23,11 @@ func (p Place) broken(c Changes) ([]*Refused, error) {
 			continue
 		}
 		src, err := readBeside(path)
+		var no *Refused
+		if errors.As(err, &no) {
+			all = append(all, no)
+			continue
+		}
 		if err != nil {
 			return all, err
 		}
@@ -40,11 +45,8 @@ func readBeside(path string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is no file")
-	}
-	if err == nil && info.Size() > maxFile {
-		err = fmt.Errorf("it has %d bytes", info.Size())
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
+		return nil, refuse(path, "move it away", "%s is no configuration (%v, %d bytes), and OpenCode would read it as well", path, info.Mode(), info.Size())
 	}
 	var src []byte
 	if err == nil {

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -58,11 +60,15 @@ func (realDisk) Sync(dir string) error {
 // newName is the name under which a file or directory is made before it takes its place. It is always the same one, so what a
 // crash leaves is found by the next run, which has the lock.
 func newName(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tierd-new")
+	return filepath.Join(filepath.Dir(path), "."+strings.TrimPrefix(filepath.Base(path), ".")+".tierd-new")
 }
 
 // install makes a file as a snapshot says, or has it gone, in one step that others can see.
 func install(d disk, path string, s Snapshot) error {
+	fresh := newName(path)
+	if err := cleanUp(d, fresh); err != nil {
+		return err
+	}
 	if !s.Exists {
 		if !isThere(path) {
 			return nil // a read-only file system refuses to remove even that
@@ -71,10 +77,6 @@ func install(d disk, path string, s Snapshot) error {
 			return fmt.Errorf("cannot remove %s: %w", path, cause(err))
 		}
 		return syncDir(d, path)
-	}
-	fresh := newName(path)
-	if err := cleanUp(d, fresh); err != nil {
-		return err
 	}
 	err := d.Create(fresh, s.Data, s.Mode)
 	if err == nil {
@@ -94,6 +96,39 @@ func cleanUp(d disk, fresh string) error {
 	}
 	if err := d.RemoveAll(fresh); err != nil {
 		return fmt.Errorf("cannot remove %s, which an interrupted run left: %w", fresh, cause(err))
+	}
+	return nil
+}
+
+// makeDirs makes directories, outermost first.
+func makeDirs(d disk, dirs []string) error {
+	for _, dir := range dirs {
+		if err := d.Mkdir(dir, 0o755); err != nil {
+			return fmt.Errorf("cannot make %s: %w", dir, cause(err))
+		}
+		if err := syncDir(d, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeDirs removes directories, innermost first. One that is not empty stays, with those around it.
+func removeDirs(d disk, dirs []string) error {
+	for _, dir := range slices.Backward(dirs) {
+		if !isThere(dir) {
+			continue
+		}
+		err := d.Remove(dir)
+		if errors.Is(err, syscall.ENOTEMPTY) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("cannot remove %s: %w", dir, cause(err))
+		}
+		if err := syncDir(d, dir); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -71,10 +71,26 @@ func absentDirs(dir string) []string {
 // list that says so. The mode is what the specification of the base directories wants.
 func makeState(d disk, missing []string) error {
 	fresh := newName(missing[0])
+	err := layState(d, fresh, missing)
+	if err == nil {
+		err = d.Rename(fresh, missing[0])
+	}
+	if err == nil {
+		if err = syncDir(d, missing[0]); err != nil {
+			_ = d.Rename(missing[0], fresh)
+		}
+	}
+	if err != nil {
+		_ = d.RemoveAll(fresh) // when that fails as well, the next run finds it
+	}
+	return cause(err)
+}
+
+func layState(d disk, fresh string, missing []string) error {
 	inside := func(dir string) string { return filepath.Join(fresh, strings.TrimPrefix(dir, missing[0])) }
 	for _, dir := range missing {
 		if err := d.Mkdir(inside(dir), 0o700); err != nil {
-			return cause(err)
+			return err
 		}
 	}
 	list, err := json.Marshal(missing)
@@ -82,20 +98,15 @@ func makeState(d disk, missing []string) error {
 		return err
 	}
 	last := missing[len(missing)-1]
-	err = d.Create(filepath.Join(inside(last), madeName), append(list, '\n'), 0o600)
+	if err := d.Create(filepath.Join(inside(last), madeName), append(list, '\n'), 0o600); err != nil {
+		return err
+	}
 	for _, dir := range slices.Backward(missing) {
-		if err == nil {
-			err = d.Sync(inside(dir))
+		if err := d.Sync(inside(dir)); err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		err = d.Rename(fresh, missing[0])
-	}
-	if err != nil {
-		_ = d.RemoveAll(fresh)
-		return cause(err)
-	}
-	return syncDir(d, missing[0])
+	return nil
 }
 
 // lockDir locks a directory; the lock is held until the file is closed, or the process is gone. A directory can be locked itself (flock(2)), so no file is
@@ -174,8 +185,12 @@ func (s *state) close() error {
 	if err := s.disk.Rename(dirs[0], gone); err != nil {
 		return fmt.Errorf("cannot remove %s: %w", dirs[0], cause(err))
 	}
-	if err := s.removeMade(gone, dirs); err != nil {
-		return fmt.Errorf("cannot remove %s: %w", dirs[0], errors.Join(cause(err), s.disk.Rename(gone, dirs[0])))
+	err = s.removeMade(gone, dirs)
+	if errors.Is(err, unix.ENOTEMPTY) {
+		err = s.disk.Rename(gone, dirs[0])
+	}
+	if err != nil {
+		return fmt.Errorf("cannot remove %s: %w", gone, cause(err)) // the next run does
 	}
 	return syncDir(s.disk, dirs[0])
 }

@@ -2,9 +2,7 @@ package opencode
 
 import (
 	"errors"
-	"fmt"
 	"slices"
-	"syscall"
 )
 
 // LookBack tells what Undo would do. It writes nothing.
@@ -68,24 +66,4 @@ func undo(d disk, p Place, force bool) (Changes, error) {
 		return c, err
 	}
 	return c, errors.Join(s.run(c.Files), s.close())
-}
-
-// removeDirs removes directories that Apply made, innermost first. One that is not empty stays, with those around it.
-func (s *state) removeDirs(dirs []string) error {
-	for _, dir := range slices.Backward(dirs) {
-		if !isThere(dir) {
-			continue
-		}
-		err := s.disk.Remove(dir)
-		if errors.Is(err, syscall.ENOTEMPTY) {
-			return nil
-		}
-		if err == nil {
-			err = syncDir(s.disk, dir)
-		}
-		if err != nil {
-			return fmt.Errorf("cannot remove %s: %w", dir, cause(err))
-		}
-	}
-	return nil
 }
