@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		"tierctl": func() {
 			a := newApp()
 			a.now = func() time.Time { return noon }
+			a.root = os.Getenv("HOST_ROOT")
 			os.Exit(a.run(os.Args[1:]))
 		},
 	})
