@@ -106,7 +106,7 @@ func (p *planner) forJob(j job) seat {
 		return s // the primary agent's, which has been checked
 	}
 	if !ok {
-		p.refuse(s.Name, contextHint, "no tier has room for %s of the plugin, which needs %d tokens; of the largest, %q, %s", j.agents[0], j.needs, s.Name, s.sum())
+		p.refuse(s.Name, contextHint, "no tier has tools and room for %s of the plugin, which needs %d tokens: of %q %s", j.agents[0], j.needs, s.Name, s.sum())
 		return s
 	}
 	if first, have := p.ofRole(j.roles[0]); have && first.Name != s.Name {
