@@ -64,11 +64,12 @@ func (d *brokenDisk) RemoveAll(path string) error {
 	return d.realDisk.RemoveAll(path)
 }
 
-func (d *brokenDisk) Sync(dir string) error {
+// Sync does nothing when it succeeds: what a loss of power takes is not to be seen here, and thousands of these take their time.
+func (d *brokenDisk) Sync(string) error {
 	if d.fails() {
 		return errBroken
 	}
-	return d.realDisk.Sync(dir)
+	return nil
 }
 
 // step is one call of apply or undo on a disk; it looks anew, as a new process does.
