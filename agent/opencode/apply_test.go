@@ -230,20 +230,20 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	takeAllBack(t, env)
+	takeAllBack(t, realDisk{}, env)
 	if d := differences(start, listing(t, env.Home)); len(d) > 0 {
 		t.Errorf("left: %q", d)
 	}
 }
 
 // takeAllBack undoes until there is nothing more.
-func takeAllBack(t errorer, env Env) {
+func takeAllBack(t errorer, d disk, env Env) {
 	for range 100 {
 		p, err := Places(ScopeUser, env)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
-		c, err := Undo(p, true)
+		c, err := undo(d, p, true)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}

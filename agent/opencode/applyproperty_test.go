@@ -18,7 +18,7 @@ func TestWhateverHappensTheStartComesBack(t *testing.T) {
 		start := listing(t, env.Home)
 		for range rapid.IntRange(1, 10).Draw(rt, "steps") {
 			before := listing(t, env.Home)
-			err := drawStep(rt)(realDisk{}, env)
+			err := drawStep(rt)(&brokenDisk{}, env)
 			now := listing(t, env.Home)
 			var no *Refused
 			if err != nil && !errors.As(err, &no) {
@@ -28,7 +28,7 @@ func TestWhateverHappensTheStartComesBack(t *testing.T) {
 				rt.Fatalf("refused (%v), and has changed %q", err, d)
 			}
 		}
-		takeAllBack(rt, env)
+		takeAllBack(rt, &brokenDisk{}, env)
 		if d := differences(start, listing(t, env.Home)); len(d) > 0 {
 			rt.Fatalf("left: %q", d)
 		}
