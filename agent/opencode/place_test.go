@@ -69,6 +69,7 @@ func TestWhoMayNotWriteThere(t *testing.T) {
 		{"a project's as well", ScopeProject, Env{Home: home, Dir: home + "/p", SudoUser: "ann"}, "belong to ann", "without sudo", false},
 		{"a managed one is root's", ScopeManaged, Env{Home: home, UID: 1000}, "/etc/opencode is written by root alone", "use sudo", true},
 		{"no home", ScopeUser, Env{UID: 1000}, `HOME is ""`, "set HOME", false},
+		{"a home that is not there", ScopeUser, Env{Home: home + "/nobody", UID: 1000}, "nobody, which is not there", "set HOME", false},
 		{"a home is no project", ScopeProject, Env{Home: home, Dir: home, UID: 1000}, "your home, which is no project", "leave `--project` out", false},
 		{"a directory that is gone", ScopeProject, Env{Home: home, UID: 1000}, "the working directory is not known", "change into", false},
 	} {

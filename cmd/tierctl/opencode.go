@@ -34,8 +34,15 @@ With tierd running the tiers are taken as they are now, else as tiers.toml says.
 		Example: `  tierctl opencode plan       what would be written, as a diff
   tierctl opencode apply      the same, then ask and write
   tierctl opencode undo       as it was before`,
-		Args: takes(0, 0),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q", args[0]) // usageFailure offers the nearest
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(a.opencodePlanCommand(), a.opencodeApplyCommand(), a.opencodeUndoCommand(), a.opencodeShowCommand())
 	return cmd
@@ -55,8 +62,6 @@ func (w *opencodeWish) placeFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&w.project, "project", false, "for this directory: .opencode/opencode.json, which wins over yours")
 	cmd.Flags().BoolVar(&w.managed, "managed", false, "for all users, as root: /etc/opencode/opencode.json, without models")
 	cmd.Flags().StringVar(&w.to, "to", "", "the configuration goes to this file; links are followed")
-	cmd.MarkFlagsMutuallyExclusive("managed", "project")
-	cmd.MarkFlagsMutuallyExclusive("managed", "to")
 }
 
 // planFlags adds the flags that say what is in the files.
@@ -90,6 +95,9 @@ func (a *app) opencodeEnv() opencode.Env {
 }
 
 func (a *app) opencodePlace(w opencodeWish) (opencode.Place, error) {
+	if w.managed && (w.project || w.to != "") {
+		return opencode.Place{}, &failure{status: exitUsage, message: "--managed has its one place: it takes neither --project nor --to"}
+	}
 	if w.to != "" {
 		return opencode.PlaceAt(w.scope(), w.to, a.opencodeEnv())
 	}
