@@ -174,7 +174,7 @@ func (c *Change) remember(p Place) error {
 	if c.record == nil && c.Action == ActionSame {
 		return nil
 	}
-	next := &Record{Path: c.Path, Kind: c.Kind, Scope: p.Scope, Kept: []Snapshot{c.now}, Wrote: []Snapshot{c.then}}
+	next := &Record{Path: c.Path, Kind: c.Kind, Scope: p.Scope, Named: p.named && c.Path == p.Config, Kept: []Snapshot{c.now}, Wrote: []Snapshot{c.then}}
 	if c.record != nil {
 		next.Kept, next.Made = slices.Clone(c.record.Kept), c.record.Made
 		if !c.record.knows(c.now) {

@@ -121,12 +121,19 @@ func (e Env) fit(scope Scope) error {
 			"OpenCode's files belong to %s, and with sudo they would be root's", e.SudoUser)
 	case !filepath.IsAbs(e.Home):
 		return refuse(e.Home, "set HOME to your home directory", "HOME is %q, which is no absolute path", e.Home)
+	case !isDirectory(e.Home):
+		return refuse(e.Home, "set HOME to your home directory", "HOME is %s, which is not there", e.Home)
 	case scope == ScopeProject && !filepath.IsAbs(e.Dir):
 		return refuse(e.Dir, "change into the project's directory", "the working directory is not known")
 	case scope == ScopeProject && filepath.Clean(e.Dir) == filepath.Clean(e.Home):
 		return refuse(e.Dir, "change into the project's directory, or leave `--project` out", "the working directory is your home, which is no project")
 	}
 	return nil
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // choose finds Config among own: where Apply wrote before, else where nobody has a file.

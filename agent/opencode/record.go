@@ -19,6 +19,7 @@ type Record struct {
 	Path  string `json:"path"`
 	Kind  Kind   `json:"kind"`
 	Scope Scope  `json:"scope"`
+	Named bool   `json:"named,omitempty"` // its place was named by the user
 	// Kept is what was there before. The first is from before the first apply; each forced one puts what it replaced on top, and
 	// each undo takes one off.
 	Kept []Snapshot `json:"kept"`
