@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		"tierctl": func() {
 			a := newApp()
 			a.now = func() time.Time { return noon }
+			a.root = os.Getenv("HOST_ROOT")
 			os.Exit(a.run(os.Args[1:]))
 		},
 	})
@@ -38,6 +39,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"control": controlCommand,
 			"exits":   exitsCommand,
+			"tree":    treeCommand,
+			"port":    portCommand,
 			"host":    func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv("HOST", hostTree(t, args[0])) },
 		},
 		Setup: func(e *testscript.Env) error {
