@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
@@ -30,7 +31,7 @@ func (s *stack) command(v service) *server {
 			if len(v.keys[i].node.Content) == 0 { // a command that is one text is split as a shell would
 				split = s.split(text.text, v.file, text.from.at.Line)
 			}
-			words = append(words, s.arguments(split, v.file, text.from.at.Line)...)
+			words = append(words, s.arguments(split, v, text.from.at.Line)...)
 		}
 	}
 	for i, w := range words {
@@ -63,10 +64,11 @@ func (s *stack) split(text, file string, line int) []string {
 }
 
 // arguments replaces variables; a value with blanks becomes several words, as it does in compose.
-func (s *stack) arguments(words []string, file string, line int) []argument {
+func (s *stack) arguments(words []string, v service, line int) []argument {
 	var list []argument
 	for _, raw := range words {
-		text, from := s.expand(raw, file, line)
+		text, from := s.expand(raw, v.file, line)
+		from.key = cmp.Or(from.key, v.name)
 		for _, word := range strings.Fields(text) {
 			list = append(list, argument{raw, value{word, from}})
 		}
@@ -89,7 +91,6 @@ var vllmUses = map[string]flagUse{
 	"--max-num-seqs":            {true, func(v *server, is value) { v.parallel = is }},
 	"--gpu-memory-utilization":  {true, func(v *server, is value) { v.share = is }},
 	"--tool-call-parser":        {true, func(v *server, is value) { v.tools = is }},
-	"--host":                    {true, drop},
 	"--served-model-name":       {true, drop},
 	"--api-key":                 {true, drop},
 	"--enable-prefix-caching":   {false, drop}, // tierd's default, too
@@ -104,7 +105,7 @@ var llamaUses = map[string]flagUse{
 	"-ngl": {true, gpuLayers}, "--n-gpu-layers": {true, gpuLayers}, "--gpu-layers": {true, gpuLayers},
 	"--no-mmap": {false, func(v *server, is value) { v.loadMode = value{"none", is.from} }},
 	"--mlock":   {false, func(v *server, is value) { v.loadMode = value{"mlock", is.from} }},
-	"--host":    {true, drop}, "--alias": {true, drop}, "-a": {true, drop}, "--api-key": {true, drop},
+	"--alias":   {true, drop}, "-a": {true, drop}, "--api-key": {true, drop},
 	"--jinja": {false, drop}, "--metrics": {false, drop}, "--no-webui": {false, drop},
 }
 
@@ -153,6 +154,9 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 		case name == "--port":
 			takes()
 			r.port = next
+		case name == "--host":
+			takes()
+			s.listened(next)
 		case kind == units.KindLlama && (name == "--flash-attn" || name == "-fa"):
 			takes() // "on" where it is left out, as older versions had it
 			if r.flash = next; !next.there() {
@@ -182,10 +186,13 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 		}
 	}
 	r.agent = agentOfService(v.name, portName)
+	if rest, ok := strings.CutPrefix(r.model.text, "/models/"); ok && kind == units.KindLlama {
+		r.model.text = rest // where every container of llama.cpp had the folder
+	}
 	if image := v.text("image"); r.engine == "llama-radv" && strings.Contains(image, "rocm") {
 		r.engine = "llama-rocm"
 	}
-	s.complete(v, r)
+	s.complete(r)
 	return r
 }
 
@@ -199,13 +206,17 @@ func (v service) text(key string) string {
 	return ""
 }
 
-// complete fills what llama.cpp took from the model when it was not told, and refuses a server without a model.
-func (s *stack) complete(v service, r *server) {
-	if !r.model.there() {
-		s.faults = append(s.faults, Fault{r.at, v.name + " has no model: a variable of its command is not set"})
+// listened says once that tiers are less open than the servers were.
+func (s *stack) listened(host value) {
+	if !s.open && (host.text == "0.0.0.0" || host.text == "::") {
+		s.open = true
+		s.note(Changed, host.from.at, host.from.key+" --host", "was every address, here and perhaps elsewhere: tiers answer at 127.0.0.1 alone; `listen` in [gateway], with a key, opens them")
 	}
+}
+
+// complete fills what llama.cpp took from the model when it was not told.
+func (s *stack) complete(r *server) {
 	if !r.context.there() && r.kind == units.KindLlama {
 		r.context = s.take(r.agent + "_MAX_LEN")
 	}
-	s.note(Changed, r.at, v.name, "listened on all addresses; its tier answers at 127.0.0.1 alone: `listen` in [gateway], with a key, opens it")
 }

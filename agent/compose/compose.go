@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -80,7 +81,7 @@ type Result struct {
 // them their commands say it, and what none of them uses is dropped. The result is nil when there is a fault.
 func Import(env Source, files []Source, environ Environ) (*Result, []Fault) {
 	f := readEnv(env, environ)
-	s := &stack{dir: env.Dir, environ: environ, env: map[string]setting{}, used: map[string]bool{}, notes: f.notes, faults: f.faults}
+	s := &stack{dir: env.Dir, environ: environ, env: map[string]setting{}, notes: f.notes, faults: f.faults}
 	for _, v := range f.all {
 		s.env[v.key] = v
 	}
@@ -92,20 +93,27 @@ func Import(env Source, files []Source, environ Environ) (*Result, []Fault) {
 	}
 	tiers := s.tiers()
 	if len(tiers) == 0 && len(s.faults) == 0 {
-		s.faults = append(s.faults, Fault{Place{File: env.Name}, "there is no model server in it: a tier is made of NAME_PORT with NAME_MODEL for vLLM or NAME_GGUF for llama.cpp"})
+		s.faults = append(s.faults, noServer(env, files))
 	}
 	if len(s.faults) > 0 {
 		return nil, sortFaults(s.faults)
 	}
 	w := s.write(tiers)
-	s.rest(f.all, len(files) > 0)
-	sortNotes(s.notes, env.Name, files)
+	s.rest(f.all, w, len(files) > 0)
+	s.notes = sortNotes(s.notes, env.Name, files)
 	w.appendix(s.notes)
 	text := w.bytes()
 	if faults := w.check(text); len(faults) > 0 {
 		return nil, sortFaults(faults)
 	}
 	return &Result{TOML: text, Notes: s.notes}, nil
+}
+
+func noServer(env Source, files []Source) Fault {
+	if len(files) > 0 {
+		return Fault{Place{File: files[0].Name}, "no service of the compose files runs vllm serve or llama-server, and tierd has no other engines"}
+	}
+	return Fault{Place{File: env.Name}, "there is no model server in it: a tier is made of NAME_PORT with NAME_MODEL for vLLM or NAME_GGUF for llama.cpp"}
 }
 
 // check has tiers.toml's own reader judge the result, and tells its faults where the values came from.
@@ -123,10 +131,13 @@ func (w *writer) check(text []byte) []Fault {
 		if from.at.File == "" {
 			from.at = Place{File: w.file}
 		}
-		faults = append(faults, Fault{from.at, strings.TrimPrefix(from.key+": ", ": ") + f.Msg})
+		faults = append(faults, Fault{from.at, strings.TrimPrefix(from.key+": ", ": ") + ownLine.ReplaceAllString(f.Msg, "")})
 	}
 	return faults
 }
+
+// ownLine is a line of the file that is not written.
+var ownLine = regexp.MustCompile(` \(line [0-9]+\)`)
 
 func sortFaults(list []Fault) []Fault {
 	slices.SortStableFunc(list, func(a, b Fault) int {
@@ -135,14 +146,15 @@ func sortFaults(list []Fault) []Fault {
 	return slices.Compact(list)
 }
 
-func sortNotes(list []Note, env string, files []Source) {
+func sortNotes(list []Note, env string, files []Source) []Note {
 	rank := func(name string) int {
 		return slices.IndexFunc(files, func(s Source) bool { return s.Name == name && name != env })
 	}
 	slices.SortStableFunc(list, func(a, b Note) int {
 		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)),
-			cmp.Compare(rank(a.File), rank(b.File)), cmp.Compare(a.Line, b.Line))
+			cmp.Compare(rank(a.File), rank(b.File)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Text, b.Text))
 	})
+	return slices.Compact(list)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -46,10 +46,18 @@ var reasons = []nameReason{
 // agentVariable is a variable of an agent.
 var agentVariable = regexp.MustCompile(`_(PORT|MODEL|GGUF|MAX_LEN|CTX|CPU_CTX|THREADS|MAX_NUM_SEQS|GPU_UTIL|KV_CACHE_DTYPE|QUANTIZATION)$`)
 
-// rest says of every variable of the env file that is not used why it is not. withFiles: compose files said what is.
-func (s *stack) rest(all []setting, withFiles bool) {
+// rest says of every variable of the env file that is in no line, and has no note yet, why it is not. withFiles: compose files
+// said what is used.
+func (s *stack) rest(all []setting, w *writer, withFiles bool) {
+	there := map[string]bool{}
+	for _, l := range w.lines {
+		there[l.from.key] = true
+		for _, key := range l.from.also {
+			there[key] = true
+		}
+	}
 	for _, v := range all {
-		if s.used[v.key] {
+		if there[v.key] || slices.ContainsFunc(s.notes, func(n Note) bool { return n.Name == v.key && n.Place == v.at }) {
 			continue
 		}
 		kind, why := reason(v.key)
@@ -58,7 +66,7 @@ func (s *stack) rest(all []setting, withFiles bool) {
 			kind, why = Dropped, "is empty"
 		case kind != Warning:
 		case agentVariable.MatchString(v.key) && withFiles:
-			kind, why = Dropped, "is used by none of the servers in the compose files"
+			kind, why = Dropped, "is used by no server of the compose files, or by a flag that tierd sets itself"
 		case agentVariable.MatchString(v.key):
 			kind, why = Dropped, "belongs to no server: its agent has no model for an engine that takes it"
 		}

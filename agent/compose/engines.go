@@ -51,7 +51,7 @@ func writeEngines(w *writer, tiers []*tier) {
 		if e.name != e.kind {
 			w.set("kind", e.kind, added("the engine's name does not say it"))
 		}
-		w.set("command", e.command, added("where it is if you install it as the documents say; it was in a container's image"))
+		w.set("command", e.command, added("as in the tiers.toml that comes with tierd; it was in a container's image"))
 		if e.gpu && e.kind == units.KindLlama {
 			w.set("gpu", true, added("llama.cpp opens no GPU otherwise"))
 		}

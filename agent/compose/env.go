@@ -24,9 +24,12 @@ const (
 type setting struct {
 	key, value string
 	at         Place
-	environ    []string // variables of the environment that its value was made with
+	also       []string // variables of the file that its value was made with
+	environ    []string // and of the environment
 	secret     string   // a variable that its value was made with and that must not be copied
 }
+
+func (s setting) origin() origin { return origin{s.at, s.key, s.also, s.environ} }
 
 // envFile reads an env file statement by statement, since compose's own reader knows no lines and stops at the first fault.
 // What a statement means is that reader's word; the end of a statement is where it finds no open quote.
@@ -96,7 +99,7 @@ func (f *envFile) lookup(name string) (string, bool) {
 
 func (f *envFile) keep(line int, values map[string]string, text string) {
 	at := Place{f.file, line}
-	var environ []string
+	var also, environ []string
 	secret := ""
 	for _, name := range sortedKeys(f.asked) {
 		if isSecret(name) {
@@ -107,7 +110,9 @@ func (f *envFile) keep(line int, values map[string]string, text string) {
 		switch {
 		case f.asked[name]:
 			environ = append(environ, name)
-		case !inFile && !here && refers(text, name):
+		case inFile:
+			also = append(also, name)
+		case !here && refers(text, name):
 			f.note(Warning, at, name, "is set nowhere, and read as nothing")
 		}
 	}
@@ -124,7 +129,7 @@ func (f *envFile) keep(line int, values map[string]string, text string) {
 			f.all = slices.Delete(f.all, i, i+1)
 		}
 		f.values[key] = values[key]
-		f.all = append(f.all, setting{key, values[key], at, environ, secret})
+		f.all = append(f.all, setting{key, values[key], at, also, environ, secret})
 	}
 }
 

@@ -145,6 +145,10 @@ func (s *stack) service(v service) {
 		s.note(Dropped, Place{v.file, v.line}, v.name, "runs neither vllm serve nor llama-server")
 		return
 	}
+	if !engine.model.there() {
+		s.note(Warning, Place{v.file, v.line}, v.name, "has no model: a variable of its command is set nowhere, so it cannot have run; left out")
+		return
+	}
 	s.servers = append(s.servers, engine)
 	var sandbox []string
 	for _, p := range v.keys {
@@ -157,12 +161,6 @@ func (s *stack) service(v service) {
 			s.environment(v, engine, p.node)
 		case "volumes":
 			s.volumes(v, p.node)
-		case "ports":
-			s.note(Dropped, at, v.name+".ports", "is not needed: the gateway has the tier's port, at 127.0.0.1 unless [gateway] says otherwise")
-		case "healthcheck":
-			s.note(Dropped, at, v.name+".healthcheck", "is not needed: tierd waits for the first token of a load, as long as it makes progress (load_timeout)")
-		case "depends_on":
-			s.note(Dropped, at, v.name+".depends_on", "is not needed: what uses the GPU loads one after the other anyway")
 		case "profiles":
 			s.note(Changed, at, v.name+".profiles", "is `start` of the tier now, and the modes")
 		case "env_file":
@@ -172,7 +170,7 @@ func (s *stack) service(v service) {
 		}
 	}
 	if len(sandbox) > 0 {
-		s.note(Dropped, Place{v.file, v.line}, v.name, "has %s: units have a sandbox and limits of their own", strings.Join(sandbox, ", "))
+		s.note(Dropped, Place{v.file, v.line}, v.name, "has %s: a unit has its own sandbox, limits, order and checks, and the gateway its port", strings.Join(sandbox, ", "))
 	}
 }
 
@@ -181,7 +179,6 @@ func (s *stack) environment(v service, engine *server, n *yaml.Node) {
 	for _, e := range texts(n) {
 		e.from.at.File = v.file
 		name, raw, given := strings.Cut(e.text, "=")
-		s.mention(raw)
 		kind, why := reason(name)
 		switch {
 		case name == "HF_HOME":
@@ -200,35 +197,26 @@ func (s *stack) environment(v service, engine *server, n *yaml.Node) {
 // volumes finds the folders of models.
 func (s *stack) volumes(v service, n *yaml.Node) {
 	for _, e := range texts(n) {
-		e.from.at.File = v.file
-		raw, to, _ := strings.Cut(e.text, ":/")
+		text, from := s.expand(e.text, v.file, e.from.at.Line)
+		dir, to, _ := strings.Cut(text, ":")
 		to, _, _ = strings.Cut(to, ":")
-		s.mention(raw)
-		text, from := s.expand(raw, v.file, e.from.at.Line)
+		holdsModels := to == "/models" || strings.Contains(e.text, "HF_HOME")
+		at := Place{v.file, e.from.at.Line}
 		switch {
-		case to == "models" && text != "":
-			s.folder(value{text, from})
-		case strings.Contains(raw, "HF_HOME") && text != "":
-			s.folder(value{text, from})
+		case holdsModels && strings.ContainsAny(dir, "/~"):
+			s.folder(value{dir, from})
+		case holdsModels:
+			s.note(Warning, at, v.name+".volumes", "is a volume of Docker's: copy the models out of it, into a folder of [host]")
 		default:
-			s.note(Dropped, e.from.at, v.name+".volumes", "is for containers: tiers see the models they serve and a cache of their own")
+			s.note(Dropped, at, v.name+".volumes", "is for containers: tiers see the models they serve and a cache of their own")
 		}
 	}
 }
 
 var variable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
 
-// mention marks the variables of a text as used, wherever it goes. Secrets keep their note.
-func (s *stack) mention(raw string) {
-	for _, m := range variable.FindAllStringSubmatch(raw, -1) {
-		if kind, _ := reason(m[1]); kind != Dropped {
-			s.used[m[1]] = true
-		}
-	}
-}
-
 // expand replaces the variables of a text. The env file is asked before the environment: it is what is imported. The origin is that of the
-// first variable that the env file has.
+// first variable that the env file has, with the others.
 func (s *stack) expand(raw, file string, line int) (string, origin) {
 	from := origin{at: Place{file, line}}
 	for _, m := range variable.FindAllStringSubmatch(raw, -1) {
@@ -237,10 +225,13 @@ func (s *stack) expand(raw, file string, line int) (string, origin) {
 			s.note(Dropped, from.at, m[1], "is a secret, and never copied; what it is a part of is left out")
 			return "", from
 		}
-		if ok && from.key == "" {
-			from = origin{v.at, v.key, v.environ}
+		switch {
+		case !ok:
+		case from.key == "":
+			from = v.origin()
+		default:
+			from.also = append(slices.Clip(from.also), v.key)
 		}
-		s.used[m[1]] = s.used[m[1]] || ok
 	}
 	text, err := template.SubstituteWithOptions(raw, func(name string) (string, bool) {
 		if v, ok := s.env[name]; ok {

@@ -14,10 +14,10 @@ type stack struct {
 	dir     string
 	environ Environ
 	env     map[string]setting
-	used    map[string]bool // variables of the env file that are in the result, or of which a note says why not
 	servers []*server
 	folders []value // of models
 	cloud   *server // a server elsewhere that can stand in for the orchestrator
+	open    bool    // a server listened on every address
 	notes   []Note
 	faults  []Fault
 }
@@ -26,7 +26,8 @@ type stack struct {
 type origin struct {
 	at      Place
 	key     string
-	environ []string
+	also    []string // other variables of the env file that it was made with
+	environ []string // and of the environment
 }
 
 // String is the comment behind a line.
@@ -40,6 +41,9 @@ func (o origin) String() string {
 	text := "from " + o.at.String()
 	if o.key != "" {
 		text = "from " + o.key + ", " + o.at.String()
+	}
+	if len(o.also) > 0 {
+		text += ", with " + strings.Join(o.also, ", ")
 	}
 	if len(o.environ) > 0 {
 		text += ", with $" + strings.Join(o.environ, ", $") + " of the environment"
@@ -77,18 +81,17 @@ func (s *stack) note(kind Kind, at Place, name, format string, args ...any) {
 	s.notes = append(s.notes, Note{kind, at, name, fmt.Sprintf(format, args...)})
 }
 
-// take returns a variable of the env file and marks it as used. An empty one counts as left out.
+// take returns a variable of the env file. An empty one counts as left out.
 func (s *stack) take(key string) value {
 	v, ok := s.env[key]
 	if !ok || strings.TrimSpace(v.value) == "" {
 		return value{}
 	}
-	s.used[key] = true
 	if v.secret != "" {
 		s.note(Dropped, v.at, key, "is made with %s, which is a secret and never copied", v.secret)
 		return value{}
 	}
-	return value{strings.TrimSpace(v.value), origin{v.at, v.key, v.environ}}
+	return value{strings.TrimSpace(v.value), v.origin()}
 }
 
 // byNames makes servers of the env file alone: NAME_MODEL is one of vLLM, NAME_GGUF one of llama.cpp.
@@ -169,14 +172,18 @@ func (s *stack) ggufByName(prefix string, port, gguf value, beside bool) *server
 
 // flagValue passes a flag on, unless the value is what the engine does without it.
 func (s *stack) flagValue(v *server, flag string, is value) {
+	name := is.from.key
+	if _, ok := s.env[name]; !ok {
+		name += " " + flag
+	}
 	switch {
 	case !is.there():
 	case is.text == "auto":
-		s.note(Dropped, is.from.at, is.from.key, "is auto, which is what vLLM does without it")
+		s.note(Dropped, is.from.at, name, "is auto, which is what vLLM does without it")
 	default:
 		v.extra = append(v.extra, value{flag, is.from}, is)
 		if flag == "--kv-cache-dtype" {
-			s.note(Warning, is.from.at, is.from.key, "is %q: this GPU has no FP8, so answers get worse; leave it out of extra_args for the model's own format", is.text)
+			s.note(Warning, is.from.at, name, "is %q: this GPU has no FP8, so answers get worse; leave it out of extra_args for the model's own format", is.text)
 		}
 	}
 }

@@ -81,7 +81,6 @@ func (s *stack) addCloud(list []*tier) {
 	}
 	i := slices.IndexFunc(list, func(t *tier) bool { return t.role == "orchestrator" })
 	if i < 0 {
-		delete(s.used, s.cloud.model.from.key)
 		s.cloud = nil
 		return
 	}

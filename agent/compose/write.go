@@ -137,7 +137,7 @@ func (s *stack) write(tiers []*tier) *writer {
 
 func (s *stack) writeHost(w *writer, tiers []*tier) {
 	w.table(origin{}, "host")
-	w.each("models", append(slices.Clip(s.folders), value{"/var/lib/tierd/models", added("tierd's own; `tierctl pull` puts models there")}))
+	w.each("models", append(slices.Clip(s.folders), value{"/var/lib/tierd/models", added("tierd's own folder")}))
 	w.set("default_mode", "full", added("what `tierctl up` starts"))
 }
 
@@ -230,7 +230,7 @@ func writeModes(w *writer, tiers []*tier) {
 		}
 	}
 	mode := func(name string, members []string, why string) {
-		if len(members) > 0 {
+		if len(members) > 0 && (name == "full" || len(members) < len(all)) {
 			w.table(origin{}, "mode", name)
 			w.set("tiers", members, added(why))
 		}
@@ -238,12 +238,14 @@ func writeModes(w *writer, tiers []*tier) {
 	mode("full", all, "everything; what starts on demand and finds no room waits until it is asked for")
 	mode("gpu", gpu, "what runs on the GPU")
 	mode("cpu", cpu, "what runs on the CPU alone")
+	made := map[string]bool{} // there may be two orchestrators, of both kinds of stacks
 	for _, t := range tiers {
-		if t.role == "orchestrator" {
-			for _, v := range t.variants[1:] {
-				if engineOf(v.engine).gpu {
-					mode("hybrid-"+v.name, append([]string{t.tier + "/" + v.name}, without(gpu, t.tier)...), "the orchestrator's stand-in, with the others on the GPU")
-				}
+		for _, v := range t.variants[1:] {
+			name := "hybrid-" + strings.TrimPrefix(v.engine, "llama-")
+			if t.role == "orchestrator" && engineOf(v.engine).gpu && !made[name] {
+				made[name] = true
+				w.table(origin{}, "mode", name)
+				w.set("tiers", append([]string{t.tier + "/" + v.name}, without(gpu, t.tier)...), added("the orchestrator's stand-in, with the others on the GPU"))
 			}
 		}
 	}
