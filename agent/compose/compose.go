@@ -95,7 +95,7 @@ func Import(env Source, files []Source, environ Environ) (*Result, []Fault) {
 	if len(tiers) == 0 && len(s.faults) == 0 {
 		s.faults = append(s.faults, noServer(env, files))
 	}
-	if len(s.faults) > 0 {
+	if len(tiers) == 0 {
 		return nil, sortFaults(s.faults)
 	}
 	w := s.write(tiers)
@@ -103,7 +103,7 @@ func Import(env Source, files []Source, environ Environ) (*Result, []Fault) {
 	s.notes = sortNotes(s.notes, env.Name, files)
 	w.appendix(s.notes)
 	text := w.bytes()
-	if faults := w.check(text); len(faults) > 0 {
+	if faults := append(s.faults, w.check(text)...); len(faults) > 0 {
 		return nil, sortFaults(faults)
 	}
 	return &Result{TOML: text, Notes: s.notes}, nil
@@ -124,16 +124,20 @@ func (w *writer) check(text []byte) []Fault {
 		if f.Warning {
 			continue
 		}
-		from := origin{}
-		if f.Line > 0 && f.Line <= len(w.lines) {
-			from = w.lines[f.Line-1].from
-		}
-		if from.at.File == "" {
-			from.at = Place{File: w.file}
-		}
+		from := w.origin(f.Line)
 		faults = append(faults, Fault{from.at, strings.TrimPrefix(from.key+": ", ": ") + ownLine.ReplaceAllString(f.Msg, "")})
 	}
 	return faults
+}
+
+// origin is where a line of the result comes from; of one that was added, where its table does.
+func (w *writer) origin(n int) origin {
+	for i := min(n, len(w.lines)) - 1; i >= 0; i-- {
+		if from := w.lines[i].from; from.at.File != "" {
+			return from
+		}
+	}
+	return origin{at: Place{File: w.file}}
 }
 
 // ownLine is a line of the file that is not written.

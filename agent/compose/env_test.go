@@ -62,7 +62,7 @@ func TestEnvFaults(t *testing.T) {
 		{"a file that is none", strings.Repeat("#", maxFile+1), []string{".env: is larger than"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, faults := Import(envOf(c.text+"X_MODEL=m\n"), nil, atHome)
+			r, faults := Import(envOf(c.text+"ORCH_MODEL=m\n"), nil, atHome)
 			if r != nil || len(faults) != len(c.want) {
 				t.Fatalf("%v", faults)
 			}

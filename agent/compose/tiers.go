@@ -45,12 +45,22 @@ func (s *stack) tiers() []*tier {
 		return i
 	}
 	slices.SortStableFunc(list, func(a, b *tier) int { return cmp.Compare(rank(a), rank(b)) })
+	list = slices.DeleteFunc(list, s.noPort)
 	s.addCloud(list)
 	for _, t := range list {
 		s.lifetime(t)
 		s.remark(t)
 	}
 	return list
+}
+
+// noPort refuses an agent that nobody knows without a port: the others are where they always were.
+func (s *stack) noPort(t *tier) bool {
+	if t.from.there() || t.port > 0 {
+		return false
+	}
+	s.faults = append(s.faults, Fault{t.at, fmt.Sprintf("tier %s has no port: set %s_PORT", t.tier, t.prefix)})
+	return true
 }
 
 // add makes the server a variant, with its kind for a name if that is free.
@@ -123,7 +133,7 @@ const leastContext = 16 << 10
 
 // remark fills in what has to be there, and says what has to be looked at.
 func (s *stack) remark(t *tier) {
-	if !t.from.there() && t.port > 0 {
+	if !t.from.there() {
 		t.from = value{strconv.Itoa(t.port), added("nothing names the port, this is where it was")}
 		s.note(Warning, t.at, t.prefix+"_PORT", "is not there; tier %s gets port %d", t.tier, t.port)
 	}

@@ -27,16 +27,17 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Make a tiers.toml of a compose stack's .env",
-		Long: `Read the env file of a stack of vLLM and llama.cpp containers, as strix-opencode has it with
-four tiers or six agents, and print a tiers.toml. Each line says where it comes from; what
-was changed, dropped and not understood is listed on standard error and at the file's end.
+		Long: `Read the env file of a stack of vLLM and llama.cpp containers, as strix-opencode has it
+with four tiers or six agents, and print a tiers.toml. Each line says where it comes from;
+what was changed, dropped or not understood is listed on standard error and at the end of
+the file.
 
-Without --compose, what a variable means comes from its name: NAME_PORT with NAME_MODEL is a
-vLLM server, with NAME_GGUF one of llama.cpp. With it, the commands of the services say it,
-and what none of them uses is dropped. Secrets are never copied. Nothing is started, and
-the old files stay as they are.`,
+Without --compose, what a variable means comes from its name: NAME_PORT with NAME_MODEL is
+a vLLM server, with NAME_GGUF one of llama.cpp. With it, the commands of the services say
+it, and what none of them uses is dropped. Secrets are never copied. Nothing is started,
+and the old files stay as they are.`,
 		Example: `  tierctl import ~/strix-opencode/.env
-  tierctl import .env --compose compose/vllm.yml --compose compose/cpu.yml --output tiers.toml
+  tierctl import .env --compose compose/vllm.yml --compose compose/cpu.yml -o tiers.toml
   tierctl check tiers.toml`,
 		Args: takes(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
