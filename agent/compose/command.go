@@ -47,20 +47,42 @@ func (s *stack) command(v service) *server {
 	return nil
 }
 
-// split takes a command apart, and what a shell is given by `-c` as well.
+// split takes a command apart as a shell does, and what a shell is given by `-c` as well. Of several commands behind each other, as
+// in `cd /models && llama-server`, it is the one that runs an engine, else the first.
 func (s *stack) split(text, file string, line int) []string {
-	words, err := shellwords.Parse(text)
-	if err != nil {
-		s.faults = append(s.faults, Fault{Place{file, line}, "has a command with a quote that is not closed"})
-		return nil
-	}
-	for i, w := range words {
-		isShell := i >= 1 && slices.Contains([]string{"sh", "bash"}, path.Base(words[i-1])) && strings.HasPrefix(w, "-") && strings.HasSuffix(w, "c")
-		if isShell && i+1 < len(words) {
-			return s.split(words[i+1], file, line)
+	var first []string
+	for text != "" {
+		p := shellwords.NewParser()
+		words, err := p.Parse(text)
+		if err != nil {
+			s.faults = append(s.faults, Fault{Place{file, line}, "has a command with a quote that is not closed"})
+			return nil
 		}
+		for i, w := range words {
+			isShell := i >= 1 && slices.Contains([]string{"sh", "bash"}, path.Base(words[i-1])) && strings.HasPrefix(w, "-") && strings.HasSuffix(w, "c")
+			if isShell && i+1 < len(words) {
+				words = s.split(words[i+1], file, line)
+				break
+			}
+		}
+		if slices.ContainsFunc(words, isEngine) {
+			return words
+		}
+		if first == nil {
+			first = words
+		}
+		if p.Position < 0 || p.Position >= len(text) {
+			break
+		}
+		text = strings.TrimLeft(text[p.Position:], ";&|<> ")
 	}
-	return words
+	return first
+}
+
+// isEngine tells whether a word names a program that serves models.
+func isEngine(word string) bool {
+	name := path.Base(word)
+	return name == "vllm" || name == "llama-server" || strings.HasPrefix(word, "vllm.entrypoints.")
 }
 
 // arguments replaces variables; a value with blanks becomes several words, as it does in compose.
@@ -76,46 +98,6 @@ func (s *stack) arguments(words []string, v service, line int) []argument {
 	return list
 }
 
-// flagUse says what a flag of an engine is here.
-type flagUse struct {
-	takes bool // a value
-	to    func(v *server, is value)
-}
-
-func drop(*server, value) {}
-
-// vllmUses and llamaUses are the flags with a key of tiers.toml, or that tierd sets; all others are passed on.
-var vllmUses = map[string]flagUse{
-	"--model":                   {true, func(v *server, is value) { v.model = is }},
-	"--max-model-len":           {true, func(v *server, is value) { v.context = is }},
-	"--max-num-seqs":            {true, func(v *server, is value) { v.parallel = is }},
-	"--gpu-memory-utilization":  {true, func(v *server, is value) { v.share = is }},
-	"--tool-call-parser":        {true, func(v *server, is value) { v.tools = is }},
-	"--served-model-name":       {true, drop},
-	"--api-key":                 {true, drop},
-	"--enable-prefix-caching":   {false, drop}, // tierd's default, too
-	"--enable-auto-tool-choice": {false, drop},
-}
-
-var llamaUses = map[string]flagUse{
-	"-m": {true, func(v *server, is value) { v.model = is }}, "--model": {true, func(v *server, is value) { v.model = is }},
-	"-c": {true, func(v *server, is value) { v.context = is }}, "--ctx-size": {true, func(v *server, is value) { v.context = is }},
-	"-t": {true, func(v *server, is value) { v.threads = is }}, "--threads": {true, func(v *server, is value) { v.threads = is }},
-	"-np": {true, func(v *server, is value) { v.parallel = is }}, "--parallel": {true, func(v *server, is value) { v.parallel = is }},
-	"-ngl": {true, gpuLayers}, "--n-gpu-layers": {true, gpuLayers}, "--gpu-layers": {true, gpuLayers},
-	"--no-mmap": {false, func(v *server, is value) { v.loadMode = value{"none", is.from} }},
-	"--mlock":   {false, func(v *server, is value) { v.loadMode = value{"mlock", is.from} }},
-	"--alias":   {true, drop}, "-a": {true, drop}, "--api-key": {true, drop},
-	"--jinja": {false, drop}, "--metrics": {false, drop}, "--no-webui": {false, drop},
-}
-
-// gpuLayers: with any layer on the GPU the server is one of the engines that may open it.
-func gpuLayers(v *server, is value) {
-	if n, err := strconv.Atoi(is.text); err != nil || n != 0 {
-		v.engine = "llama-radv"
-	}
-}
-
 // server reads the arguments behind the program's name.
 func (s *stack) server(v service, kind string, args []argument) *server {
 	r := &server{kind: kind, engine: kind, at: Place{v.file, v.line}}
@@ -127,73 +109,56 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 	for len(args) > 0 {
 		word := args[0]
 		args = args[1:]
-		name, inline, isInline := strings.Cut(word.text, "=")
-		if !strings.HasPrefix(name, "-") {
-			if kind == units.KindVLLM && !r.model.there() {
-				r.model = word.value
-			} else {
-				r.extra = append(r.extra, word.value)
-			}
+		if !strings.HasPrefix(word.text, "-") {
+			r.plainWord(word.value)
 			continue
 		}
-		next := value{}
-		takes := func() { // the value of the flag at hand
-			switch {
-			case isInline:
-				next = value{inline, word.from}
-			case len(args) > 0 && !strings.HasPrefix(args[0].text, "-"):
-				next = args[0].value
-				if m := variable.FindStringSubmatch(args[0].raw); m != nil && name == "--port" {
-					portName = m[1]
-				}
-				args = args[1:]
-			}
-		}
+		name, text, isInline := strings.Cut(word.text, "=")
+		is := argument{word.raw, value{text, word.from}}
+		follows := !isInline && len(args) > 0 && (!strings.HasPrefix(args[0].text, "-") || isNumber(args[0].text))
 		use, known := uses[name]
 		switch {
-		case name == "--port":
-			takes()
-			r.port = next
-		case name == "--host":
-			takes()
-			s.listened(next)
-		case kind == units.KindLlama && (name == "--flash-attn" || name == "-fa"):
-			takes() // "on" where it is left out, as older versions had it
-			if r.flash = next; !next.there() {
-				r.flash = value{"on", word.from}
-			}
-		case kind == units.KindVLLM && (name == "--kv-cache-dtype" || name == "--dtype"):
-			takes()
-			if name == "--dtype" && next.text == "auto" {
-				continue
-			}
-			s.flagValue(r, name, next)
+		case known && use.takes && follows, !known && follows:
+			is, args = args[0], args[1:]
+		case known && !use.takes:
+			is.text = "" // `--flag` alone
+		}
+		if m := variable.FindStringSubmatch(is.raw); m != nil && name == "--port" {
+			portName = m[1]
+		}
+		switch {
 		case known:
-			if use.takes {
-				takes()
-			} else {
-				next = word.value
-			}
-			use.to(r, next)
-		case isSecret(strings.ToUpper(strings.ReplaceAll(strings.TrimLeft(name, "-"), "-", "_"))):
-			takes()
+			use.to(s, r, is.value)
+		case isSecret(variableName(name)):
 			s.note(Dropped, word.from.at, v.name+" "+name, "is a secret, and never copied")
+		case follows:
+			r.extra = append(r.extra, word.value, is.value)
 		default:
 			r.extra = append(r.extra, word.value)
-			if takes(); next.there() && !isInline {
-				r.extra = append(r.extra, next)
-			}
 		}
 	}
 	r.agent = agentOfService(v.name, portName)
-	if rest, ok := strings.CutPrefix(r.model.text, "/models/"); ok && kind == units.KindLlama {
-		r.model.text = rest // where every container of llama.cpp had the folder
-	}
-	if image := v.text("image"); r.engine == "llama-radv" && strings.Contains(image, "rocm") {
-		r.engine = "llama-rocm"
-	}
-	s.complete(r)
+	s.complete(v, r)
 	return r
+}
+
+func isNumber(text string) bool {
+	_, err := strconv.Atoi(text)
+	return err == nil
+}
+
+// variableName is a flag as a variable would be called: --hf-token is HF_TOKEN.
+func variableName(flag string) string {
+	return strings.ToUpper(strings.ReplaceAll(strings.TrimLeft(flag, "-"), "-", "_"))
+}
+
+// plainWord is one that is neither a flag nor a flag's value: the model, for vllm serve.
+func (v *server) plainWord(word value) {
+	if v.kind == units.KindVLLM && !v.model.there() {
+		v.model = word
+		return
+	}
+	v.extra = append(v.extra, word)
 }
 
 // text is the scalar of a key, "" when there is none.
@@ -206,17 +171,22 @@ func (v service) text(key string) string {
 	return ""
 }
 
-// listened says once that tiers are less open than the servers were.
-func (s *stack) listened(host value) {
-	if !s.open && (host.text == "0.0.0.0" || host.text == "::") {
-		s.open = true
-		s.note(Changed, host.from.at, host.from.key+" --host", "was every address, here and perhaps elsewhere: tiers answer at 127.0.0.1 alone; `listen` in [gateway], with a key, opens them")
+// complete gives a llama-server what its flags mean together.
+func (s *stack) complete(v service, r *server) {
+	if r.kind != units.KindLlama {
+		return
 	}
-}
-
-// complete fills what llama.cpp took from the model when it was not told.
-func (s *stack) complete(r *server) {
-	if !r.context.there() && r.kind == units.KindLlama {
-		r.context = s.take(r.agent + "_MAX_LEN")
+	r.model.text = strings.TrimPrefix(r.model.text, "/models/") // where every container of llama.cpp had the folder
+	if image := v.text("image"); r.engine == "llama-radv" && strings.Contains(image, "rocm") {
+		r.engine = "llama-rocm"
+	}
+	if !r.context.there() {
+		r.context = s.take(r.agent + "_MAX_LEN") // it took the model's own
+	}
+	context, err1 := strconv.Atoi(r.context.text)
+	slots, err2 := strconv.Atoi(r.parallel.text)
+	if err1 == nil && err2 == nil && slots > 1 && context >= slots {
+		r.context.text = strconv.Itoa(context / slots)
+		s.note(Changed, r.context.from.at, r.context.from.key, "was shared by %d slots; a tier's context is what one request may have, so %s", slots, r.context.text)
 	}
 }

@@ -76,8 +76,11 @@ func yamlFault(err error) (line int, text string) {
 	return 0, "is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")
 }
 
-// maxMerge bounds how deep `<<` is followed: an anchor may hold itself.
-const maxMerge = 4
+// Bounds of `<<`: how deep it is followed, since an anchor may hold itself, and how many mappings each brings in.
+const (
+	maxMerge  = 4
+	maxMerged = 16
+)
 
 // pairs are the keys of a mapping with those that `<<` brings in; nil for another node.
 func pairs(n *yaml.Node) []pair { return mergedPairs(n, maxMerge) }
@@ -93,7 +96,7 @@ func mergedPairs(n *yaml.Node, depth int) []pair {
 		if key.Value == "<<" {
 			from := []*yaml.Node{value}
 			if value.Kind == yaml.SequenceNode {
-				from = value.Content
+				from = value.Content[:min(len(value.Content), maxMerged)]
 			}
 			for _, f := range from {
 				merged = append(merged, mergedPairs(f, depth-1)...)
@@ -226,10 +229,10 @@ func (s *stack) expand(raw, file string, line int) (string, origin) {
 			return "", from
 		}
 		switch {
-		case !ok:
+		case !ok || from.key == v.key:
 		case from.key == "":
 			from = v.origin()
-		default:
+		case !slices.Contains(from.also, v.key):
 			from.also = append(slices.Clip(from.also), v.key)
 		}
 	}

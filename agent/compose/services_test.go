@@ -34,9 +34,15 @@ func TestCommands(t *testing.T) {
 		{"a stand-in belongs to its agent", "x", "vllm serve $M --port ${LLAMA_ORCH_PORT:-8011} --max-model-len $CTX", "orch", "vllm", "org/model 32K 4 0"},
 		{"else the service's name does", "llama_orchestrator", "llama-server -m /models/a.gguf --port 1 -c 4096", "orch", "llama", "a.gguf 4K 1 0"},
 		{"an unknown one keeps its name", "llama-my_own", "llama-server -m /models/a.gguf --port 1 -c 4096", "my-own", "llama", "a.gguf 4K 1 0"},
-		{"a shell is looked into", "llama_odin", "bash -lc \"\n  llama-server -m /models/a.gguf --port 1 -c 4096 -t 9 -np 2\n\"", "odin", "llama", "a.gguf 4K 2 9"},
+		{"a shell is looked into", "llama_odin", "bash -lc \"\n  llama-server -m /models/a.gguf --port 1 -c 8192 -t 9 -np 2\n\"", "odin", "llama", "a.gguf 4K 2 9"},
 		{"layers on the GPU want an engine that may open it", "llama_odin", "llama-server -m /models/a.gguf --port 1 -c 4096 -ngl 99 -fa", "odin", "llama-radv", "a.gguf 4K 1 0 fa=on"},
 		{"no layers do not", "llama_odin", "llama-server -m /models/a.gguf --port 1 -c 4096 -ngl 0 --flash-attn off --mlock", "odin", "llama", "a.gguf 4K 1 0 fa=off load=mlock"},
+		{"some layers are written", "llama_odin", "llama-server -m a.gguf --port 1 -c 4096 -ngl 20", "odin", "llama-radv", "a.gguf 4K 1 0 layers=20"},
+		{"a number below zero is a flag's value", "llama_odin", "llama-server -m a.gguf --port 1 -c 4096 -ngl -1 --keep -1", "odin", "llama-radv", "a.gguf 4K 1 0 --keep -1"},
+		{"slots share the context of llama.cpp", "llama_odin", "llama-server -m a.gguf --port 1 -c 65536 -np 4", "odin", "llama", "a.gguf 16K 4 0"},
+		{"one command of several", "llama_odin", "bash -c 'cd /models; ls | sort && exec llama-server -m a.gguf --port 1 -c 4096 2>&1'", "odin", "llama", "a.gguf 4K 1 0"},
+		{"a list for a shell", "llama_odin", `["bash", "-lc", "llama-server -m /models/a.gguf --port 1 -c 4096"]`, "odin", "llama", "a.gguf 4K 1 0"},
+		{"the port's variable behind a sign", "x", "vllm serve $M --port=${THOR_PORT} --max-model-len $CTX", "thor", "vllm", "org/model 32K 4 0"},
 		{"a parser that is written counts", "vllm_thor", "vllm serve qwen3 --port 1 --max-model-len 4096 --enable-auto-tool-choice --tool-call-parser xml", "thor", "vllm", "qwen3 4K 4 0 tools=xml"},
 		{"what tierd sets itself is left out", "vllm_thor", "vllm serve $M --host 127.0.0.1 --port 1 --max-model-len 4096 --served-model-name x --dtype auto --enable-prefix-caching", "thor", "vllm", "org/model 4K 4 0"},
 		{"another type of numbers is passed on", "vllm_thor", "vllm serve $M --port 1 --max-model-len 4096 --dtype float16", "thor", "vllm", "org/model 4K 4 0 --dtype float16"},
@@ -62,6 +68,9 @@ func TestCommands(t *testing.T) {
 			}
 			if strings.Contains(string(r.TOML), "load_mode") {
 				got += " load=" + v.LoadMode
+			}
+			if v.GPULayers != nil {
+				got += fmt.Sprint(" layers=", *v.GPULayers)
 			}
 			if v.Tools != "" {
 				got += " tools=" + v.Tools

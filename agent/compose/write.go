@@ -173,6 +173,7 @@ func (s *stack) writeTier(w *writer, t *tier) {
 		w.tokens("context", v.context)
 		w.number("parallel", v.parallel)
 		w.number("threads", v.threads)
+		w.number("gpu_layers", v.layers)
 		w.text("tools", v.tools)
 		w.text("load_mode", v.loadMode)
 		w.text("flash_attention", v.flash)
