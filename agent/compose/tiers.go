@@ -185,6 +185,6 @@ func (s *stack) remarkShare(t *tier, v variant) {
 		return
 	}
 	s.note(Changed, v.share.from.at, v.share.from.key,
-		"is not written: a share of all memory (%.1f of 128 GB) says nothing of what %s/%s needs. tierd works out weights and KV cache from the model's files, and `tierctl plan` shows them; kv_memory sets the cache",
-		share*128, t.tier, v.name)
+		"is not written: %.0f %% of all memory says nothing of what %s/%s needs. tierd works out weights and KV cache from the model's files, and `tierctl plan` shows them; kv_memory sets the cache",
+		share*100, t.tier, v.name)
 }
