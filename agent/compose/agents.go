@@ -33,12 +33,12 @@ var agents = []agent{
 }
 
 // agentOf is the agent of a prefix; one that is not known starts when it is asked for.
-func agentOf(prefix string) (agent, bool) {
+func agentOf(prefix string) agent {
 	if i := slices.IndexFunc(agents, func(a agent) bool { return a.prefix == prefix }); i >= 0 {
-		return agents[i], true
+		return agents[i]
 	}
 	name := strings.ToLower(strings.ReplaceAll(prefix, "_", "-"))
-	return agent{prefix: prefix, tier: name, role: name, start: "demand", priority: 50, idle: "20m"}, false
+	return agent{prefix: prefix, tier: name, role: name, start: "demand", priority: 50, idle: "20m"}
 }
 
 // services of the compose files whose names are not the agent's.

@@ -46,7 +46,7 @@ func (p Place) String() string {
 // Fault is something because of which no tiers.toml is written.
 type Fault struct {
 	Place
-	Text string
+	Text string `json:"text"`
 }
 
 func (f Fault) Error() string { return fmt.Sprintf("%s: %s", f.Place, f.Text) }
@@ -91,9 +91,10 @@ func Import(env Source, files []Source, environ Environ) (*Result, []Fault) {
 	for _, file := range files {
 		s.readCompose(file)
 	}
+	s.planner()
 	tiers := s.tiers()
 	if len(tiers) == 0 && len(s.faults) == 0 {
-		s.faults = append(s.faults, noServer(env, files))
+		s.faults = append(s.faults, noServer(env, files, s.notes)...)
 	}
 	if len(tiers) == 0 {
 		return nil, sortFaults(s.faults)
@@ -109,11 +110,19 @@ func Import(env Source, files []Source, environ Environ) (*Result, []Fault) {
 	return &Result{TOML: text, Notes: s.notes}, nil
 }
 
-func noServer(env Source, files []Source) Fault {
+// noServer is why there is nothing to write, with what would have been warned of: a server may be left out for one of these.
+func noServer(env Source, files []Source, notes []Note) []Fault {
+	why := Fault{Place{File: env.Name}, "there is no model server in it: a tier is made of NAME_PORT with NAME_MODEL for vLLM or NAME_GGUF for llama.cpp"}
 	if len(files) > 0 {
-		return Fault{Place{File: files[0].Name}, "no service of the compose files runs vllm serve or llama-server, and tierd has no other engines"}
+		why = Fault{Place{File: files[0].Name}, "no service of the compose files runs vllm serve or llama-server with a model, and tierd has no other engines"}
 	}
-	return Fault{Place{File: env.Name}, "there is no model server in it: a tier is made of NAME_PORT with NAME_MODEL for vLLM or NAME_GGUF for llama.cpp"}
+	faults := []Fault{why}
+	for _, n := range notes {
+		if n.Kind == Warning {
+			faults = append(faults, Fault{n.Place, n.Name + " " + n.Text})
+		}
+	}
+	return faults
 }
 
 // check has tiers.toml's own reader judge the result, and tells its faults where the values came from.

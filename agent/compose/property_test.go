@@ -144,7 +144,7 @@ func TestEveryValueArrives(t *testing.T) {
 			t.Fatalf("%d tiers of %d agents", len(c.Tiers), len(list))
 		}
 		for _, d := range list {
-			a, _ := agentOf(d.prefix)
+			a := agentOf(d.prefix)
 			tier, ok := c.Tier(a.tier)
 			if !ok || tier.Port != d.port {
 				t.Fatalf("tier %s: port %d, want %d", a.tier, tier.Port, d.port)

@@ -146,6 +146,17 @@ func TestComposeFaults(t *testing.T) {
 	}
 }
 
+// TestAServerThatIsLeftOutIsSaid: where nothing is left, the reason is a fault and not a warning that nobody sees.
+func TestAServerThatIsLeftOutIsSaid(t *testing.T) {
+	r, faults := importService("llama_odin", "command: llama-server -m /models/${ODIN_GGUF} --port 1\n", "ODIN_PORT=1\n")
+	got := fmt.Sprint(faults)
+	for _, want := range []string{"c.yml: no service", "c.yml:2: llama_odin has no model", "c.yml:3: ODIN_GGUF is set nowhere"} {
+		if r != nil || !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+}
+
 func TestValueFaults(t *testing.T) {
 	for _, c := range []struct {
 		name, env, want string

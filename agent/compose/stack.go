@@ -109,7 +109,6 @@ func (s *stack) byNames(all []setting) {
 	for _, prefix := range prefixes {
 		s.byName(prefix)
 	}
-	s.byNamesCloud()
 	if dir := s.take("LLAMA_MODELS_DIR"); dir.there() {
 		s.folder(dir)
 	}
@@ -188,8 +187,8 @@ func (s *stack) flagValue(v *server, flag string, is value) {
 	}
 }
 
-// byNamesCloud is the planner elsewhere: OpenCode asked it directly, tierd forwards to it as a variant of the orchestrator.
-func (s *stack) byNamesCloud() {
+// planner is the one elsewhere, of which no service knows: OpenCode asked it directly, tierd forwards to it as a variant of the orchestrator.
+func (s *stack) planner() {
 	model := s.take("CLOUD_PLANNER_MODEL")
 	if !model.there() {
 		return

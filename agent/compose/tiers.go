@@ -29,7 +29,7 @@ type variant struct {
 func (s *stack) tiers() []*tier {
 	var list []*tier
 	for _, v := range s.servers {
-		a, _ := agentOf(v.agent)
+		a := agentOf(v.agent)
 		i := slices.IndexFunc(list, func(t *tier) bool { return t.prefix == a.prefix })
 		if i < 0 {
 			i = len(list)
