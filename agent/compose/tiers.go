@@ -95,6 +95,8 @@ func (s *stack) addCloud(list []*tier) {
 		return
 	}
 	list[i].variants = append(list[i].variants, variant{"cloud", s.cloud})
+	s.note(Changed, s.cloud.at, s.cloud.model.from.key, "is the variant %s/cloud now; store its key once, as root: systemd-creds encrypt --name=%s - /etc/credstore.encrypted/%[2]s",
+		list[i].tier, cloudKey)
 }
 
 // lifetime takes over how long the scheduler let an agent be.
