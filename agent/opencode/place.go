@@ -1,6 +1,7 @@
 package opencode
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -140,7 +141,7 @@ func isDirectory(path string) bool {
 func (p *Place) choose() error {
 	p.Config = p.own[0]
 	free := ""
-	for _, file := range slices.Backward(p.own) {
+	for _, file := range p.own {
 		r, err := readRecord(p.state, file)
 		if err != nil {
 			return err
@@ -152,7 +153,7 @@ func (p *Place) choose() error {
 		// A link that leads nowhere is somebody's file as well.
 		switch _, err := os.Lstat(file); {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-			free = file
+			free = cmp.Or(free, file)
 		case err == nil:
 			p.foreign = append(p.foreign, file)
 		}
