@@ -1,6 +1,10 @@
 package opencode
 
-import "path"
+import (
+	"path"
+
+	"github.com/tierd/tierd/units"
+)
 
 // checkOptions finds what cannot be written down as it was asked for.
 func (p *planner) checkOptions() {
@@ -53,6 +57,10 @@ func (p *planner) checkTiers() {
 		if s.Context > 0 && s.Output > s.output {
 			p.warn(s.Name, "answers get a quarter of the context and 16K at most, or sessions are shortened too early",
 				"`output` of tier %q is %d tokens; OpenCode is told %d, for %d of context", s.Name, s.Output, s.output, s.Context)
+		}
+		if s.Start == units.StartManual {
+			p.warn(s.Name, "write start = \"demand\" for it into tiers.toml",
+				"tier %q is started by hand alone: OpenCode's requests are refused while it is down", s.Name)
 		}
 		if s.Leaves {
 			p.warn(s.Name, "`tierctl switch` to another variant keeps them here",
