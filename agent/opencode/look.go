@@ -180,7 +180,7 @@ func (c *Change) remember(p Place) error {
 	next := &Record{Path: c.Path, Kind: c.Kind, Scope: p.Scope, Named: p.named && c.Path == p.Config, Kept: []Snapshot{c.now}, Wrote: []Snapshot{c.then}}
 	if c.record != nil {
 		next.Kept, next.Made = slices.Clone(c.record.Kept), c.record.Made
-		if !c.record.knows(c.now) {
+		if c.Action != ActionSame && !c.record.knows(c.now) {
 			next.Kept = append(next.Kept, c.now)
 		}
 	}

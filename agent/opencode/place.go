@@ -1,6 +1,7 @@
 package opencode
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -140,19 +141,15 @@ func isDirectory(path string) bool {
 func (p *Place) choose() error {
 	p.Config = p.own[0]
 	free := ""
-	for _, file := range slices.Backward(p.own) {
-		r, err := readRecord(p.state, file)
-		if err != nil {
+	for _, file := range p.own {
+		if found, err := p.chosen(file); err != nil || found {
+			p.foreign = nil
 			return err
-		}
-		if r != nil {
-			p.Config, p.foreign = file, nil
-			return nil
 		}
 		// A link that leads nowhere is somebody's file as well.
 		switch _, err := os.Lstat(file); {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-			free = file
+			free = cmp.Or(free, file)
 		case err == nil:
 			p.foreign = append(p.foreign, file)
 		}
@@ -161,6 +158,28 @@ func (p *Place) choose() error {
 		p.Config, p.foreign = free, nil
 	}
 	return nil
+}
+
+// chosen tells whether Apply wrote this file before, or what it leads to: who has once named the file behind a link need not do
+// so each time.
+func (p *Place) chosen(file string) (bool, error) {
+	r, err := readRecord(p.state, file)
+	if err != nil {
+		return false, err
+	}
+	if r != nil {
+		p.Config = file
+		return true, nil
+	}
+	real, err := followLinks(file)
+	if err != nil || real == file {
+		return false, nil // Look says what is wrong with a link
+	}
+	if r, err = readRecord(p.state, real); r != nil && r.Named {
+		p.Config, p.named, p.own = real, true, append(p.own, real)
+		return true, err
+	}
+	return false, err
 }
 
 // path is where a kind of file goes; "" when this place has none of it.

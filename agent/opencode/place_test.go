@@ -108,6 +108,52 @@ func TestANamedFile(t *testing.T) {
 	}
 }
 
+// TestWhatWasNamedOnceIsFoundAgain behind the link that it was named for, by every command.
+func TestWhatWasNamedOnceIsFoundAgain(t *testing.T) {
+	env := laid(t, "dotfiles")
+	start := listing(t, env.Home)
+	named, err := PlaceAt(ScopeUser, filepath.Join(env.Home, ours), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Look(named, planOf(0, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Apply(named, c, false); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, applying(1, false, false))
+	if got := file(t, env, "dotfiles/opencode/opencode.json"); !strings.Contains(got, "73728") {
+		t.Errorf("it was not written again:\n%s", got)
+	}
+	run(t, env, undoing(false))
+	if d := differences(start, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("left: %q", d)
+	}
+}
+
+// TestALinkInPlaceOfOurs: somebody has moved what was written elsewhere. It is not replaced, nor taken away, whatever is said.
+func TestALinkInPlaceOfOurs(t *testing.T) {
+	env := laid(t, "none")
+	run(t, env, applying(0, false, false))
+	path, moved := filepath.Join(env.Home, ours), filepath.Join(env.Home, "moved.json")
+	if err := errors.Join(os.Rename(path, moved), os.Symlink(moved, path)); err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range map[string]step{"apply": applying(1, false, true), "undo": undoing(true)} {
+		err := s(realDisk{}, env)
+		var no *Refused
+		if !errors.As(err, &no) || !strings.Contains(no.Text, "is a symbolic link, not a file") || no.Hint == "" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := os.Rename(moved, path); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, undoing(false))
+}
+
 // TestFilesBesideOurs: each file that OpenCode reads as well is looked at, with the place of the fault.
 func TestFilesBesideOurs(t *testing.T) {
 	for _, tt := range []struct {

@@ -59,10 +59,10 @@ func snapshotAt(path string) (Snapshot, error) {
 		return Snapshot{}, fmt.Errorf("cannot look at %s: %w", path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return Snapshot{}, refuse(path, "", "%s is %s, not a file", path, noun(info.Mode()))
+		return Snapshot{}, refuse(path, "move it away, or put a file in its place", "%s is %s, not a file", path, noun(info.Mode()))
 	}
 	if info.Size() > maxFile {
-		return Snapshot{}, refuse(path, "", "%s has %d bytes: that is no configuration", path, info.Size())
+		return Snapshot{}, refuse(path, "move it away", "%s has %d bytes: that is no configuration", path, info.Size())
 	}
 	// Between the look and this a link may have come: O_NOFOLLOW keeps to what was looked at.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
