@@ -60,7 +60,11 @@ func tierOf(m opencode.Model, tiers []opencode.Tier, status *api.Status) (t open
 		return t, "tierd does not answer, so it is not known whether it is up; --cold asks it"
 	}
 	for _, now := range status.Tiers {
-		if now.Name == m.Tier && now.State != api.Ready {
+		switch {
+		case now.Name != m.Tier || now.State == api.Ready:
+		case now.State == api.Failed:
+			return t, "it has failed; --cold has it tried again"
+		default:
 			return t, fmt.Sprintf("it is %s; --cold asks it", now.State)
 		}
 	}
