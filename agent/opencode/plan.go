@@ -70,9 +70,7 @@ func (p *planner) seat(tiers []Tier) {
 	claims := map[string]int{}
 	for _, t := range tiers {
 		claims[t.Name]++
-		if t.Role != t.Name {
-			claims[t.Role]++
-		}
+		claims[t.Role]++
 	}
 	for _, t := range tiers {
 		s := seat{Tier: t, provider: "local_" + t.Name, model: t.Name, output: outputOf(t)}
@@ -157,8 +155,9 @@ func (p *planner) config() File {
 	c := config{
 		Schema: schema, Share: "disabled", Enabled: p.providers(),
 		Model: p.main.ref(), SmallModel: p.small.ref(),
-		// A page from the web is fetched by OpenCode itself, whatever model wants it.
-		Permission: &permission{WebFetch: "ask", WebSearch: "ask"},
+		// A page from the web is fetched by OpenCode itself, whatever model wants it. "ask" would keep it here as well, but an
+		// `opencode run` takes that for a no and ends its turn there. What a user allows in a file of his own wins.
+		Permission: &permission{WebFetch: "deny", WebSearch: "deny"},
 	}
 	for _, s := range p.seats {
 		c.Provider.add(s.provider, p.providerOf(s))

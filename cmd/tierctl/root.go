@@ -86,7 +86,10 @@ func (a *app) groups() []commandGroup {
 			a.switchCommand(), a.switchOrchCommand(), a.abortCommand(),
 		}},
 		{groupConfig, []*cobra.Command{a.checkCommand(), a.planCommand(), a.reloadCommand(), a.keyCommand()}},
-		{groupClient, []*cobra.Command{a.opencodeCommand()}},
+		{groupClient, []*cobra.Command{
+			a.opencodeCommand(),
+			a.importCommand(),
+		}},
 	}
 }
 
