@@ -44,6 +44,15 @@ func TestWhichTierServesWhichAgent(t *testing.T) {
 		{"without an orchestrator the largest context plans", only("reviewer", "coder"), values{
 			"model": "local_coder/coder", "agent coder": nil, "agent reviewer model": "local_reviewer/reviewer",
 		}},
+		{"one that calls tools before a larger one that calls none", append(only("reviewer"), Tier{Name: "big", Role: "x", Port: 1, Context: 1 << 20}), values{
+			"model": "local_reviewer/reviewer",
+		}},
+		{"and one that is here before a larger one elsewhere",
+			append(only("reviewer"), Tier{Name: "big", Role: "x", Port: 1, Context: 1 << 20, Tools: true, Leaves: true}), values{"model": "local_reviewer/reviewer"}},
+		{"a second orchestrator is a subagent", append(four(), Tier{Name: "orch2", Role: "orchestrator", Port: 1, Context: 65536, Tools: true}), values{
+			"model": "local_orch/orch", "agent orch2 mode": "subagent", "agent orch2 description": "Works on one well-described task on the orch2 tier",
+			"agent orch2 permission task": "deny",
+		}},
 		{"without a utility tier the smallest context writes titles", only("orch", "reviewer"), values{"small_model": "local_reviewer/reviewer"}},
 		{"look-ups go to the coder then", only("orch", "coder"), values{"agent explore model": "local_coder/coder", "agent general model": "local_coder/coder"}},
 		{"the primary agent has no model, so that the user may change it", four(), values{"agent primary model": nil}},

@@ -1,6 +1,7 @@
 package opencode
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,14 +59,26 @@ func readBeside(path string) ([]byte, error) {
 	return src, nil
 }
 
-var hujsonPlace = regexp.MustCompile(`^hujson: line (\d+), column (\d+): `)
+var (
+	hujsonPlace = regexp.MustCompile(`^hujson: line (\d+), column (\d+): `)
+	variable    = regexp.MustCompile(`\{(env|file):[^}\n]+\}`)
+	bom         = []byte("\xef\xbb\xbf")
+)
+
+// plainly is a configuration as OpenCode parses it: variables are put in before, so that one may stand where a number should, and
+// a byte order mark is dropped. Each place keeps its line and column.
+func plainly(src []byte) []byte {
+	return variable.ReplaceAllFunc(bytes.TrimPrefix(src, bom), func(v []byte) []byte {
+		return append([]byte("0"), bytes.Repeat([]byte(" "), len(v)-1)...)
+	})
+}
 
 // faultIn says where and why OpenCode cannot read a configuration. An empty file is none to it, and no fault.
 func faultIn(src []byte) (at string, err error) {
 	if len(src) == 0 {
 		return "", nil
 	}
-	v, err := hujson.Parse(src)
+	v, err := hujson.Parse(plainly(src))
 	if err == nil {
 		if _, ok := v.Value.(*hujson.Object); !ok {
 			return ":1:1", errors.New("it is not an object")

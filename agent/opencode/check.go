@@ -2,6 +2,9 @@ package opencode
 
 import (
 	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tierd/tierd/units"
 )
@@ -33,14 +36,10 @@ func (p *planner) checkOptions() {
 	}
 }
 
-// fileForm tells whether a path survives inside of {file:…}, which OpenCode replaces before it reads the JSON.
+// fileForm tells whether a path survives inside of {file:…}, which OpenCode replaces before it reads the JSON: nothing in it may
+// need an escape there.
 func fileForm(p string) bool {
-	for _, c := range p {
-		if c < ' ' || c == '{' || c == '}' || c == '"' || c == '\\' || c == 0x7f {
-			return false
-		}
-	}
-	return path.IsAbs(p)
+	return path.IsAbs(p) && utf8.ValidString(p) && !strings.ContainsFunc(p, unicode.IsControl) && !strings.ContainsAny(p, "{}\"\\\u2028\u2029")
 }
 
 // checkTiers finds what is odd about each tier by itself.
@@ -50,7 +49,7 @@ func (p *planner) checkTiers() {
 			p.warn(s.Name, "write `context` for its variant "+s.Variant+" into tiers.toml",
 				"nobody knows the context of tier %q, so OpenCode does not shorten a session before it is too long", s.Name)
 		}
-		if s.Live && s.Wish > s.Context {
+		if s.Wish > s.Context {
 			p.warn(s.Name, "its model may have no more; see `tierctl logs "+s.Name+"`",
 				"tier %q serves %d tokens of context, and tiers.toml says %d", s.Name, s.Context, s.Wish)
 		}
@@ -78,7 +77,7 @@ func (p *planner) checkMain() {
 	case p.o.OMO && !s.fits(sisyphusNeeds):
 		p.refuse(s.Name, contextHint, "tier %q is too small for Sisyphus, which begins with 22400 tokens and needs %d: %s", s.Name, sisyphusNeeds, s.sum())
 	case !p.o.OMO && !s.fits(primaryNeeds):
-		p.refuse(s.Name, contextHint, "tier %q is too small for the primary agent, which begins with 7600 tokens and needs %d: %s", s.Name, primaryNeeds, s.sum())
+		p.refuse(s.Name, contextHint, "tier %q is too small for the primary agent, which begins with 7400 tokens and needs %d: %s", s.Name, primaryNeeds, s.sum())
 	}
 }
 

@@ -23,6 +23,9 @@ func TestWhatIsRefusedOrWarnedOf(t *testing.T) {
 		{"a port for all that there is not", "orch", same, with(func(o *Options) { o.Gateway, o.Port = true, 0 }), true, "the gateway has no port that serves every tier"},
 		{"a key that is wanted and not named", "orch", same, with(func(o *Options) { o.Keys = true }), true, "the gateway wants a key, and no file with one is named"},
 		{"a key's file with a brace", "orch", same, with(func(o *Options) { o.KeyFile = "/home/a/{b}" }), true, `the key's file "/home/a/{b}" cannot be named`},
+		{"a key's file of two lines", "orch", same, with(func(o *Options) { o.KeyFile = "/home/a\nb" }), true, "cannot be named"},
+		{"a key's file with a quote", "orch", same, with(func(o *Options) { o.KeyFile = `/home/a"b` }), true, "cannot be named"},
+		{"a key's file in no text's encoding", "orch", same, with(func(o *Options) { o.KeyFile = "/home/\xff" }), true, "cannot be named"},
 		{"a key's file by a relative path", "orch", same, with(func(o *Options) { o.KeyFile = "key" }), true, `the key's file "key" cannot be named`},
 		{"the plugin with OpenCode 2", "orch", same, with(func(o *Options) { o.OMO, o.Major = true, 2 }), true, "oh-my-opencode does not load in OpenCode 2"},
 		{"the plugin with nobody knows what", "orch", same, with(func(o *Options) { o.OMO, o.Major = true, 0 }), false, "it is not known which one is here"},
@@ -47,6 +50,37 @@ func TestWhatIsRefusedOrWarnedOf(t *testing.T) {
 		}
 		if len(p.Files) == 0 {
 			t.Errorf("%s: there is nothing to look at", row.rule)
+		}
+	}
+}
+
+func TestWhatIsInOrder(t *testing.T) {
+	keyed := here()
+	keyed.Keys, keyed.KeyFile = true, "/home/a&b/<key> ä"
+	unknown := change("coder", func(t *Tier) { t.Context, t.Wish, t.Output = 0, 0, 4096 })
+	for _, row := range []struct {
+		rule     string
+		tiers    []Tier
+		o        Options
+		findings int
+		want     values
+	}{
+		{"a key that is wanted and named, as it stands", four(), keyed, 0, values{"provider local_orch options apiKey": "{file:/home/a&b/<key> ä}"}},
+		{"a context that nobody knows is held against no agent", unknown, here(), 1, values{
+			"agent coder model": "local_coder/coder", "provider local_coder models coder limit": nil,
+		}},
+		{"nor against a primary one", change("orch", func(t *Tier) { t.Context, t.Wish = 0, 0 }), here(), 1, values{"model": "local_orch/orchestrator"}},
+		{"an output within its bounds", change("coder", func(t *Tier) { t.Output = 4096 }), here(), 0, values{
+			"provider local_coder models coder limit output": 4096.0,
+		}},
+	} {
+		p := MakePlan(row.tiers, row.o)
+		if len(p.Findings) != row.findings || p.Refused() {
+			t.Errorf("%s: %v", row.rule, p.Findings)
+		}
+		row.want.check(t, row.rule, tree(t, p, KindConfig))
+		if f, _ := p.File(KindConfig); strings.Contains(string(f.Data), `\u`) {
+			t.Errorf("%s: the text has escapes", row.rule)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (m members[T]) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// encode leaves <, > and & as they are: nobody puts these files into a web page.
+// encode leaves <, > and & as they are: OpenCode takes the path in {file:…} as it stands in the text, escapes and all.
 func encode(b *bytes.Buffer, v any, indent string) error {
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)

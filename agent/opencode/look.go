@@ -67,6 +67,9 @@ func Look(p Place, plan Plan) (Changes, error) {
 		if err != nil {
 			return c, err
 		}
+		if ok && change.next != nil && f.Kind == KindConfig {
+			change.next.Cut = plan.Cut
+		}
 		if ok || change.record != nil {
 			c.Files = append(c.Files, change)
 		}
@@ -133,15 +136,7 @@ func (c *Change) block(err error) error {
 // against says why a file that is wanted may not be written; nil when it may.
 func (p Place) against(c Change) *Refused {
 	if dir := linkAbove(p.baseOf(c.Path), c.Path); dir != "" {
-		real, err := followLinks(c.Path)
-		if err != nil {
-			return refuse(c.Path, "remove the link, or make what it leads to", "%s is a link that leads nowhere", dir)
-		}
-		hint := "tierctl opencode apply --to " + real + "   writes there, and OpenCode finds it through the link"
-		if c.Path == p.OMO {
-			hint = "make it a directory of its own"
-		}
-		return refuse(c.Path, hint, "%s is a link, so the file would be %s, perhaps in a repository of yours", dir, real)
+		return p.throughLink(c.Path, dir)
 	}
 	switch {
 	case c.Action == ActionSame, !c.now.Exists:
@@ -160,6 +155,24 @@ func (p Place) against(c Change) *Refused {
 	}
 	r.Forceable = true
 	return r
+}
+
+// throughLink refuses to write where a link leads: managers of dotfiles make them, and a generated file would turn up in a
+// repository. Who names the file behind it means it.
+func (p Place) throughLink(path, dir string) *Refused {
+	real, err := followLinks(path)
+	if err != nil {
+		return refuse(path, "remove the link, or make what it leads to", "%s is a link that leads nowhere", dir)
+	}
+	hint := "make it a directory of its own"
+	if path == p.Config && p.Scope != ScopeManaged {
+		command := "tierctl opencode apply"
+		if p.Scope == ScopeProject {
+			command += " --project"
+		}
+		hint = command + " --to " + real + "   writes there, and OpenCode finds it through the link"
+	}
+	return refuse(path, hint, "%s is a link, so the file would be %s, perhaps in a repository of yours", dir, real)
 }
 
 func edited(c Change, hint string) *Refused {

@@ -55,6 +55,7 @@ func TestWhereThePluginsAgentsGo(t *testing.T) {
 			values{agents("oracle"): "local_coder/coder", agents("librarian"): "local_coder/coder", category("ultrabrain"): "local_coder/coder"}},
 		{"from a coder that calls no tools to the reviewer", change("coder", func(t *Tier) { t.Tools = false }),
 			values{agents("sisyphus-junior"): "local_reviewer/reviewer", category("quick"): "local_reviewer/reviewer"}},
+		{"one background task where nobody knows how many", one, values{"[opencode] background_task providerConcurrency local_one": 1.0}},
 		{"an answer of a small thing is never more than the tier's", change("coder", func(t *Tier) { t.Output = 1000 }),
 			values{"[opencode] categories quick maxTokens": 1000.0}},
 	} {

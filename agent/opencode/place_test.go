@@ -133,6 +133,34 @@ func TestWhatWasNamedOnceIsFoundAgain(t *testing.T) {
 	}
 }
 
+// TestTheWayOutOfALink is one that the same scope takes.
+func TestTheWayOutOfALink(t *testing.T) {
+	for scope, hint := range map[Scope]string{
+		ScopeUser:    "tierctl opencode apply --to $HOME/real/opencode.json ",
+		ScopeProject: "tierctl opencode apply --project --to $HOME/real/opencode.json ",
+		ScopeManaged: "make it a directory of its own",
+	} {
+		env := laid(t, "none")
+		link := filepath.Join(env.Home, map[Scope]string{ScopeUser: ".config/opencode", ScopeProject: "project/.opencode", ScopeManaged: "etc/opencode"}[scope])
+		real := filepath.Join(env.Home, "real")
+		if err := errors.Join(os.Mkdir(real, 0o755), os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(real, link)); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Places(scope, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Look(p, planOf(0, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		no := c.Files[0].Blocked
+		if no == nil || !strings.HasPrefix(no.Hint, strings.ReplaceAll(hint, "$HOME", env.Home)) {
+			t.Errorf("%s: %+v", scope, no)
+		}
+	}
+}
+
 // TestALinkInPlaceOfOurs: somebody has moved what was written elsewhere. It is not replaced, nor taken away, whatever is said.
 func TestALinkInPlaceOfOurs(t *testing.T) {
 	env := laid(t, "none")
@@ -163,6 +191,9 @@ func TestFilesBesideOurs(t *testing.T) {
 	}{
 		{"comments and trailing commas are JSONC", ".config/opencode/opencode.jsonc", "{ // c\n \"a\": [1,],\n}", ScopeUser, ""},
 		{"an empty file is none to OpenCode", ".config/opencode/opencode.jsonc", "", ScopeUser, ""},
+		{"a variable may stand for a number", ".config/opencode/opencode.jsonc", "{\"a\": {env:N}, \"b\": \"{file:~/key}\"}", ScopeUser, ""},
+		{"a variable moves no fault", ".config/opencode/opencode.jsonc", "{\"a\": {env:NAME} 1}", ScopeUser, "opencode.jsonc:1:18: "},
+		{"a byte order mark", ".config/opencode/opencode.jsonc", "\xef\xbb\xbf{}", ScopeUser, ""},
 		{"a missing comma", ".config/opencode/opencode.jsonc", "{\n  \"a\": 1\n  \"b\": 2\n}", ScopeUser, "opencode.jsonc:3:3: OpenCode reads this file as well and would not start: "},
 		{"a bracket that is never closed", ".config/opencode/config.json", "{", ScopeUser, "config.json:1:2: "},
 		{"no object", ".config/opencode/opencode.jsonc", "[]", ScopeUser, "opencode.jsonc:1:1: OpenCode reads this file as well and would not start: it is not an object"},

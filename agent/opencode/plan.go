@@ -49,7 +49,7 @@ func MakePlan(tiers []Tier, o Options) Plan {
 	if o.OMO {
 		files = append(files, p.omo())
 	}
-	return Plan{Files: files, Models: p.models(), Findings: p.findings}
+	return Plan{Files: files, Models: p.models(), Cut: p.cut(), Findings: p.findings}
 }
 
 func (p *planner) warn(tier, hint, format string, args ...any) {
@@ -70,9 +70,7 @@ func (p *planner) seat(tiers []Tier) {
 	claims := map[string]int{}
 	for _, t := range tiers {
 		claims[t.Name]++
-		if t.Role != t.Name {
-			claims[t.Role]++
-		}
+		claims[t.Role]++
 	}
 	for _, t := range tiers {
 		s := seat{Tier: t, provider: "local_" + t.Name, model: t.Name, output: outputOf(t)}
@@ -157,8 +155,9 @@ func (p *planner) config() File {
 	c := config{
 		Schema: schema, Share: "disabled", Enabled: p.providers(),
 		Model: p.main.ref(), SmallModel: p.small.ref(),
-		// A page from the web is fetched by OpenCode itself, whatever model wants it.
-		Permission: &permission{WebFetch: "ask", WebSearch: "ask"},
+		// A page from the web is fetched by OpenCode itself, whatever model wants it. "ask" would keep it here as well, but an
+		// `opencode run` takes that for a no and ends its turn there. What a user allows in a file of his own wins.
+		Permission: &permission{WebFetch: "deny", WebSearch: "deny"},
 	}
 	for _, s := range p.seats {
 		c.Provider.add(s.provider, p.providerOf(s))
@@ -238,4 +237,17 @@ func (p *planner) models() []Model {
 		list[i] = Model{Tier: s.Name, Ref: s.ref(), Provider: s.provider, ID: s.model, BaseURL: p.baseURL(s), Context: s.Context, Output: s.output}
 	}
 	return list
+}
+
+func (p *planner) cut() map[string]int {
+	var cut map[string]int
+	for _, s := range p.seats {
+		if s.Live && s.Wish > s.Context {
+			if cut == nil {
+				cut = map[string]int{}
+			}
+			cut[s.Name] = s.Wish
+		}
+	}
+	return cut
 }

@@ -17,12 +17,13 @@ const (
 	sentOutput = 32000
 )
 
-// Tokens that have to be left for prompts, measured with OpenCode 1.18.33 and its plugin 4.19.4. Below them the instructions and
-// tools alone come near the point at which OpenCode shortens the session, and where they pass it, it does so again and again.
+// Tokens that have to be left for prompts. What each agent begins with was measured with these very permissions, OpenCode 1.18.33
+// and its plugin 4.19.4, as bytes by four. Below them the instructions and tools alone come near the point at which OpenCode
+// shortens the session, and where they pass it, it does so again and again.
 const (
-	primaryNeeds  = 12000 // begins with 7600
-	subagentNeeds = 6000  // begins with 3000 to 6000
-	smallNeeds    = 4000  // a title takes 600 and what the user wrote
+	primaryNeeds  = 12000 // begins with 7400
+	subagentNeeds = 6000  // explore begins with 2700, reviewer and utility with 3300, coder and general with 5700
+	smallNeeds    = 4000  // a title takes 600 to 1000, and what the user wrote
 	sisyphusNeeds = 28000 // begins with 22400
 	workerNeeds   = 18000 // oracle, librarian and the categories begin with 13300 to 14300
 )

@@ -43,7 +43,7 @@ func TestSizesThatCannotWork(t *testing.T) {
 		refuse  bool
 		want    string // "" for nothing of sizes
 	}{
-		{"a primary agent needs 12000", "orch", 15996, here(), true, `tier "orch" is too small for the primary agent, which begins with 7600 tokens and needs 12000: 15996 tokens of context less 3999 for the answer leave 11997`},
+		{"a primary agent needs 12000", "orch", 15996, here(), true, `tier "orch" is too small for the primary agent, which begins with 7400 tokens and needs 12000: 15996 tokens of context less 3999 for the answer leave 11997`},
 		{"and 16000 are enough for it", "orch", 16000, here(), false, ""},
 		{"a subagent needs 6000", "reviewer", 7996, here(), false, `tier "reviewer" is too small for an agent and gets none: it needs 6000 tokens, and 7996 tokens of context less 1999 for the answer leave 5997`},
 		{"and 8000 are enough for it", "reviewer", 8000, here(), false, ""},

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -176,6 +177,25 @@ func listing(t *testing.T, dir string) map[string]string {
 	return found
 }
 
+// inodes tells of each path below dir whether it is the same one, and when it was last written to.
+func inodes(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		err = unix.Lstat(path, &st)
+		found[path] = fmt.Sprint(st.Ino, st.Mtim, st.Mode)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return found
+}
+
 // differences are the paths that differ between two listings.
 func differences(a, b map[string]string) []string {
 	var out []string
@@ -281,7 +301,8 @@ func (r startRun) check(t *testing.T, env Env) {
 			t.Errorf("%s is %.40q", path, after[path])
 		}
 	}
-	if again, err := r.apply(env); err != nil || len(again) > 0 || len(differences(after, listing(t, env.Home))) > 0 {
+	first := inodes(t, env.Home)
+	if again, err := r.apply(env); err != nil || len(again) > 0 || !reflect.DeepEqual(inodes(t, env.Home), first) {
 		t.Errorf("the second apply wrote %q, %v", again, err)
 	}
 	r.checkUndo(t, env, before)

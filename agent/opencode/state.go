@@ -117,7 +117,7 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot lock %s: %w", dir, cause(err))
 	}
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil && sameDir(file, dir) {
+	if unlockable(err) || err == nil && sameDir(file, dir) {
 		return file, nil
 	}
 	file.Close()
@@ -125,6 +125,12 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, refuse(dir, "try again when it has ended", "another `tierctl opencode` is writing or taking back right now")
 	}
 	return nil, fmt.Errorf("cannot lock %s: %w", dir, err)
+}
+
+// unlockable tells that a file system has no locks for directories: NFS makes a lock on the server of each, which takes a file that
+// is open for writing (flock(2)). A home there does without; what one look found is held against the files before each write.
+func unlockable(err error) bool {
+	return errors.Is(err, unix.EBADF) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 // sameDir tells whether an open directory still is the one of that name.

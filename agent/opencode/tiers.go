@@ -69,10 +69,7 @@ func cloud(c *units.Config, t units.Tier) string {
 // would take more in one request than was meant for one, that is at the cost of the others.
 func (t Tier) serving(l Live) Tier {
 	if l.Context > 0 {
-		t.Live = true
-		if t.Wish == 0 || l.Context < t.Wish {
-			t.Context = l.Context
-		}
+		t.Live, t.Context = true, min(t.Wish, l.Context)
 	}
 	if l.Parallel > 0 {
 		t.Parallel = l.Parallel

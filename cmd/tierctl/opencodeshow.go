@@ -34,7 +34,7 @@ agent, with what it may do. Your own files, which win, are not looked at.`,
 				return err
 			}
 			if agent != "" {
-				return a.showAgent(files, agent)
+				return a.showAgent(w, files, agent)
 			}
 			if a.format == formatJSON {
 				return a.writeJSON(shownFiles(files))
@@ -45,6 +45,9 @@ agent, with what it may do. Your own files, which win, are not looked at.`,
 	}
 	w.placeFlags(cmd)
 	cmd.Flags().StringVar(&agent, "agent", "", "show this agent")
+	_ = cmd.RegisterFlagCompletionFunc("agent", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return a.agentNames(w), cobra.ShellCompDirectiveNoFileComp
+	})
 	return cmd
 }
 
@@ -145,14 +148,14 @@ func tokens(n int) string {
 	return strconv.Itoa(n)
 }
 
-func (a *app) showAgent(files []opencode.InForce, name string) error {
+func (a *app) showAgent(w opencodeWish, files []opencode.InForce, name string) error {
 	var all []shownAgent
 	for _, f := range files {
 		all = append(all, shownAgents(f)...)
 	}
 	found := slices.DeleteFunc(slices.Clone(all), func(s shownAgent) bool { return s.Name != name })
 	if len(found) == 0 {
-		return noAgent(name, all)
+		return noAgent(name, a.agentNames(w))
 	}
 	if a.format == formatJSON {
 		return a.writeJSON(found)
@@ -167,16 +170,31 @@ func (a *app) showAgent(files []opencode.InForce, name string) error {
 	return nil
 }
 
-func noAgent(name string, all []shownAgent) error {
-	if len(all) == 0 {
-		return &failure{status: exitUsage, message: fmt.Sprintf("there is no agent %q: nothing of ours is in force", name), hint: "tierctl opencode apply"}
+// agentNames are those in force; none when there is nothing to read.
+func (a *app) agentNames(w opencodeWish) []string {
+	p, err := a.opencodePlace(w)
+	if err != nil {
+		return nil
+	}
+	files, err := opencode.Show(p)
+	if err != nil {
+		return nil
 	}
 	var names []string
-	for _, s := range all {
-		names = append(names, s.Name)
+	for _, f := range files {
+		for _, one := range f.Agents {
+			names = append(names, one.Name)
+		}
 	}
 	slices.Sort(names)
-	return missing(fmt.Sprintf("there is no agent %q", name), name, slices.Compact(names))
+	return slices.Compact(names)
+}
+
+func noAgent(name string, names []string) error {
+	if len(names) == 0 {
+		return &failure{status: exitUsage, message: fmt.Sprintf("there is no agent %q: nothing of ours is in force", name), hint: "tierctl opencode apply"}
+	}
+	return missing(fmt.Sprintf("there is no agent %q", name), name, names)
 }
 
 // rules writes permissions on one line, as the file has them.
