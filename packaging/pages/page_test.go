@@ -62,7 +62,8 @@ func TestCommandsOfAScript(t *testing.T) {
 		"A=1 B='x y' tierctl host > out 2>/dev/null":      "tierctl host",
 		"echo 'a\nb' \\\n  c":                             "echo a\nb c",
 		"HIPCXX=\"$(hipconfig -l)/clang\" cmake -B build": "cmake -B build",
-		"": "",
+		"cat > f <<'END'\nls\nEND\nmake":                  "cat|make",
+		"":                                                "",
 	} {
 		var got []string
 		for _, words := range (Step{Command: script}).Lines() {

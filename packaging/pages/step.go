@@ -75,7 +75,7 @@ func (b Block) console(status []int) []Step {
 // Lines are the single commands of a step: those of its lines and of its pipes, without sudo, as words.
 func (s Step) Lines() [][]string {
 	var all [][]string
-	for _, part := range splitShell(strings.ReplaceAll(s.Command, "\\\n", " ")) {
+	for _, part := range splitShell(strings.ReplaceAll(withoutHereDocuments(s.Command), "\\\n", " ")) {
 		words := part
 		for len(words) > 0 && (words[0] == "sudo" || assignment.MatchString(words[0])) {
 			words = words[1:]
@@ -145,6 +145,28 @@ func splitShell(script string) [][]string {
 		all[i] = withoutRedirections(words)
 	}
 	return all
+}
+
+var hereDocument = regexp.MustCompile(`<<-?'?([A-Za-z_]+)'?`)
+
+// withoutHereDocuments leaves out what a script hands a command as its input.
+func withoutHereDocuments(script string) string {
+	var kept []string
+	end := "" // the line that ends the document, while within one
+	for _, line := range strings.Split(script, "\n") {
+		switch m := hereDocument.FindStringSubmatch(line); {
+		case end != "":
+			if line == end {
+				end = ""
+			}
+		case m != nil:
+			end = m[1]
+			kept = append(kept, strings.Replace(line, m[0], "", 1))
+		default:
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
 }
 
 var redirection = regexp.MustCompile(`^[0-9]?[<>]+(.*)$`)
