@@ -45,7 +45,7 @@ type Changes struct {
 func Look(p Place, plan Plan) (Changes, error) {
 	c := Changes{}
 	for _, f := range plan.Findings {
-		if f.Refuse {
+		if f.Refuse && p.Concerns(f) {
 			c.Refused = append(c.Refused, refuse("", f.Hint, "%s", f.Text))
 		}
 	}
