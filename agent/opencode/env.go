@@ -7,12 +7,13 @@ import (
 
 // Env is what OpenCode's files depend on. It is handed in, so that nothing in this package asks the process.
 type Env struct {
-	Home       string // HOME
-	ConfigHome string // XDG_CONFIG_HOME; "": ~/.config
-	StateHome  string // XDG_STATE_HOME; "": ~/.local/state
-	Config     string // OPENCODE_CONFIG: one more file, read after the global ones
-	ConfigDir  string // OPENCODE_CONFIG_DIR: one more directory
-	Dir        string // working directory: the project
+	Home       string   // HOME
+	ConfigHome string   // XDG_CONFIG_HOME; "": ~/.config
+	StateHome  string   // XDG_STATE_HOME; "": ~/.local/state
+	Config     string   // OPENCODE_CONFIG: one more file, read after the global ones
+	ConfigDir  string   // OPENCODE_CONFIG_DIR: one more directory
+	Dir        string   // working directory: the project
+	Environ    []string // the whole of it, as the client is to have it
 	UID        int
 	SudoUser   string // SUDO_USER: who became root
 	Root       string // where /etc and /var are; "" is "/", another in tests

@@ -67,6 +67,9 @@ func Look(p Place, plan Plan) (Changes, error) {
 		if err != nil {
 			return c, err
 		}
+		if ok && change.next != nil && f.Kind == KindConfig {
+			change.next.Cut = plan.Cut
+		}
 		if ok || change.record != nil {
 			c.Files = append(c.Files, change)
 		}

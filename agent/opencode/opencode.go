@@ -85,7 +85,8 @@ type Model struct {
 // for it, unless there is no tier at all.
 type Plan struct {
 	Files    []File
-	Models   []Model // one for each tier, in the order of tiers.toml
+	Models   []Model        // one for each tier, in the order of tiers.toml
+	Cut      map[string]int // what tiers.toml wishes, in tokens, of tiers whose running engine serves less
 	Findings []Finding
 }
 

@@ -49,7 +49,7 @@ func MakePlan(tiers []Tier, o Options) Plan {
 	if o.OMO {
 		files = append(files, p.omo())
 	}
-	return Plan{Files: files, Models: p.models(), Findings: p.findings}
+	return Plan{Files: files, Models: p.models(), Cut: p.cut(), Findings: p.findings}
 }
 
 func (p *planner) warn(tier, hint, format string, args ...any) {
@@ -237,4 +237,17 @@ func (p *planner) models() []Model {
 		list[i] = Model{Tier: s.Name, Ref: s.ref(), Provider: s.provider, ID: s.model, BaseURL: p.baseURL(s), Context: s.Context, Output: s.output}
 	}
 	return list
+}
+
+func (p *planner) cut() map[string]int {
+	var cut map[string]int
+	for _, s := range p.seats {
+		if s.Live && s.Wish > s.Context {
+			if cut == nil {
+				cut = map[string]int{}
+			}
+			cut[s.Name] = s.Wish
+		}
+	}
+	return cut
 }

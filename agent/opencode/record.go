@@ -27,6 +27,8 @@ type Record struct {
 	// may be in the file, and both are ours.
 	Wrote []Snapshot `json:"wrote"`
 	Made  []string   `json:"made,omitempty"` // directories that were not there before, outermost first
+	// Cut is Plan.Cut of what was written last: without an engine to ask, its context is not taken for out of date.
+	Cut map[string]int `json:"cut,omitempty"`
 }
 
 // maxRecord has room for a handful of files of maxFile in base64.
@@ -135,6 +137,9 @@ func Applied(p Place) ([]Record, error) {
 	slices.SortFunc(all, func(a, b Record) int { return bytes.Compare([]byte(a.Path), []byte(b.Path)) })
 	return all, nil
 }
+
+// Written is the record of a place's configuration; nil when Apply has written none, or it was taken back.
+func Written(p Place) (*Record, error) { return readRecord(p.state, p.Config) }
 
 // before is what the next undo brings back.
 func (r *Record) before() Snapshot { return r.Kept[len(r.Kept)-1] }

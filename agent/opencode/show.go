@@ -15,12 +15,19 @@ type InForce struct {
 	Path   string
 	Kind   Kind
 	Scope  Scope
-	State  string // "as written", "edited since" or "gone"
+	State  string // AsWritten, Edited or Gone
 	Model  string // of the primary agent, "provider/model"
 	Small  string // of titles
 	Agents []InForceAgent
 	Models []Model
 }
+
+// What may have become of a file.
+const (
+	AsWritten = "as written"
+	Edited    = "edited since"
+	Gone      = "gone"
+)
 
 // InForceAgent is one agent of the file. Rules are its permissions as the file has them.
 type InForceAgent struct {
@@ -44,12 +51,12 @@ func Show(p Place) ([]InForce, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := InForce{Path: r.Path, Kind: r.Kind, Scope: r.Scope, State: "as written"}
+		f := InForce{Path: r.Path, Kind: r.Kind, Scope: r.Scope, State: AsWritten}
 		switch {
 		case !now.Exists:
-			f.State = "gone"
+			f.State = Gone
 		case !slices.ContainsFunc(r.Wrote, now.is):
-			f.State = "edited since"
+			f.State = Edited
 		}
 		if r.Kind == KindConfig && now.Exists {
 			if err := f.read(now.Data); err != nil {

@@ -33,6 +33,7 @@ mode, and the absence of files and directories. All files are written, or none.
 With tierd running the tiers are taken as they are now, else as tiers.toml says.`,
 		Example: `  tierctl opencode plan       what would be written, as a diff
   tierctl opencode apply      the same, then ask and write
+  tierctl opencode verify     whether OpenCode has taken it, and each model answers
   tierctl opencode undo       as it was before`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -44,7 +45,7 @@ With tierd running the tiers are taken as they are now, else as tiers.toml says.
 
 		SuggestionsMinimumDistance: 2,
 	}
-	cmd.AddCommand(a.opencodePlanCommand(), a.opencodeApplyCommand(), a.opencodeUndoCommand(), a.opencodeShowCommand())
+	cmd.AddCommand(a.opencodePlanCommand(), a.opencodeApplyCommand(), a.opencodeVerifyCommand(), a.opencodeUndoCommand(), a.opencodeShowCommand(), a.opencodeEnvCommand())
 	return cmd
 }
 
@@ -90,7 +91,7 @@ func (a *app) opencodeEnv() opencode.Env {
 	return opencode.Env{
 		Home: os.Getenv("HOME"), ConfigHome: os.Getenv("XDG_CONFIG_HOME"), StateHome: os.Getenv("XDG_STATE_HOME"),
 		Config: os.Getenv("OPENCODE_CONFIG"), ConfigDir: os.Getenv("OPENCODE_CONFIG_DIR"),
-		Dir: dir, UID: os.Getuid(), SudoUser: os.Getenv("SUDO_USER"), Root: a.root,
+		Environ: os.Environ(), Dir: dir, UID: os.Getuid(), SudoUser: os.Getenv("SUDO_USER"), Root: a.root,
 	}
 }
 
@@ -118,16 +119,25 @@ func (a *app) opencodePlan(ctx context.Context, w opencodeWish) (opencode.Plan, 
 			return opencode.Plan{}, err
 		}
 	}
-	tiers := opencode.Tiers(config, status, nil)
-	var told []opencode.Finding
-	if status != nil && o.Port != 0 {
-		var live map[string]opencode.Live
-		live, told = opencode.Ask(ctx, &http.Transport{}, "http://"+hostPort(o.Address, o.Port), key, tiers) // a proxy would be elsewhere
-		tiers = opencode.Tiers(config, status, live)
+	if o.OMO {
+		if c, err := opencode.FindClient(ctx, a.opencodeEnv()); err == nil { // without one it is not known, which is a finding
+			o.Major = c.Major
+		}
 	}
+	tiers, told := liveTiers(ctx, config, status, o, key)
 	plan := opencode.MakePlan(tiers, o)
 	plan.Findings = append(told, plan.Findings...)
 	return plan, nil
+}
+
+// liveTiers are the tiers as their running engines say, and what they did not say. Without a status nobody is asked.
+func liveTiers(ctx context.Context, config *units.Config, status *api.Status, o opencode.Options, key string) ([]opencode.Tier, []opencode.Finding) {
+	tiers := opencode.Tiers(config, status, nil)
+	if status == nil || o.Port == 0 {
+		return tiers, nil
+	}
+	live, told := opencode.Ask(ctx, &http.Transport{}, "http://"+hostPort(o.Address, o.Port), key, tiers) // a proxy would be elsewhere
+	return opencode.Tiers(config, status, live), told
 }
 
 // opencodeSource reads tiers.toml, and asks tierd unless a file is named. The status is nil when tierd does not answer.

@@ -40,13 +40,17 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"control": controlCommand,
 			"exits":   exitsCommand,
+			"engine":  engineCommand,
 			"tree":    treeCommand,
 			"port":    portCommand,
 			"host":    func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv("HOST", hostTree(t, args[0])) },
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "root" {
+			switch name {
+			case "root":
 				return os.Getuid() == 0, nil
+			case "client": // the real OpenCode is here
+				return realClient() != "", nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
@@ -60,6 +64,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("TIERCTL", command)
+			e.Setenv("OPENCODE", realClient())
 			return os.CopyFS(filepath.Join(e.WorkDir, "fixtures"), os.DirFS("testdata/fixtures"))
 		},
 	})
