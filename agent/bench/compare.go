@@ -26,7 +26,7 @@ type Ratio struct {
 	Before  Figure  `json:"before"`
 	Now     Figure  `json:"now"`
 	Ratio   float64 `json:"ratio"`   // of the medians, now / before
-	Outside bool    `json:"outside"` // the spreads of both do not touch
+	Outside bool    `json:"outside"` // the spreads of both do not overlap; false where one was measured once
 }
 
 // Compare lays a report beside an earlier one.

@@ -31,6 +31,7 @@ func TestARatioIsMarkedWhereBothSpreadsAreApart(t *testing.T) {
 		{"spreads that touch", spread(9, 10, 11), spread(11, 12, 13), 1.2, false},
 		{"one within the other", spread(5, 10, 20), spread(11, 12, 13), 1.2, false},
 		{"the same", spread(9, 10, 11), spread(9, 10, 11), 1, false},
+		{"what was measured once has no spread", &Figure{10, 10, 10, 1}, spread(19, 20, 21), 2, false},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			c := Compare(reportOf(coder(Point{Streams: 1, Total: row.before})), reportOf(coder(Point{Streams: 1, Total: row.now})))

@@ -20,5 +20,7 @@ func figure(samples []float64) *Figure {
 	return &Figure{Median: (s[(n-1)/2] + s[n/2]) / 2, Min: s[0], Max: s[n-1], Count: n}
 }
 
-// apart tells that no measurement of one lies within the spread of the other.
-func (f Figure) apart(other Figure) bool { return f.Max < other.Min || other.Max < f.Min }
+// apart tells that the spreads of both do not overlap. One measurement has no spread.
+func (f Figure) apart(other Figure) bool {
+	return f.Count > 1 && other.Count > 1 && (f.Max < other.Min || other.Max < f.Min)
+}

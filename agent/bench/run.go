@@ -24,6 +24,9 @@ type Subject struct {
 	Limit  int  // requests that the gateway lets through at a time; 0: no limit, or not known
 	Cost   Cost
 	Client Client
+	// Up is asked before each point whether the tier is still up. A request for one that is not would start it, and may make
+	// others give way for it.
+	Up func(context.Context) error
 }
 
 // Step is how far the measuring of a tier has come.
@@ -60,7 +63,12 @@ func (p Plan) Measure(ctx context.Context, s Subject, tell func(Step)) Tier {
 		return t
 	}
 	for i, point := range p.Points() {
-		if ctx.Err() != nil {
+		err := ctx.Err()
+		if err == nil {
+			err = s.Up(ctx)
+		}
+		if err != nil {
+			t.Skipped = p.words(ctx, err)
 			break
 		}
 		m := measuring{plan: p, subject: s, prompts: prompts, point: point, tell: func(run int) { tell(Step{Index: i, Run: run, Point: point}) }}

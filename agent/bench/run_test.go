@@ -24,7 +24,7 @@ func planOf(depths, streams []int) Plan {
 }
 
 func subject(e *engine) Subject {
-	return Subject{Tier: Tier{Tier: "coder", Engine: e.kind, Context: 4096}, Client: e.client()}
+	return Subject{Tier: Tier{Tier: "coder", Engine: e.kind, Context: 4096}, Client: e.client(), Up: func(context.Context) error { return nil }}
 }
 
 func same(t *testing.T, what string, f *Figure, want float64, count int) {
@@ -164,6 +164,23 @@ func TestFaultsAreToldAndWhatWasMeasuredStays(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestATierThatIsDownIsNotAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, asked := llama(), 0
+		s := subject(e)
+		s.Up = func(context.Context) error {
+			if asked++; asked > 2 {
+				return errors.New("it gave way")
+			}
+			return nil
+		}
+		got := planOf([]int{0}, []int{1, 2, 3}).Measure(t.Context(), s, quiet)
+		if got.Skipped != "it gave way" || len(got.Points) != 2 || got.Points[1].TTFT.Count != 6 || len(e.asked) != 1+3+6 {
+			t.Errorf("%+v after %d requests", got, len(e.asked))
+		}
+	})
 }
 
 func TestTimingsAloneCount(t *testing.T) {

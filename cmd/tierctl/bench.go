@@ -37,10 +37,11 @@ many tokens that no cache knows, and each --concurrency, requests at the same ti
 
 Figures are medians; beneath them the least and the most. The bound is the bandwidth
 divided by the bytes that a token reads: the model's weights (of a mixture of experts
-those that it is given to) and the KV cache at that depth. It is left out where one of
-them is not known. The bandwidth comes from --bandwidth, from the firmware's table (which
-root may read), is that of Strix Halo, or is measured by a short test that reads memory,
-whichever is there first.
+those that it is given to) and the KV cache at that depth. Requests at the same time share
+the weights, of a mixture as if all were given to the same experts. The bound is left out
+where one of these is not known. The bandwidth comes from --bandwidth, from the firmware's
+table (which root may read), is that of Strix Halo, or is measured by a short test that
+reads memory, whichever is there first.
 
 A tier in use is not measured, and other tiers in use are named, since they share the
 memory. A tier that is down is measured with --start only; where others have to give way
@@ -48,7 +49,8 @@ for it, with --evict only. Tiers with a remote engine are not this machine's, an
 out. Where the gateway wants a key it is taken from the variable TIERD_KEY.
 
 --save keeps the report. --compare lays one that was kept beside this one: the ratio of
-the medians, with a mark (*) where the least and the most of both do not overlap. Where
+the medians, with a mark (*) where both were measured more than once and their spreads,
+from the least to the most, do not overlap. Where
 the model, the variant, the engine, its version or --tokens differ it says so and compares
 nothing.
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +37,13 @@ func (r *benchRun) bandwidth(s rocm.Snapshot, onGPU bool) *bench.Bandwidth {
 	}
 	if !r.looked {
 		speed, _ := rocm.ReadMemorySpeed("/") // where it cannot be read there are other ways
-		r.memory, r.looked = hostBandwidth(speed, gpu, r.read), true
+		read := func() float64 {
+			if free := s.Memory.Free(); free != nil {
+				return r.read(*free)
+			}
+			return 0
+		}
+		r.memory, r.looked = hostBandwidth(speed, gpu, read), true
 	}
 	return r.memory
 }
@@ -57,14 +64,24 @@ func hostBandwidth(speed *rocm.MemorySpeed, gpu *rocm.GPU, read func() float64) 
 	return nil
 }
 
-// The test reads more than any cache holds, several times: the best time is the one in which nobody else read.
+// The test reads more than any cache holds, several times: the best time is the one in which nobody else read. It makes do
+// with a part of what is free, and is not made where that would be less than caches hold.
 const (
-	readBytes  = 512 << 20
+	mostRead   = 512 << 20
+	leastRead  = 64 << 20
+	freePart   = 8
 	readPasses = 5
 )
 
-// readMemory measures how many bytes a second this machine's processors read together.
-func readMemory() float64 { return readSpeed(readBytes, readPasses) }
+// readMemory measures how many bytes a second this machine's processors read together; 0: there is no room for that.
+func readMemory(free uint64) float64 {
+	size := min(free/freePart, mostRead)
+	if size < leastRead {
+		return 0
+	}
+	defer debug.FreeOSMemory() // models are about to need it
+	return readSpeed(int(size), readPasses)
+}
 
 // sink keeps the compiler from leaving out reads whose sum nobody wants.
 var sink uint64

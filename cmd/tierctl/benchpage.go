@@ -127,7 +127,7 @@ func benchBasis(t bench.Tier) string {
 	if t.Bandwidth == nil || t.Weights == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("  Bound: %s,\n  by %.3g GB of weights for each token", t.Bandwidth, float64(t.Weights)/1e9)
+	text := fmt.Sprintf("  Bound: %s,\n  by %s of weights for each token", t.Bandwidth, size(t.Weights))
 	if t.Experts > 0 {
 		text += fmt.Sprintf(" (%d of %d experts)", t.Used, t.Experts)
 	}

@@ -26,7 +26,7 @@ type benchRun struct {
 	plan    bench.Plan
 	given   *bench.Bandwidth // by --bandwidth
 	before  *bench.Report
-	read    func() float64 // bytes a second, by a test
+	read    func(free uint64) float64 // bytes a second, by a test in some of the free memory
 	memory  *bench.Bandwidth
 	looked  bool // memory is what there was to find out
 }
@@ -173,6 +173,7 @@ func (r *benchRun) one(ctx context.Context, f *benchFacts, now api.Status, name 
 			s.Tier.Notes = append(s.Tier.Notes, fmt.Sprintf("%s has requests in flight, and both share the memory", other.Name))
 		}
 	}
+	s.Up = func(ctx context.Context) error { return r.stillUp(ctx, t) }
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: mostStreams} // without a proxy from the environment
 	defer transport.CloseIdleConnections()
 	s.Client.HTTP = transport
@@ -181,6 +182,18 @@ func (r *benchRun) one(ctx context.Context, f *benchFacts, now api.Status, name 
 		lines.step(step, r.plan.Runs)
 		show.update(lines.change)
 	})
+}
+
+// stillUp asks whether the tier is as it was.
+func (r *benchRun) stillUp(ctx context.Context, was api.Tier) error {
+	now, err := r.app.client().Status(ctx)
+	if err != nil {
+		return err
+	}
+	if t, ok := byName(now.Tiers, was.Name); !ok || t.State != api.Ready || t.Variant != was.Variant || !t.Since.Equal(was.Since) {
+		return errors.New("it is not up any more as it was")
+	}
+	return nil
 }
 
 // subject is a tier with what its files say of its model.
@@ -201,7 +214,7 @@ func (r *benchRun) subject(f *benchFacts, t api.Tier) bench.Subject {
 		return s
 	}
 	if !u.Reads.Known() {
-		s.Tier.Notes = append(s.Tier.Notes, "no bound: its model's files do not tell what a token reads")
+		s.Tier.Notes = append(s.Tier.Notes, "no bound: what a token reads of its model is not known")
 		return s
 	}
 	s.Cost = bench.Cost{Weights: uint64(u.Reads.Weights), KV: func(depth int) uint64 { return uint64(u.Reads.KV(depth)) }}
