@@ -301,6 +301,18 @@ func TestBenchDisturbsNobody(t *testing.T) {
 	}
 }
 
+func TestBenchWaitsForARequestThatHasJustEnded(t *testing.T) {
+	b := newBenchBed(t)
+	text, _ := json.Marshal(b.status)
+	b.files = map[string][]byte{"idle": text}
+	b.status.Tiers = slices.Clone(b.status.Tiers)
+	b.status.Tiers[0].IdleSince = time.Time{}
+	b.more = map[string][]string{"GET /v1/status": {"200 @status", "200 @status", "200 @status", "200 @idle"}}
+	if status := b.run(t, "coder", "--depth", "0", "--concurrency", "1", "--tokens", "2", "--runs", "1", "--bandwidth", "1"); status != 0 || b.asked.Load() == 0 {
+		t.Errorf("status %d\n%s%s", status, b.out.String(), b.errs.String())
+	}
+}
+
 func TestBenchStartsATierThatItIsToldToStart(t *testing.T) {
 	b := newBenchBed(t)
 	up := b.status
@@ -416,8 +428,24 @@ func TestReadingMemoryTakesTime(t *testing.T) {
 	}
 }
 
+// TestTheWidestTableFitsATerminal holds for figures of any size that a model can have.
+func TestTheWidestTableFitsATerminal(t *testing.T) {
+	wide := func() *bench.Figure { return &bench.Figure{Median: 99949, Min: 0.0123, Max: 99949, Count: 3} }
+	percent := 100.0
+	var out strings.Builder
+	printBenchTier(&out, bench.Tier{
+		Tier: "orchestrator", Variant: "llama-rocm", Engine: "llama", Version: "b11669-Debian", Model: strings.Repeat("long/", 20),
+		Points: []bench.Point{{Depth: 131072, Streams: 1024, TTFT: wide(), CachedTTFT: wide(), Reading: wide(), Writing: wide(), Total: wide(), Percent: &percent}},
+	})
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > pageWidth {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
 func TestDigits(t *testing.T) {
-	for n, want := range map[float64]string{0: "0.000", 0.0123: "0.012", 0.9996: "1.00", 1.234: "1.23", 9.996: "10.0", 12.34: "12.3", 99.96: "100", 1290.4: "1290"} {
+	for n, want := range map[float64]string{0: "0.000", 0.0123: "0.012", 0.9996: "1.00", 1.234: "1.23", 9.996: "10.0", 12.34: "12.3", 99.96: "100", 1290.4: "1290", 9999.6: "10.0k", 99949: "99.9k", 817825: "818k"} {
 		if got := digits(n); got != want {
 			t.Errorf("%v is %s, want %s", n, got, want)
 		}

@@ -91,7 +91,7 @@ func benchRows(p bench.Point) []row {
 		middle, between := "-", ""
 		if f != nil {
 			middle = digits(f.Median)
-			if f.Count > 1 {
+			if f.Count > 1 && f != p.CachedTTFT { // for whose spread 80 columns are too few
 				between, spread = digits(f.Min)+"–"+digits(f.Max), true
 			}
 		}
@@ -100,7 +100,7 @@ func benchRows(p bench.Point) []row {
 	}
 	share := "-"
 	if p.Percent != nil {
-		share = digits(*p.Percent) + " %"
+		share = fmt.Sprintf("%.0f %%", *p.Percent)
 	}
 	medians.cells = append(medians.cells, cell{text: share})
 	if !spread {
@@ -109,9 +109,13 @@ func benchRows(p bench.Point) []row {
 	return []row{medians, spreads}
 }
 
-// digits writes a figure with three digits that count.
+// digits writes a figure with three digits that count, in five places at most.
 func digits(n float64) string {
 	switch {
+	case n >= 99950:
+		return fmt.Sprintf("%.0fk", n/1000)
+	case n >= 9999.5:
+		return fmt.Sprintf("%.1fk", n/1000)
 	case n >= 99.95:
 		return fmt.Sprintf("%.0f", n)
 	case n >= 9.995:

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/bench"
@@ -117,7 +118,30 @@ func (r *benchRun) raise(ctx context.Context, c control, t api.Tier) (api.Status
 			return api.Status{}, err
 		}
 	}
-	return c.Status(ctx)
+	return settled(ctx, c, t.Name)
+}
+
+// settle is how long a tier's last request may count as in flight: the gateway reports from time to time.
+const settle = 3 * time.Second
+
+// settled is the status once the tier is idle, or after a while all the same.
+func settled(ctx context.Context, c control, tier string) (api.Status, error) {
+	until := time.NewTimer(settle)
+	defer until.Stop()
+	for {
+		status, err := c.Status(ctx)
+		t, ok := byName(status.Tiers, tier)
+		if err != nil || !ok || t.State != api.Ready || t.Engine == units.KindRemote || !t.IdleSince.IsZero() {
+			return status, err
+		}
+		select {
+		case <-ctx.Done():
+			return status, ctx.Err()
+		case <-until.C:
+			return status, nil
+		case <-time.After(tick):
+		}
+	}
 }
 
 // room asks whether the tier fits beside those that are up. A tier that starts on demand has others give way without being
