@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 		"tierctl": func() {
 			a := newApp()
 			a.now = func() time.Time { return noon }
+			a.root = os.Getenv("HOST_ROOT")
 			os.Exit(a.run(os.Args[1:]))
 		},
 	})
@@ -38,7 +40,15 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"control": controlCommand,
 			"exits":   exitsCommand,
+			"tree":    treeCommand,
+			"port":    portCommand,
 			"host":    func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv("HOST", hostTree(t, args[0])) },
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TIERD_SOCKET", filepath.Join(e.WorkDir, "tierd.sock"))
