@@ -89,6 +89,7 @@ func (a *app) groups() []commandGroup {
 		{groupClient, []*cobra.Command{
 			a.opencodeCommand(),
 			a.importCommand(),
+			a.benchCommand(),
 		}},
 	}
 }

@@ -90,6 +90,7 @@ func TestArrows(t *testing.T) {
 		"agent/api":           {"goes over the socket, so every end can use it: standard library alone", []string{"agent/api"}, nil},
 		"agent/api/guardwire": {"what tierd and the guard say to each other: no HTTP", nil, nil},
 		"agent":               {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "agent/guard", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
+		"agent/bench":         {"asks tiers as a client does, and sums up: no files", []string{"agent/api"}, nil},
 		"agent/budget":        {"pure, it is handed numbers and snapshots", []string{"agent/api", "rocm", "units"}, parsers},
 		"agent/doctor":        {"pure, it is handed facts and a file system", []string{"agent/api", "agent/budget", "rocm", "rocm/quirks", "units"}, parsers},
 		"agent/journal":       {"writes lines: it knows of nothing", nil, []string{sys}},
@@ -111,7 +112,7 @@ func TestArrows(t *testing.T) {
 		"rocm/rocmtest": {"recorded hosts, for tests", nil, []string{"github.com/rogpeppe/go-internal/", "golang.org/x/tools/txtar"}},
 
 		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "agent/guard", "agent/journal", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
-		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/compose", "agent/doctor", "agent/guard", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
+		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/bench", "agent/budget", "agent/compose", "agent/doctor", "agent/guard", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
 		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/gateway/queue", "agent/gateway/wire", "agent/api", "agent/journal"}, counters},
 		"cmd/tier-guard":   {"small and locked in memory: without HTTP", []string{"agent/guard", "agent/api/guardwire", "agent/journal", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},
