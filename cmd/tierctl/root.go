@@ -44,6 +44,7 @@ func (a *app) rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupLook, Title: "Look:"},
 		&cobra.Group{ID: groupChange, Title: "Change what runs:"},
 		&cobra.Group{ID: groupConfig, Title: "Configuration:"},
+		&cobra.Group{ID: groupClient, Title: "Clients and models:"},
 	)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", cmp.Or(os.Getenv("TIERD_SOCKET"), api.ControlSocket),
@@ -66,6 +67,7 @@ const (
 	groupLook   = "look"
 	groupChange = "change"
 	groupConfig = "config"
+	groupClient = "client"
 )
 
 type commandGroup struct {
@@ -84,6 +86,9 @@ func (a *app) groups() []commandGroup {
 			a.switchCommand(), a.switchOrchCommand(), a.abortCommand(),
 		}},
 		{groupConfig, []*cobra.Command{a.checkCommand(), a.planCommand(), a.reloadCommand(), a.keyCommand()}},
+		{groupClient, []*cobra.Command{
+			a.pullCommand(),
+		}},
 	}
 }
 
