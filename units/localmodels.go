@@ -3,6 +3,7 @@ package units
 import (
 	"errors"
 	"io/fs"
+	"path"
 	"slices"
 )
 
@@ -44,6 +45,9 @@ func (c *Config) modelMissing(h tree, name, kind string) string {
 		return err.Error()
 	}
 	files, err := h.modelFiles(m.path, kind)
+	if err == nil && kind == KindVLLM { // also of a model whose size nobody knows
+		_, _, err = h.safetensors(m.path, each(files, func(f ModelFile) string { return path.Base(f.Path) }))
+	}
 	if err == nil {
 		_, err = h.facts(m.path, kind, files)
 	}

@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -46,7 +47,7 @@ func (c *Client) transfer(ctx context.Context, p *Pull, w Watcher) error {
 		return nil
 	}
 	if err := c.run(ctx, p, filepath.Join(s.folder.Path, dir), names, w); err != nil {
-		return err
+		return c.better(ctx, p, names[0], err)
 	}
 	for _, f := range p.Missing {
 		if slices.Contains(names, f.Path) {
@@ -56,6 +57,19 @@ func (c *Client) transfer(ctx context.Context, p *Pull, w Watcher) error {
 		}
 	}
 	return nil
+}
+
+// better is the hub's own answer for a file, where it refuses that: it says more than the client's last line.
+func (c *Client) better(ctx context.Context, p *Pull, name string, err error) error {
+	i := slices.IndexFunc(p.Missing, func(f File) bool { return f.Path == name })
+	body, _, asked := c.Hub.content(ctx, p.List, p.Missing[i], 0)
+	if asked == nil {
+		body.Close()
+	}
+	if refused := (*Refused)(nil); errors.As(asked, &refused) {
+		return asked
+	}
+	return err
 }
 
 // accept compares what the client brought with its checksum, and takes it over or removes it.
@@ -73,6 +87,9 @@ func (s *stage) accept(ctx context.Context, at string, f File) error {
 			return err
 		}
 		return fmt.Errorf("%s of %s was fetched by hf and removed again: %w", f.Path, s.repo, ErrWrongSum)
+	}
+	if err := root.Remove(s.part(f)); err != nil && !errors.Is(err, fs.ErrNotExist) { // of an earlier pull without the client
+		return err
 	}
 	return root.Rename(at, s.whole(f))
 }

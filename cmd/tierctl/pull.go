@@ -52,20 +52,20 @@ func (a *app) pullCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull [MODEL...] [--tier NAME] [--all]",
 		Short: "Fetch models from a hub",
-		Long: `Fetch models from a Hugging Face hub into the model folder. They are named as in tiers.toml:
-ORG/NAME for safetensors, ORG/NAME/FILE.gguf for one GGUF file, all parts of a split one.
---tier fetches what a tier's variants lack, --all what any tier lacks. What comes is compared
-with the hub's checksums and gets its place when it is whole, so that no tier loads a half.
+		Long: `Fetch models from a Hugging Face hub into the model folder. They are named as in
+tiers.toml: ORG/NAME for safetensors, ORG/NAME/FILE.gguf for one GGUF file, all parts of a
+split one. --tier fetches what a tier lacks, --all what any tier lacks. What comes is
+compared with the hub's checksums, and gets its place when the model is whole.
 
-After an interruption, or without a network for a while, the same command goes on where it
+After an interruption, or a while without a network, the same command goes on where it
 stopped. Where hf, Hugging Face's client, is installed, it does the transfer.
 
 HF_ENDPOINT names another hub. A token is taken from HF_TOKEN, the credential hf-token, or
-where hf login leaves it, and is sent to the hub alone. The folder is the first of models in
-[host] that can be written to: /var/lib/tierd/models takes sudo.`,
+where hf login leaves it, and is sent to the hub alone. The folder is the first of models
+in [host] that can be written to: /var/lib/tierd/models takes sudo.`,
 		Example: `  sudo tierctl pull --all
   sudo tierctl pull --tier orch/llama
-  tierctl pull Qwen/Qwen2.5-3B-Instruct-GGUF/qwen2.5-3b-instruct-q4_k_m.gguf --into ~/models`,
+  tierctl pull Qwen/Qwen2.5-14B-Instruct --into ~/models`,
 		Args: takes(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.pull(cmd.Context(), o, args)
@@ -96,10 +96,10 @@ func (a *app) pull(ctx context.Context, o pullOptions, args []string) error {
 		return err
 	}
 	if len(names) == 0 {
-		if left == nil {
-			left = a.nothingToPull()
+		if len(left) == 0 {
+			return a.nothingToPull()
 		}
-		return left
+		return errors.Join(left...)
 	}
 	folder, err := pullFolder(o, config)
 	if err != nil {
@@ -119,7 +119,7 @@ func (a *app) pull(ctx context.Context, o pullOptions, args []string) error {
 	for i := range results {
 		results[i].Tiers = usersOf(config, results[i].Models)
 	}
-	return errors.Join(a.printPulled(ctx, results, config, folder.Path), left)
+	return errors.Join(append(left, a.printPulled(ctx, results, config, folder.Path))...)
 }
 
 // pullFrom is the hub and what does the transfer.

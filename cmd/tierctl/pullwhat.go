@@ -37,7 +37,7 @@ func pullConfig(o pullOptions, args []string) (*units.Config, error) {
 
 // pullNames are the models to fetch: those that are named, whether they are there or not, and those of tiers that are not
 // there. left says which of the latter no hub can have; the others are fetched all the same.
-func pullNames(o pullOptions, args []string, config *units.Config) (names []hub.Name, left, err error) {
+func pullNames(o pullOptions, args []string, config *units.Config) (names []hub.Name, left []error, err error) {
 	texts := slices.Clone(args)
 	if len(o.tiers) > 0 || o.all {
 		absent, err := absentModels(o, config)
@@ -46,20 +46,19 @@ func pullNames(o pullOptions, args []string, config *units.Config) (names []hub.
 		}
 		texts = append(texts, absent...)
 	}
-	var alien []error
 	for i, text := range texts {
 		n, err := hub.ParseName(text)
 		switch {
 		case err != nil && i < len(args):
 			return nil, nil, &failure{status: exitUsage, message: err.Error(), hint: "tierctl pull --help"}
 		case err != nil:
-			alien = append(alien, &failure{status: exitFailed, message: "cannot fetch what a tier lacks: " + err.Error(),
+			left = append(left, &failure{status: exitFailed, message: "cannot fetch what a tier lacks: " + err.Error(),
 				hint: "put it there by hand, or write ORG/NAME/FILE.gguf in `model` of tiers.toml"})
 		case !slices.Contains(names, n):
 			names = append(names, n)
 		}
 	}
-	return names, errors.Join(alien...), nil
+	return names, left, nil
 }
 
 // absentModels are those of the tiers that are asked for, as far as they are not there.

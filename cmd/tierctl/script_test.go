@@ -38,6 +38,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"control": controlCommand,
 			"exits":   exitsCommand,
+			"hub":     hubCommand,
+			"weights": weightsCommand,
+			"part":    partCommand,
 			"host":    func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv("HOST", hostTree(t, args[0])) },
 		},
 		Setup: func(e *testscript.Env) error {

@@ -20,7 +20,6 @@ import (
 type Repo struct {
 	Files map[string][]byte
 	Gated bool // only with the hub's token
-	Name  string
 }
 
 // Hub answers for repositories. Its fields are not to be changed while it serves, but by Change.
@@ -99,6 +98,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		h.list(w, parts[0]+"/"+parts[1], repo)
+	case strings.HasPrefix(r.URL.Path, "/api/") && len(parts) == 4 && parts[2] == "tree":
+		h.tree(w, repo)
 	case len(parts) == 5 && parts[2] == "resolve":
 		h.resolve(w, r, repo, parts[3], trip.Data)
 	default:
@@ -134,6 +135,21 @@ func (h *Hub) list(w http.ResponseWriter, id string, repo *Repo) {
 	if h.Listed != nil {
 		text = h.Listed(text)
 	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(text)
+}
+
+// tree is the listing that hf asks for.
+func (h *Hub) tree(w http.ResponseWriter, repo *Repo) {
+	entries := []map[string]any{}
+	for name, data := range repo.Files {
+		e := map[string]any{"type": "file", "path": name, "size": len(data), "oid": GitSum(data)}
+		if len(data) >= h.Large {
+			e["lfs"] = map[string]any{"oid": fmt.Sprintf("%x", sha256.Sum256(data)), "size": len(data), "pointerSize": 130}
+		}
+		entries = append(entries, e)
+	}
+	text, _ := json.Marshal(entries)
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(text)
 }
