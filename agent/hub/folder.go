@@ -39,6 +39,17 @@ func OpenFolder(dir string) (*Folder, error) {
 // Close lets go of it.
 func (f *Folder) Close() error { return f.root.Close() }
 
+// Mine tells whether the folder is of who runs this process. In one of another user's a program that follows links could be
+// led elsewhere.
+func (f *Folder) Mine() bool {
+	info, err := f.root.Stat(".")
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
+
 // Room is what is free in the folder's file system for this user, and what should stay free of it: 5 % of its size, at most
 // 5 GiB, since a full disk stops more than a download.
 func (f *Folder) Room() (free, reserve int64, err error) {

@@ -28,7 +28,7 @@ func gate(file string) string {
 // install brings whole files from the staging folder to their place, each by a rename. The files by which tierd finds a model
 // come last, and are taken away before, so that it never finds some files of one revision and some of another, also when
 // this ends in the middle. present are files that are in their place already.
-func (s *stage) install(files, present []File, r record) error {
+func (s *stage) install(files, present []File, all Listing, r record) error {
 	files = slices.Clone(files)
 	for _, f := range present {
 		needs := func(other File) bool { return gate(other.Path) == f.Path }
@@ -51,6 +51,9 @@ func (s *stage) install(files, present []File, r record) error {
 		}
 		r[f.Path] = at
 	}
+	if err := s.prune(all, r); err != nil {
+		return err
+	}
 	// A rename keeps the time, so what the record says is right for each file from the moment it is in its place.
 	if err := s.writeRecord(r); err != nil {
 		return err
@@ -65,7 +68,26 @@ func (s *stage) install(files, present []File, r record) error {
 			return err
 		}
 	}
-	return s.sync(path.Join(s.repo))
+	return s.sync(s.repo)
+}
+
+// prune removes what an earlier pull put there and the repository does not have any more: an engine may load every file of
+// weights that it finds. What somebody has changed since stays.
+func (s *stage) prune(all Listing, r record) error {
+	for name, was := range r {
+		if checkPath(name) != nil || slices.ContainsFunc(all.Files, func(f File) bool { return f.Path == name }) {
+			continue
+		}
+		at := path.Join(s.repo, name)
+		info, err := s.folder.root.Lstat(at)
+		if err == nil && info.Mode().IsRegular() && info.Size() == was.Size && info.ModTime().UnixNano() == was.ModTime {
+			if err := s.folder.root.Remove(at); err != nil {
+				return err
+			}
+		}
+		delete(r, name)
+	}
+	return nil
 }
 
 func boolOrder(a, b bool) int {

@@ -156,7 +156,7 @@ func (p *Pull) Run(ctx context.Context, t Transfer, w Watcher) error {
 	if err := t.transfer(ctx, p, w); err != nil {
 		return err
 	}
-	if err := p.stage.install(p.Missing, p.Present, p.record); err != nil {
+	if err := p.stage.install(p.Missing, p.Present, p.List, p.record); err != nil {
 		return fmt.Errorf("cannot put %s into its place: %w", p.List.Repo, err)
 	}
 	return p.stage.folder.root.RemoveAll(path.Join(p.stage.dir, clientDir))

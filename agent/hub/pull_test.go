@@ -122,6 +122,26 @@ func TestANewRevisionReplacesTheOld(t *testing.T) {
 	wantTree(t, r, "a/m", wantedOfSafetensors)
 }
 
+func TestWhatARevisionHasNoMoreGoesUnlessItWasChanged(t *testing.T) {
+	r := newRig(t, map[string]*hubtest.Repo{"a/m": safetensorsRepo()})
+	r.must("a/m")
+	if err := os.WriteFile(filepath.Join(r.dir, "a/m/LICENSE"), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.served.Change(func() {
+		files := r.served.Repos["a/m"].Files
+		delete(files, "model-00001-of-00002.safetensors")
+		delete(files, "model-00002-of-00002.safetensors")
+		delete(files, "LICENSE")
+		files["model.safetensors"] = data("one file", 7000)
+	})
+	r.must("a/m")
+	tree := r.tree()
+	if tree["a/m/LICENSE"] != "mine" || tree["a/m/model-00001-of-00002.safetensors"] != "" || len(tree["a/m/model.safetensors"]) != 7000 || len(tree) != len(wantedOfSafetensors)-1 {
+		t.Errorf("%d files: %q", len(tree), slices.Sorted(maps.Keys(tree)))
+	}
+}
+
 func TestARevisionIsAskedFor(t *testing.T) {
 	r := newRig(t, map[string]*hubtest.Repo{"a/m": safetensorsRepo()})
 	h := r.hub("")
@@ -225,22 +245,13 @@ func TestServersThatMisbehave(t *testing.T) {
 	}
 }
 
-// cutOnce breaks the first answer of the second host after so many bytes, and leaves a part by ending the pull.
+// leavePart ends a pull when so many bytes came.
 func (r *rig) leavePart(name string, bytes int) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	defer cancel()
 	r.served.Change(func() {
-		r.served.Fault = func(host string, w http.ResponseWriter, tr *hubtest.Trip) bool {
-			if host != "cdn" {
-				return false
-			}
-			w.Header().Set("Content-Length", strconv.Itoa(len(tr.Data)))
-			w.Write(tr.Data[:bytes])
-			w.(http.Flusher).Flush()
-			<-tr.Request.Context().Done()
-			return true
-		}
+		r.served.Fault = hubtest.StopAt(bytes)
 	})
 	from := r.seen.bytes
 	r.seen.got = func(total int64) {

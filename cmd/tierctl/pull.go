@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/agent/hub"
 	"github.com/tierd/tierd/units"
@@ -39,6 +41,8 @@ type pulled struct {
 	Files   []pulledFile `json:"files"`
 	Fetched int64        `json:"fetched"` // bytes that came over the network, without those of earlier runs
 	Tiers   []string     `json:"tiers"`   // "tier/variant" that load one of the models
+
+	changed bool // something in the folder is another than before
 }
 
 type pulledFile struct {
@@ -106,6 +110,9 @@ func (a *app) pull(ctx context.Context, o pullOptions, args []string) error {
 		return err
 	}
 	defer folder.Close()
+	if o.with == "" && !folder.Mine() {
+		o.with = withHTTP
+	}
 	h, transfer, err := pullFrom(o.with)
 	if err != nil {
 		return err
@@ -210,7 +217,7 @@ func checkRoom(folder *hub.Folder, missing, here int64) error {
 }
 
 func resultOf(p *hub.Pull, folder string, fetched int64) pulled {
-	r := pulled{Folder: folder + "/" + p.List.Repo, Commit: p.List.Commit, Fetched: fetched, Tiers: []string{}}
+	r := pulled{Folder: folder + "/" + p.List.Repo, Commit: p.List.Commit, Fetched: fetched, Tiers: []string{}, changed: len(p.Missing) > 0}
 	for _, n := range p.Names {
 		r.Models = append(r.Models, n.String())
 	}
@@ -232,8 +239,13 @@ func pullFailure(err error) error {
 		return &failure{status: exitFailed, message: err.Error(), hint: "the same command fetches it anew; a proxy or a mirror between may have changed it"}
 	}
 	var own *failure
-	if errors.As(err, &own) {
+	switch {
+	case errors.As(err, &own):
 		return own
+	case errors.Is(err, fs.ErrPermission):
+		return &failure{status: exitForbidden, message: err.Error(), hint: "another user has made a part of the folder: use sudo, or give it to yourself with chown -R"}
+	case errors.Is(err, unix.ENOSPC):
+		return &failure{status: exitFailed, message: err.Error(), hint: "make room; what came is kept, and the same command goes on from there"}
 	}
 	return &failure{status: exitFailed, message: err.Error(), hint: "what came is kept; the same command goes on where this one stopped"}
 }

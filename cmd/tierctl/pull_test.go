@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -24,8 +22,9 @@ func hubCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: hub DIR [BYTES | gated TOKEN]")
 	}
-	h := &hubtest.Hub{Repos: map[string]*hubtest.Repo{}, Large: 64}
-	ts.Check(readRepos(h, ts.MkAbs(args[0])))
+	repos, err := hubtest.Read(ts.MkAbs(args[0]))
+	ts.Check(err)
+	h := &hubtest.Hub{Repos: repos, Large: 64}
 	switch {
 	case len(args) == 3 && args[1] == "gated":
 		h.Token = args[2]
@@ -35,16 +34,7 @@ func hubCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case len(args) == 2:
 		bytes, err := strconv.Atoi(args[1])
 		ts.Check(err)
-		h.Fault = func(host string, w http.ResponseWriter, trip *hubtest.Trip) bool {
-			if host != "cdn" || len(trip.Data) <= bytes {
-				return false
-			}
-			w.Header().Set("Content-Length", strconv.Itoa(len(trip.Data)))
-			w.Write(trip.Data[:bytes])
-			w.(http.Flusher).Flush()
-			<-trip.Request.Context().Done()
-			return true
-		}
+		h.Fault = hubtest.StopAt(bytes)
 	}
 	cdn := httptest.NewServer(http.HandlerFunc(h.ServeCDN))
 	ts.Defer(cdn.Close)
@@ -52,22 +42,6 @@ func hubCommand(ts *testscript.TestScript, neg bool, args []string) {
 	front := httptest.NewServer(h)
 	ts.Defer(front.Close)
 	ts.Setenv("HF_ENDPOINT", front.URL)
-}
-
-func readRepos(h *hubtest.Hub, dir string) error {
-	return filepath.WalkDir(dir, func(at string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, _ := filepath.Rel(dir, at)
-		parts := strings.SplitN(rel, "/", 3)
-		name := parts[0] + "/" + parts[1]
-		if h.Repos[name] == nil {
-			h.Repos[name] = &hubtest.Repo{Files: map[string][]byte{}}
-		}
-		h.Repos[name].Files[parts[2]], err = os.ReadFile(at)
-		return err
-	})
 }
 
 // weightsCommand writes a file of weights with a size, a GGUF one without a tensor or safetensors with one: `weights FILE BYTES`.

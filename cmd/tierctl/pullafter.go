@@ -48,8 +48,12 @@ func (a *app) printPulled(ctx context.Context, results []pulled, config *units.C
 // then looks for the models again, else in those of `tierctl check`.
 func (a *app) printLoadable(ctx context.Context, results []pulled, config *units.Config) {
 	var users []string
+	changed := map[string]bool{}
 	for _, r := range results {
 		users = append(users, r.Tiers...)
+		for _, user := range r.Tiers {
+			changed[user] = r.changed
+		}
 	}
 	if len(users) == 0 {
 		return
@@ -74,7 +78,11 @@ func (a *app) printLoadable(ctx context.Context, results []pulled, config *units
 		case t.Variants[i].State == api.Blocked:
 			fmt.Fprintf(a.stdout, "%s: blocked: %s\n", user, t.Variants[i].Reason)
 		case t.Variant == variant && (t.State == api.Ready || t.State == api.Starting):
-			fmt.Fprintf(a.stdout, "%s: %s; tierctl restart %s loads what has changed\n", user, t.State, tier)
+			text := fmt.Sprintf("%s: %s", user, t.State)
+			if changed[user] {
+				text += fmt.Sprintf("; tierctl restart %s loads what has changed", tier)
+			}
+			fmt.Fprintln(a.stdout, text)
 		case t.Variant == variant:
 			fmt.Fprintf(a.stdout, "%s: can start: tierctl start %s\n", user, tier)
 		default:

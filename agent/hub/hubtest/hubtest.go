@@ -9,7 +9,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,6 +48,42 @@ type Trip struct {
 	Data          []byte        `json:"-"` // of the file that is asked for
 }
 
+// Read takes the folders DIR/ORG/NAME for repositories.
+func Read(dir string) (map[string]*Repo, error) {
+	repos := map[string]*Repo{}
+	err := filepath.WalkDir(dir, func(at string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, at)
+		parts := strings.SplitN(rel, "/", 3)
+		if err != nil || len(parts) < 3 {
+			return fmt.Errorf("%s is not of the form ORG/NAME/FILE", rel)
+		}
+		name := parts[0] + "/" + parts[1]
+		if repos[name] == nil {
+			repos[name] = &Repo{Files: map[string][]byte{}}
+		}
+		repos[name].Files[parts[2]], err = os.ReadFile(at)
+		return err
+	})
+	return repos, err
+}
+
+// StopAt is a Fault: of a larger file so many bytes are sent, and then nothing until the client goes away.
+func StopAt(bytes int) func(string, http.ResponseWriter, *Trip) bool {
+	return func(host string, w http.ResponseWriter, t *Trip) bool {
+		if host != "cdn" || len(t.Data) <= bytes {
+			return false
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(t.Data)))
+		w.Write(t.Data[:bytes])
+		http.NewResponseController(w).Flush()
+		<-t.Request.Context().Done()
+		return true
+	}
+}
+
 // Change does something while nothing is answered.
 func (h *Hub) Change(do func()) {
 	h.mu.Lock()
@@ -60,8 +101,9 @@ func (h *Hub) Trips() []Trip {
 // Commit is the hash that a repository's content stands for.
 func (r *Repo) Commit() string {
 	sum := sha1.New()
-	text, _ := json.Marshal(r.Files) // sorted by name
-	sum.Write(text)
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		fmt.Fprintf(sum, "%s %x\n", name, sha256.Sum256(r.Files[name]))
+	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
