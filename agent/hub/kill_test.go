@@ -69,13 +69,13 @@ func TestFaultsAtAnyByte(t *testing.T) {
 		faults.Store(int32(rapid.IntRange(0, 12).Draw(rt, "faults")))
 		kinds := rapid.SliceOfN(rapid.IntRange(0, 6), 12, 12).Draw(rt, "kinds")
 		at := rapid.SliceOfN(rapid.IntRange(0, 5200), 12, 12).Draw(rt, "at")
-		r.served.Fault = func(host string, w http.ResponseWriter, tr *hubtest.Trip) bool {
+		r.fault(func(host string, w http.ResponseWriter, tr *hubtest.Trip) bool {
 			n := faults.Add(-1)
 			if n < 0 {
 				return false
 			}
 			return misbehave(w, tr, kinds[n], at[n])
-		}
+		})
 		revisions := []map[string][]byte{r.served.Repos[repo.Repo].Files}
 		for run := 0; ; run++ {
 			h := r.hub("")
@@ -233,7 +233,7 @@ func awaitAnswers(answers <-chan struct{}, ended chan error, n int) {
 func TestAKilledPullLetsGoOfItsLockAndGoesOn(t *testing.T) {
 	r := newRig(t, map[string]*hubtest.Repo{"a/g": ggufRepo()})
 	sent := make(chan struct{}, 1)
-	r.served.Fault = func(host string, w http.ResponseWriter, tr *hubtest.Trip) bool {
+	r.fault(func(host string, w http.ResponseWriter, tr *hubtest.Trip) bool {
 		if host != "cdn" {
 			return false
 		}
@@ -243,7 +243,7 @@ func TestAKilledPullLetsGoOfItsLockAndGoesOn(t *testing.T) {
 		sent <- struct{}{}
 		<-tr.Request.Context().Done()
 		return true
-	}
+	})
 	cmd := r.start("a/g/m-q4.gguf")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

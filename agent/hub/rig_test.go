@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -56,6 +57,11 @@ func (r *rig) hub(token string) *Hub {
 		r.t.Fatal(err)
 	}
 	return h
+}
+
+// fault is what goes wrong from now on.
+func (r *rig) fault(f func(host string, w http.ResponseWriter, t *hubtest.Trip) bool) {
+	r.served.Change(func() { r.served.Fault = f })
 }
 
 // pull does what tierctl does with one name.
