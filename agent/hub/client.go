@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -102,6 +103,10 @@ func (c *Client) run(ctx context.Context, p *Pull, dir string, names []string, w
 	cmd.ExtraFiles = []*os.File{p.stage.lock}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // it keeps what came
 	cmd.WaitDelay = 10 * time.Second
+	// It ends with this process, however that ends. The kernel sends the signal when the thread that forked is gone.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT}
 	var said tail
 	cmd.Stdout, cmd.Stderr = &said, &said
 

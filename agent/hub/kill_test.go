@@ -145,14 +145,18 @@ func misbehave(w http.ResponseWriter, tr *hubtest.Trip, kind, at int) bool {
 
 // pullAsProcess is one pull in a process that is killed.
 func pullAsProcess() int {
-	var job struct{ URL, Dir, Name string }
+	var job struct{ URL, Dir, Name, HF string }
 	if err := json.Unmarshal([]byte(os.Getenv("HUB_TEST_JOB")), &job); err != nil {
 		return 2
 	}
 	r := &rig{dir: job.Dir}
 	h, err := New(job.URL, Token{}, nil, impatient)
+	var with Transfer = h
+	if job.HF != "" {
+		with = &Client{Program: os.Args[0], Hub: h, Env: append(os.Environ(), "HUB_TEST_AS=hf", "HUB_TEST_HF="+job.HF)}
+	}
 	if err == nil {
-		_, err = r.pull(context.Background(), h, h, job.Name, "")
+		_, err = r.pull(context.Background(), h, with, job.Name, "")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -161,9 +165,9 @@ func pullAsProcess() int {
 	return 0
 }
 
-// start runs a pull in a process of its own.
-func (r *rig) start(name string) *exec.Cmd {
-	job, _ := json.Marshal(map[string]string{"URL": r.url, "Dir": r.dir, "Name": name})
+// start runs a pull in a process of its own, with a client that behaves in some way, if any.
+func (r *rig) start(name, hf string) *exec.Cmd {
+	job, _ := json.Marshal(map[string]string{"URL": r.url, "Dir": r.dir, "Name": name, "HF": hf})
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "HUB_TEST_AS=pull", "HUB_TEST_JOB="+string(job))
 	cmd.Stderr = os.Stderr
@@ -190,7 +194,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			r.served.Fault = func(string, http.ResponseWriter, *hubtest.Trip) bool { answers <- struct{}{}; return false }
 		})
 		for range 3 {
-			cmd := r.start("a/m")
+			cmd := r.start("a/m", "")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +248,7 @@ func TestAKilledPullLetsGoOfItsLockAndGoesOn(t *testing.T) {
 		<-tr.Request.Context().Done()
 		return true
 	})
-	cmd := r.start("a/g/m-q4.gguf")
+	cmd := r.start("a/g/m-q4.gguf", "")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -268,4 +272,30 @@ func TestAKilledPullLetsGoOfItsLockAndGoesOn(t *testing.T) {
 	if got := r.cdnRanges(); !slices.Equal(got, []string{"bytes=1500-"}) {
 		t.Errorf("asked for %q", got)
 	}
+}
+
+func TestTheClientEndsWithAKilledPull(t *testing.T) {
+	r := newRig(t, map[string]*hubtest.Repo{"a/g": ggufRepo()})
+	cmd := r.start("a/g/m-q4.gguf", "hang")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	begun := filepath.Join(r.dir, staging, "a--g", clientDir, "begun")
+	for _, err := os.Stat(begun); err != nil; _, err = os.Stat(begun) {
+		time.Sleep(time.Millisecond)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	h := r.hub("")
+	for { // the client has the lock until it is gone
+		_, err := r.pull(t.Context(), h, h, "a/g/m-q4.gguf", "")
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrBusy) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	wantTree(t, r, "a/g", []string{"m-q4.gguf"})
 }
