@@ -106,6 +106,34 @@ func TestServersThatMisbehave(t *testing.T) {
 	}
 }
 
+func TestACutAtEveryByte(t *testing.T) {
+	const size = 150
+	r := newRig(t, map[string]*hubtest.Repo{"a/g": {Files: map[string][]byte{"m.gguf": data("m", size)}}})
+	for at := range size {
+		var n atomic.Int32
+		r.fault(func(host string, w http.ResponseWriter, tr *hubtest.Trip) bool {
+			if host != "cdn" || n.Add(1) > 1 {
+				return false
+			}
+			hubtest.Cut(w, tr, at)
+			return true
+		})
+		r.served.Change(func() { r.served.Seen = nil })
+		r.must("a/g/m.gguf")
+		wantTree(t, r, "a/g", []string{"m.gguf"})
+		want := ""
+		if at > 0 {
+			want = "bytes=" + strconv.Itoa(at) + "-"
+		}
+		if got := r.cdnRanges(); len(got) != 2 || got[1] != want {
+			t.Fatalf("cut at %d it asked for %q", at, got)
+		}
+		if err := os.RemoveAll(filepath.Join(r.dir, "a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // leavePart ends a pull when so many bytes came.
 func (r *rig) leavePart(name string, bytes int) {
 	r.t.Helper()
