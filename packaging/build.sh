@@ -16,9 +16,8 @@ export STAGE ARCH VERSION SOURCE_DATE_EPOCH
 rm -rf "$STAGE"
 mkdir -p "$STAGE/bin" "$STAGE/completions" "$STAGE/man" "$dist"
 
-# No version control stamp: a clone that another user owns must build too. Static programs: a tier's unit may hide nearly all of the file system from them.
 for name in tierd tier-gateway tier-guard tier-shim tierctl; do
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$version" -o "$STAGE/bin/$name" "./cmd/$name"
+	packaging/program.sh "$name" "$STAGE/bin/$name" "$version"
 done
 
 "$STAGE/bin/tierctl" completion bash >"$STAGE/completions/tierctl.bash"

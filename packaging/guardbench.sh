@@ -10,7 +10,8 @@ fi
 bin=build/bench-guard/bin
 mkdir -p "$bin"
 export CGO_ENABLED=0
-go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$bin/" ./packaging/guardbench ./cmd/tier-guard
+go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$bin/" ./packaging/guardbench
+packaging/program.sh tier-guard "$bin/tier-guard"
 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$bin/init" ./packaging/vmtest/guest
 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$bin/guest" ./packaging/guardbench/guest
 gcc -O2 -Wall -Wextra -static -o "$bin/memory" packaging/guardbench/memory/memory.c

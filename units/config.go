@@ -71,6 +71,7 @@ type Tier struct {
 	Drain    *time.Duration `toml:"drain"`         // nil: as the gateway's
 	Hold     *time.Duration `toml:"hold"`          // nil: as the gateway's
 	Limit    *int           `toml:"concurrency"`   // requests let through at the same time, 0: no limit; nil: see ConcurrencyOf
+	Output   Tokens         `toml:"output"`        // that clients should let one answer have; 0: by role
 	Alive    string         `toml:"keepalive"`     // KeepaliveComments or "": what a stream gets that waits
 	Pinned   bool           `toml:"pinned"`        // never gives way
 	Keeps    time.Duration  `toml:"min_residency"` // after it came up it is spared for so long

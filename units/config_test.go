@@ -131,7 +131,7 @@ func TestHowRequestsAreLetThrough(t *testing.T) {
 	c := parse(t, edit(t,
 		"port = 8002", "port = 8002\nhold = \"10m\"\nkeepalive = \"comments\"",
 		`kv_memory = "4GiB"`, "parallel = 6",
-		"port = 8012", "port = 8012\nconcurrency = 0"))
+		"port = 8012", "port = 8012\nconcurrency = 0\noutput = \"2K\""))
 	coder, _ := c.Tier("coder")
 	utility, _ := c.Tier("utility")
 	cloud, _ := coder.Variant("cloud")
@@ -141,6 +141,8 @@ func TestHowRequestsAreLetThrough(t *testing.T) {
 		"comments where they are asked for":                {coder.Alive, KeepaliveComments},
 		"as many at a time as the engine works on":         {c.ConcurrencyOf(coder, coder.Variants[0]), 6},
 		"a server elsewhere has a limit of its own":        {c.ConcurrencyOf(coder, cloud), 16},
+		"what one answer may have":                         {utility.Output, Tokens(2048)},
+		"and nothing is said of others":                    {coder.Output, Tokens(0)},
 		"no limit when the file says so":                   {c.ConcurrencyOf(utility, utility.Variants[0]), 0},
 		"the tier's figure is for each of its variants":    {c.ConcurrencyOf(Tier{Limit: new(3)}, cloud), 3},
 		"a tier that the file does not have is held, too":  {c.HoldOf(Tier{}), 4 * time.Minute},

@@ -48,12 +48,45 @@ func near(t *testing.T, what string, got Bytes, want float64) {
 func TestTheDefaultTiersAreSummedUpFromTheirFiles(t *testing.T) {
 	p, _ := MakePlan(parse(t, string(shipped(t))), strixHalo())
 	for name, want := range map[string]float64{
-		"tier-orch.service": 42.5, "tier-coder.service": 64.4, "tier-reviewer.service": 50.2, "tier-utility.service": 2.5,
+		"tier-orch.service": 42.5, "tier-coder.service": 64.4, "tier-reviewer.service": 50.2, "tier-utility.service": 2.75,
 	} {
 		u, _ := p.Unit(name)
 		near(t, name, u.Memory, want)
 		if u.Memory != u.Charge.Total() || u.Charge.Written != 0 {
 			t.Errorf("%s: %s of %+v", name, u.Memory, u.Charge)
+		}
+	}
+}
+
+// The comments of the shipped file say what each tier and mode takes.
+func TestTheFiguresInTheShippedFileAreWorkedOut(t *testing.T) {
+	text := string(shipped(t))
+	p, _ := MakePlan(parse(t, text), strixHalo())
+	gib := func(b Bytes) string { return fmt.Sprintf("%.1f GiB", float64(b)/float64(GiB)) }
+	for unit, words := range map[string]string{
+		"tier-orch.service": "# %s: 27.5 weights", "tier-coder.service": "writes the code. %s: 56.9", "tier-reviewer.service": "asked for. %s: 39.6",
+		"tier-utility.service": "with search. %s: 1.8", "tier-orch-llama.service": "# %s: 8.4 weights",
+	} {
+		u, _ := p.Unit(unit)
+		if want := fmt.Sprintf(words, gib(u.Memory)); !strings.Contains(text, want) {
+			t.Errorf("the file does not say %q of %s", want, unit)
+		}
+	}
+	for mode, words := range map[string]string{
+		"gpu": "models on the GPU: %s", "cpu": "Nothing on the GPU: %s", "full": "coder and utility take %s", "hybrid-radv": "other programs: %s",
+	} {
+		units, err := p.Mode(mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sum Bytes
+		for _, u := range units {
+			if mode == "cpu" || u.Start != StartDemand {
+				sum += u.Memory
+			}
+		}
+		if want := fmt.Sprintf(words, gib(sum)); !strings.Contains(text, want) {
+			t.Errorf("the file does not say %q of mode %s", want, mode)
 		}
 	}
 }

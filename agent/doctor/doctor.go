@@ -49,6 +49,7 @@ type Facts struct {
 	Files    *Files      // of the host; nil: nobody looked
 	Status   *api.Status // as tierd says; nil: it does not answer
 	Guard    *api.Guard  // the same
+	Client   *ClientFile // that the user applied; nil: none, or nobody looked
 }
 
 // Check looks at all facts, and returns what it found with the worst first.
@@ -81,6 +82,7 @@ func Check(f Facts) []Finding {
 		(*report).checkBuilds,
 		(*report).checkModes,
 		(*report).checkStatus,
+		(*report).checkClient,
 	} {
 		check(r)
 	}

@@ -22,9 +22,10 @@ func newAsk(tier, method, path string, body []byte) Ask {
 }
 
 // probes are asked by whoever looks after an engine. They tell nothing of one that does not run, and a monitor that asks
-// every few seconds must not have it loaded.
+// every few seconds must not have it loaded. An engine's own list of models is among them: the tiers' is the gateway's.
 var probes = map[string]bool{
 	"/health": true, "/metrics": true, "/slots": true, "/props": true, "/ping": true, "/load": true, "/version": true, "/is_sleeping": true,
+	"/models": true,
 }
 
 // lightPosts are answered without work on a prompt. Who counts tokens before it asks must not wait behind those who ask.

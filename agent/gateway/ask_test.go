@@ -10,7 +10,7 @@ func TestWhatIsLight(t *testing.T) {
 		light, probe bool
 	}{
 		{"GET", "/health", true, true}, {"GET", "/v1/health", true, true}, {"HEAD", "/metrics", true, true}, {"GET", "/slots/", true, true},
-		{"GET", "/", true, false}, {"GET", "/v1/models", true, false}, {"OPTIONS", "/v1/chat/completions", true, false},
+		{"GET", "/", true, false}, {"GET", "/v1/models", true, true}, {"OPTIONS", "/v1/chat/completions", true, false},
 		{"POST", "/tokenize", true, false}, {"POST", "/v1/detokenize", true, false}, {"POST", "/apply-template", true, false},
 		{"POST", "/props", true, false}, {"POST", "/slots/1", true, false}, {"POST", "/v1/messages/count_tokens", true, false},
 		{"POST", "/v1/chat/completions", false, false}, {"POST", "/completion", false, false}, {"POST", "/v1/embeddings", false, false},

@@ -5,22 +5,30 @@
 // Verify. OpenCode merges objects deep and drops keys it does not know without a word, so nothing here is proved by "it started".
 package opencode
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Tier is what the configuration has to know of one tier. Sizes are tokens.
 type Tier struct {
 	Name     string
 	Role     string // "orchestrator", "coder", "reviewer", "utility", or any other word
 	Port     int
+	Start    string // "boot", "demand" or "manual"
 	Engine   string // "vllm", "llama" or "remote"
 	Model    string
-	Variant  string
+	Variant  string        // the one that is up, else the one that would be started
+	Ready    bool          // it answers as things are
 	Context  int           // that one request may have, prompt and answer together; 0: nobody knows
+	Wish     int           // what tiers.toml says of Context; 0: nothing
 	Live     bool          // Context is what the running engine told, not what tiers.toml wishes
 	Parallel int           // requests worked on at the same time; 0: not known
 	Output   int           // that one answer may have, as tiers.toml says; 0: by role
+	Memory   uint64        // bytes that it takes; 0: not known
 	Tools    bool          // its engine turns the model's words into tool calls
 	Leaves   bool          // its requests leave the machine
+	Cloud    string        // the variant by which they leave, beside others that stay; "": there is none
 	Load     time.Duration // how long a start may take at most; 0: not known
 	Hold     time.Duration // how long the gateway holds a request for it
 	Silence  time.Duration // how long the engine may work without yielding anything
@@ -28,10 +36,11 @@ type Tier struct {
 
 // Options are what the user chose.
 type Options struct {
-	Address string // the gateway's, "127.0.0.1"
+	Address string // the gateway's as a client on this machine reaches it, "127.0.0.1"
 	Port    int    // of the listener that serves every tier; 0: there is none
 	Gateway bool   // every provider goes to that one port; otherwise each to its tier's own
-	KeyFile string // absolute path of a file that holds the gateway's key; "": it wants none
+	Keys    bool   // the gateway wants a key
+	KeyFile string // absolute path of a file that holds one; "": none
 	OMO     bool   // oh-my-opencode as well
 	Major   int    // OpenCode's major version; 0: not known
 }
@@ -43,10 +52,10 @@ type Kind string
 const (
 	KindConfig  Kind = "opencode" // opencode.json: providers, models, agents
 	KindManaged Kind = "managed"  // /etc/opencode/opencode.json: what no user's file may change, and no models
-	KindOMO     Kind = "omo"      // omo.jsonc
+	KindOMO     Kind = "omo"      // omo.jsonc, with Options.OMO alone
 )
 
-// File is one file as it should be.
+// File is one file as it should be: JSON beneath one line of comment, which OpenCode and its plugin both read.
 type File struct {
 	Kind Kind
 	Data []byte // whole, with a newline at its end
@@ -61,8 +70,36 @@ type Finding struct {
 	Hint   string // what to do
 }
 
-// Plan is what OpenCode should be told.
+// Model is one model as OpenCode will know it.
+type Model struct {
+	Tier     string
+	Ref      string // "local_orch/orchestrator", as in `opencode run -m`
+	Provider string
+	ID       string // what a request names
+	BaseURL  string // up to and with its /v1
+	Context  int    // tokens; 0: not known
+	Output   int    // tokens; 0: not limited
+}
+
+// Plan is what OpenCode should be told. Files always has the config and the managed file, each for the scope that has a place
+// for it, unless there is no tier at all.
 type Plan struct {
 	Files    []File
+	Models   []Model        // one for each tier, in the order of tiers.toml
+	Cut      map[string]int // what tiers.toml wishes, in tokens, of tiers whose running engine serves less
 	Findings []Finding
+}
+
+// Refused tells whether a finding forbids to write the files.
+func (p Plan) Refused() bool {
+	return slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Refuse })
+}
+
+// File returns the file of that kind.
+func (p Plan) File(k Kind) (File, bool) {
+	i := slices.IndexFunc(p.Files, func(f File) bool { return f.Kind == k })
+	if i < 0 {
+		return File{}, false
+	}
+	return p.Files[i], true
 }

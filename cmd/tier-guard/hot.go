@@ -14,7 +14,7 @@ const (
 	gpuNear = 250 * time.Millisecond // near the line
 	blind   = 500 * time.Millisecond // between two tries when the kernel does not tell how much memory there is
 
-	remembered = 64 // looks: a second where all of them are in haste, half a minute when calm; each takes a KiB that is locked
+	remembered = 48 // looks: half a second where all of them are in haste, half a minute when calm; each takes a KiB that is locked
 )
 
 // hot is the goroutine that looks, decides and acts. Nothing in its round allocates, opens a file or waits for another one.

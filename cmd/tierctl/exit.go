@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/opencode"
 )
 
 // The exit statuses. 130 is what a shell makes of a process that SIGINT ended.
@@ -73,9 +74,12 @@ func exitStatus(err error) int {
 	err = parts(err)[0]
 	var own *failure
 	var sent *api.Error
+	var no *opencode.Refused
 	switch {
 	case errors.As(err, &own):
 		return own.status
+	case errors.As(err, &no) && no.Forbidden:
+		return exitForbidden
 	case errors.As(err, &sent):
 		// A start that admission refused is a failed unit for systemd; for the user it is the budget's answer.
 		if sent.Class == api.ClassRefused {
@@ -112,9 +116,12 @@ func (a *app) report(err error) {
 func describe(err error) (message, hint string) {
 	var own *failure
 	var sent *api.Error
+	var no *opencode.Refused
 	switch {
 	case errors.As(err, &own):
 		return own.message, own.hint
+	case errors.As(err, &no):
+		return err.Error(), no.Hint
 	case errors.As(err, &sent):
 		hint = sent.Hint
 		if hint == "" && sent.Kind == api.KindForbidden {

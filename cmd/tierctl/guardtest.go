@@ -91,7 +91,7 @@ func (a *app) testGuard(ctx context.Context, w loadWish) error {
 	}
 	t := newLoadTest(*g.State, available, w)
 	fmt.Fprint(a.stderr, t.explanation())
-	if err := a.confirm(w.yes); err != nil {
+	if err := a.confirm(w.yes, "tierctl guard test --yes", "nothing was taken"); err != nil {
 		return err
 	}
 	result, err := t.run(ctx, c)
@@ -176,13 +176,13 @@ func (t *loadTest) expected(down uint64) string {
 	return fmt.Sprintf("%s gives way (%s); its requests wait until it may come back", first.Tier, first.Why)
 }
 
-// confirm asks a person, and takes silence for no.
-func (a *app) confirm(yes bool) error {
+// confirm asks a person, and takes silence for no. without is the command that needs nobody, and no what a no comes to.
+func (a *app) confirm(yes bool, without, no string) error {
 	if yes {
 		return nil
 	}
 	if f, ok := a.stdin.(*os.File); !ok || !isTerminal(f) {
-		return &failure{status: exitUsage, message: "nobody can be asked here whether to go on: standard input is no terminal", hint: "tierctl guard test --yes"}
+		return &failure{status: exitUsage, message: "nobody can be asked here whether to go on: standard input is no terminal", hint: without}
 	}
 	fmt.Fprint(a.stderr, "Go on? [y/N] ")
 	answer, _ := bufio.NewReader(a.stdin).ReadString('\n')
@@ -190,5 +190,5 @@ func (a *app) confirm(yes bool) error {
 	case "y", "yes":
 		return nil
 	}
-	return &failure{status: exitFailed, message: "nothing was taken"}
+	return &failure{status: exitFailed, message: no}
 }

@@ -30,6 +30,7 @@ type app struct {
 	stdout, stderr io.Writer
 	now            func() time.Time
 	dial           func(socket string) control
+	root           string // where /etc and /var are, for OpenCode's managed configuration; "": "/", but in tests
 
 	socket string
 	format string

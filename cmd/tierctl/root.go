@@ -87,6 +87,8 @@ func (a *app) groups() []commandGroup {
 		}},
 		{groupConfig, []*cobra.Command{a.checkCommand(), a.planCommand(), a.reloadCommand(), a.keyCommand()}},
 		{groupClient, []*cobra.Command{
+			a.opencodeCommand(),
+			a.importCommand(),
 			a.pullCommand(),
 		}},
 	}

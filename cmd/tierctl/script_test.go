@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 		"tierctl": func() {
 			a := newApp()
 			a.now = func() time.Time { return noon }
+			a.root = os.Getenv("HOST_ROOT")
 			os.Exit(a.run(os.Args[1:]))
 		},
 	})
@@ -41,7 +43,19 @@ func TestScripts(t *testing.T) {
 			"hub":     hubCommand,
 			"weights": weightsCommand,
 			"part":    partCommand,
+			"engine":  engineCommand,
+			"tree":    treeCommand,
+			"port":    portCommand,
 			"host":    func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv("HOST", hostTree(t, args[0])) },
+		},
+		Condition: func(name string) (bool, error) {
+			switch name {
+			case "root":
+				return os.Getuid() == 0, nil
+			case "client": // the real OpenCode is here
+				return realClient() != "", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TIERD_SOCKET", filepath.Join(e.WorkDir, "tierd.sock"))
@@ -53,6 +67,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("TIERCTL", command)
+			e.Setenv("OPENCODE", realClient())
 			return os.CopyFS(filepath.Join(e.WorkDir, "fixtures"), os.DirFS("testdata/fixtures"))
 		},
 	})

@@ -49,6 +49,9 @@ The exit status is 0 whatever the states are; for a verdict use tierctl health.`
 			}
 			a.printTiers(tiers, len(args) > 0)
 			a.printDaemon(status)
+			if note := a.opencodeNote(status); note != "" && len(args) == 0 {
+				fmt.Fprintf(a.stdout, "\n%s\n", note)
+			}
 			return nil
 		},
 	}

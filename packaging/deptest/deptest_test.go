@@ -99,17 +99,21 @@ func TestArrows(t *testing.T) {
 		"agent/gateway":       {"has no business with systemd, configuration or GPUs", []string{"agent/api", "agent/gateway/queue", "agent/gateway/wire"}, counters},
 		"agent/gateway/wire":  {"HTTP between two ends, knows of no tier", nil, []string{sys}},
 		"agent/guard":         {"pure", []string{"agent/api/guardwire", "rocm"}, []string{sys}},
-		"agent/opencode":      {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
-		"units":               {"pure, it is handed bytes, numbers and a file system", nil, parsers},
-		"rocm":                {"reports what the kernel says, also to the guard", nil, []string{sys}},
-		"rocm/quirks":         {"data of what is known, which the guard has no use for", nil, []string{"github.com/BurntSushi/toml"}},
+		"agent/compose": {"pure: texts of an older stack in, tiers.toml out", []string{"units"}, append([]string{
+			"github.com/compose-spec/compose-go/v2/dotenv", "github.com/compose-spec/compose-go/v2/template", "github.com/mattn/go-shellwords",
+			"github.com/sirupsen/logrus", "go.yaml.in/yaml/v3",
+		}, parsers...)},
+		"agent/opencode": {"works offline, on files", []string{"agent/api", "units"}, []string{anything}},
+		"units":          {"pure, it is handed bytes, numbers and a file system", nil, parsers},
+		"rocm":           {"reports what the kernel says, also to the guard", nil, []string{sys}},
+		"rocm/quirks":    {"data of what is known, which the guard has no use for", nil, []string{"github.com/BurntSushi/toml"}},
 
 		"agent/gateway/queue": {"pure, it is told what happens and when", nil, nil},
 
 		"rocm/rocmtest": {"recorded hosts, for tests", nil, []string{"github.com/rogpeppe/go-internal/", "golang.org/x/tools/txtar"}},
 
 		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "agent/guard", "agent/journal", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
-		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/doctor", "agent/guard", "agent/hub", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
+		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/compose", "agent/doctor", "agent/guard", "agent/hub", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
 		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/gateway/queue", "agent/gateway/wire", "agent/api", "agent/journal"}, counters},
 		"cmd/tier-guard":   {"small and locked in memory: without HTTP", []string{"agent/guard", "agent/api/guardwire", "agent/journal", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},

@@ -1,0 +1,192 @@
+package compose
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mattn/go-shellwords"
+
+	"github.com/tierd/tierd/units"
+)
+
+// argument is a word of a command: as the file has it, and with its variables replaced.
+type argument struct {
+	raw string
+	value
+}
+
+// command makes the server of a service's command; nil when it runs none that is known.
+func (s *stack) command(v service) *server {
+	var words []argument
+	for _, key := range []string{"entrypoint", "command"} {
+		i := slices.IndexFunc(v.keys, func(p pair) bool { return p.key == key })
+		if i < 0 {
+			continue
+		}
+		for _, text := range texts(v.keys[i].node) {
+			split := []string{text.text}
+			if len(v.keys[i].node.Content) == 0 { // a command that is one text is split as a shell would
+				split = s.split(text.text, v.file, text.from.at.Line)
+			}
+			words = append(words, s.arguments(split, v, text.from.at.Line)...)
+		}
+	}
+	for i, w := range words {
+		switch {
+		case path.Base(w.text) == "vllm" && i+1 < len(words) && words[i+1].text == "serve":
+			return s.server(v, units.KindVLLM, words[i+2:])
+		case strings.HasPrefix(w.text, "vllm.entrypoints."):
+			return s.server(v, units.KindVLLM, words[i+1:])
+		case path.Base(w.text) == "llama-server":
+			return s.server(v, units.KindLlama, words[i+1:])
+		}
+	}
+	return nil
+}
+
+// split takes a command apart as a shell does, and what a shell is given by `-c` as well. Of several commands behind each other, as
+// in `cd /models && llama-server`, it is the one that runs an engine, else the first.
+func (s *stack) split(text, file string, line int) []string {
+	var first []string
+	for text != "" {
+		p := shellwords.NewParser()
+		words, err := p.Parse(text)
+		if err != nil {
+			s.faults = append(s.faults, Fault{Place{file, line}, "has a command with a quote that is not closed"})
+			return nil
+		}
+		for i, w := range words {
+			isShell := i >= 1 && slices.Contains([]string{"sh", "bash"}, path.Base(words[i-1])) && strings.HasPrefix(w, "-") && strings.HasSuffix(w, "c")
+			if isShell && i+1 < len(words) {
+				words = s.split(words[i+1], file, line)
+				break
+			}
+		}
+		if slices.ContainsFunc(words, isEngine) {
+			return words
+		}
+		if first == nil {
+			first = words
+		}
+		if p.Position < 0 || p.Position >= len(text) {
+			break
+		}
+		text = strings.TrimLeft(text[p.Position:], ";&|<> ")
+	}
+	return first
+}
+
+// isEngine tells whether a word names a program that serves models.
+func isEngine(word string) bool {
+	name := path.Base(word)
+	return name == "vllm" || name == "llama-server" || strings.HasPrefix(word, "vllm.entrypoints.")
+}
+
+// arguments replaces variables; a value with blanks becomes several words, as it does in compose.
+func (s *stack) arguments(words []string, v service, line int) []argument {
+	var list []argument
+	for _, raw := range words {
+		text, from := s.expand(raw, v.file, line)
+		from.key = cmp.Or(from.key, v.name)
+		for _, word := range strings.Fields(text) {
+			list = append(list, argument{raw, value{word, from}})
+		}
+	}
+	return list
+}
+
+// server reads the arguments behind the program's name.
+func (s *stack) server(v service, kind string, args []argument) *server {
+	r := &server{kind: kind, engine: kind, at: Place{v.file, v.line}}
+	uses := llamaUses
+	if kind == units.KindVLLM {
+		uses = vllmUses
+	}
+	portName := ""
+	for len(args) > 0 {
+		word := args[0]
+		args = args[1:]
+		if !strings.HasPrefix(word.text, "-") {
+			r.plainWord(word.value)
+			continue
+		}
+		name, text, isInline := strings.Cut(word.text, "=")
+		is := argument{word.raw, value{text, word.from}}
+		follows := !isInline && len(args) > 0 && (!strings.HasPrefix(args[0].text, "-") || isNumber(args[0].text))
+		use, known := uses[name]
+		switch {
+		case known && use.takes && follows, !known && follows:
+			is, args = args[0], args[1:]
+		case known && !use.takes:
+			is.text = "" // `--flag` alone
+		}
+		if m := variable.FindStringSubmatch(is.raw); m != nil && name == "--port" {
+			portName = m[1]
+		}
+		switch {
+		case known:
+			use.to(s, r, is.value)
+		case isSecret(variableName(name)):
+			s.note(Dropped, word.from.at, v.name+" "+name, "is a secret, and never copied")
+		case follows:
+			r.extra = append(r.extra, word.value, is.value)
+		default:
+			r.extra = append(r.extra, word.value)
+		}
+	}
+	r.agent = agentOfService(v.name, portName)
+	s.complete(v, r)
+	return r
+}
+
+func isNumber(text string) bool {
+	_, err := strconv.Atoi(text)
+	return err == nil
+}
+
+// variableName is a flag as a variable would be called: --hf-token is HF_TOKEN.
+func variableName(flag string) string {
+	return strings.ToUpper(strings.ReplaceAll(strings.TrimLeft(flag, "-"), "-", "_"))
+}
+
+// plainWord is one that is neither a flag nor a flag's value: the model, for vllm serve.
+func (v *server) plainWord(word value) {
+	if v.kind == units.KindVLLM && !v.model.there() {
+		v.model = word
+		return
+	}
+	v.extra = append(v.extra, word)
+}
+
+// text is the scalar of a key, "" when there is none.
+func (v service) text(key string) string {
+	for _, p := range v.keys {
+		if p.key == key {
+			return p.node.Value
+		}
+	}
+	return ""
+}
+
+// complete gives a llama-server what its flags mean together.
+func (s *stack) complete(v service, r *server) {
+	if r.kind != units.KindLlama {
+		return
+	}
+	r.model.text = strings.TrimPrefix(r.model.text, "/models/") // where every container of llama.cpp had the folder
+	if image := v.text("image"); r.engine == "llama-radv" && strings.Contains(image, "rocm") {
+		r.engine = "llama-rocm"
+	}
+	if !r.context.there() {
+		r.context = s.take(r.agent + "_MAX_LEN") // it took the model's own
+	}
+	context, err1 := strconv.Atoi(r.context.text)
+	slots, err2 := strconv.Atoi(r.parallel.text)
+	if err1 == nil && err2 == nil && slots > 1 && context >= slots {
+		r.context.text = strconv.Itoa(context / slots)
+		s.note(Changed, r.context.from.at, r.context.from.key, "was shared by %d slots; a tier's context is what one request may have, so %s", slots, r.context.text)
+	}
+}

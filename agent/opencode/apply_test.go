@@ -1,0 +1,342 @@
+package opencode
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// file reads one of a home.
+func file(t *testing.T, env Env, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(env.Home, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func run(t *testing.T, env Env, steps ...step) {
+	t.Helper()
+	for i, s := range steps {
+		if err := s(realDisk{}, env); err != nil {
+			t.Fatalf("step %d: %v", i+1, err)
+		}
+	}
+}
+
+func modeOf(t *testing.T, env Env, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(env.Home, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode()
+}
+
+// keyPlan names a key's file.
+func keyPlan() Plan {
+	o := here()
+	o.Keys, o.KeyFile = true, "/home/ann/key"
+	return MakePlan(four(), o)
+}
+
+// TestModes: nobody else may read where the key is; who has narrowed a mode is left with it; undo brings back the old one.
+func TestModes(t *testing.T) {
+	env := laid(t, "omo")
+	apply := func(plan Plan, force bool) Changes {
+		t.Helper()
+		p, err := Places(ScopeUser, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Look(p, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Apply(p, c, force); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	apply(planOf(0, true), true)
+	if m := modeOf(t, env, ours); m != 0o644 {
+		t.Errorf("without a key the mode is %o", m)
+	}
+	if m := modeOf(t, env, ".omo/omo.jsonc"); m != 0o644 {
+		t.Errorf("the plugin's file has mode %o", m)
+	}
+	if err := os.Chmod(filepath.Join(env.Home, ours), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := apply(planOf(0, true), false); c.Needed() || modeOf(t, env, ours) != 0o600 {
+		t.Errorf("a narrower mode was made wide again: %v", c.Files)
+	}
+	apply(keyPlan(), false)
+	if err := os.Chmod(filepath.Join(env.Home, ours), 0o604); err != nil {
+		t.Fatal(err)
+	}
+	if c := apply(keyPlan(), false); !c.Needed() || c.Diff() != "" || modeOf(t, env, ours) != 0o600 {
+		t.Errorf("others may read where the key is: %o", modeOf(t, env, ours))
+	}
+	run(t, env, undoing(false))
+	if m := modeOf(t, env, ".omo/omo.jsonc"); m != 0o600 {
+		t.Errorf("the file that was there had mode 600, and has %o", m)
+	}
+}
+
+// TestAnEditedFile is shown, and replaced and taken back with force alone; what was edited comes back then.
+func TestAnEditedFile(t *testing.T) {
+	env := laid(t, "none")
+	start := listing(t, env.Home)
+	run(t, env, applying(0, false, false), editing(ours, "{\"model\": \"mine\"}\n"))
+	edited := listing(t, env.Home)
+	for name, s := range map[string]step{"apply": applying(1, false, false), "undo": undoing(false)} {
+		err := s(realDisk{}, env)
+		var no *Refused
+		if !errors.As(err, &no) || !no.Forceable || !strings.Contains(no.Text, "has been edited since tierctl wrote it") {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, want := range []string{"opencode.json (as written)\n", "opencode.json (as it is)\n", "-  \"share\": \"disabled\",\n", "+{\"model\": \"mine\"}\n"} {
+			if !strings.Contains(no.Diff, want) {
+				t.Errorf("%s: the diff does not say %q:\n%s", name, want, no.Diff)
+			}
+		}
+		if d := differences(edited, listing(t, env.Home)); len(d) > 0 {
+			t.Errorf("%s was refused, and has changed %q", name, d)
+		}
+	}
+	run(t, env, applying(1, false, true), undoing(false))
+	if got := file(t, env, ours); got != "{\"model\": \"mine\"}\n" {
+		t.Errorf("what was edited came back as %q", got)
+	}
+	if err := undoing(false)(realDisk{}, env); err == nil {
+		t.Error("what was edited was taken away without force")
+	}
+	run(t, env, undoing(true))
+	if d := differences(start, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("left: %q", d)
+	}
+}
+
+// TestWhatIsBesideOursStays: OpenCode writes files of its own into its directory at its first start, which undo leaves there.
+func TestWhatIsBesideOursStays(t *testing.T) {
+	env := laid(t, "none")
+	run(t, env, applying(0, true, false))
+	own := filepath.Join(env.Home, ".config/opencode/opencode.jsonc")
+	if err := os.WriteFile(own, []byte(`{"$schema": "https://opencode.ai/config.json"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, applying(1, true, false), undoing(false))
+	now := listing(t, env.Home)
+	if _, ok := now[".config/opencode/opencode.jsonc"]; !ok || len(now) != 6 { // ., project, main.go, .config, opencode
+		t.Errorf("there is %q", now)
+	}
+}
+
+// TestAFileThatIsGone is written again by apply, and is no trouble for undo.
+func TestAFileThatIsGone(t *testing.T) {
+	env := laid(t, "own")
+	start := listing(t, env.Home)
+	gone := func(_ disk, env Env) error {
+		return os.RemoveAll(filepath.Join(env.Home, ".config/opencode/config.json"))
+	}
+	run(t, env, applying(0, false, false), gone, applying(0, false, false))
+	if !strings.Contains(file(t, env, ".config/opencode/config.json"), "local_orch") {
+		t.Error("it was not written again")
+	}
+	run(t, env, gone, undoing(false))
+	if d := differences(start, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("left: %q", d)
+	}
+}
+
+// TestOursKeepsItsPlace when the file above it goes: moving it would be one more change that nobody has asked for.
+func TestOursKeepsItsPlace(t *testing.T) {
+	env := laid(t, "own")
+	run(t, env, applying(0, false, false))
+	if err := os.Remove(filepath.Join(env.Home, ours)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Places(ScopeUser, env)
+	if err != nil || filepath.Base(p.Config) != "config.json" {
+		t.Errorf("it is at %s, %v", p.Config, err)
+	}
+}
+
+// TestWhatChangesBetweenLookAndApply is not overwritten: a question to the user may have been in between.
+func TestWhatChangesBetweenLookAndApply(t *testing.T) {
+	env := laid(t, "none")
+	p, err := Places(ScopeUser, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Look(p, planOf(0, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(env.Home, ".config/opencode"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, editing(ours, "{}"))
+	before := listing(t, env.Home)
+	if err := Apply(p, c, true); err == nil || !strings.Contains(err.Error(), "has changed since it was looked at") {
+		t.Errorf("got %v", err)
+	}
+	if d := differences(before, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("and it has changed %q", d)
+	}
+}
+
+// TestOneAtATime: while one writes, another one is told so.
+func TestOneAtATime(t *testing.T) {
+	env := laid(t, "none")
+	run(t, env, applying(0, false, false))
+	held, err := lockDir(env.stateDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]step{"apply": applying(1, false, false), "undo": undoing(false)} {
+		if err := s(realDisk{}, env); err == nil || !strings.Contains(err.Error(), "another `tierctl opencode` is writing") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := applying(0, false, false)(realDisk{}, env); err != nil {
+		t.Errorf("there is nothing to write, and still: %v", err)
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, undoing(false))
+}
+
+// TestManyAtOnce: whoever comes while another one writes is refused, and nothing is lost.
+func TestManyAtOnce(t *testing.T) {
+	env := laid(t, "omo")
+	start := listing(t, env.Home)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 5 {
+				_ = applying(n%3, n%2 == 0, true)(realDisk{}, env)
+				if i%2 == 0 {
+					_ = undoing(true)(realDisk{}, env)
+				}
+			}
+		})
+	}
+	all.Wait()
+	takeAllBack(t, realDisk{}, env)
+	if d := differences(start, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("left: %q", d)
+	}
+}
+
+// takeAllBack undoes until there is nothing more.
+func takeAllBack(t errorer, d disk, env Env) {
+	for range 100 {
+		p, err := Places(ScopeUser, env)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		c, err := undo(d, p, true)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		if len(c.Files) == 0 {
+			return
+		}
+	}
+	t.Fatalf("undo has no end")
+}
+
+type errorer interface{ Fatalf(string, ...any) }
+
+// TestTwoPlacesShareDirectories: the last one to be taken back takes along what the first one made.
+func TestTwoPlacesShareDirectories(t *testing.T) {
+	env := laid(t, "none")
+	start := listing(t, env.Home)
+	run(t, env, applying(0, false, false))
+	named, err := PlaceAt(ScopeUser, filepath.Join(env.Home, ".config/opencode/other/tiers.json"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Look(named, planOf(1, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Apply(named, c, false); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, undoing(false))
+	left, err := Applied(named)
+	if err != nil || len(left) != 1 || !left[0].Named || left[0].Path != named.Config {
+		t.Fatalf("%v, %v", left, err)
+	}
+	if _, err := Undo(named, false); err != nil {
+		t.Fatal(err)
+	}
+	if d := differences(start, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("left: %q", d)
+	}
+}
+
+// TestAPlanThatIsRefused writes nothing, with force neither.
+func TestAPlanThatIsRefused(t *testing.T) {
+	env := laid(t, "none")
+	before := listing(t, env.Home)
+	p, err := Places(ScopeUser, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, plan := range []Plan{MakePlan(nil, here()), {Files: planOf(0, false).Files, Findings: []Finding{{Refuse: true, Text: "too small", Hint: "more"}}}} {
+		c, err := Look(p, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = Apply(p, c, true)
+		var no *Refused
+		if !errors.As(err, &no) || no.Hint == "" {
+			t.Errorf("got %v", err)
+		}
+	}
+	if d := differences(before, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("and it has changed %q", d)
+	}
+}
+
+// TestARecordThatIsDamaged: nothing is taken back by guessing, and the way out is said.
+func TestARecordThatIsDamaged(t *testing.T) {
+	env := laid(t, "omo")
+	run(t, env, applying(0, true, true))
+	before := file(t, env, ours)
+	name := filepath.Join(env.stateDir(), recordName(filepath.Join(env.Home, ours)))
+	if err := os.WriteFile(name, []byte(`{"path": "/etc/passwd"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range map[string]step{"apply": applying(1, true, true), "undo": undoing(true)} {
+		err := s(realDisk{}, env)
+		var no *Refused
+		if !errors.As(err, &no) || !strings.Contains(no.Text, name) || !strings.Contains(no.Hint, "remove "+name) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if file(t, env, ours) != before {
+		t.Error("and the file has changed")
+	}
+}
+
+// TestTheStateIsPrivate: what is kept may hold keys.
+func TestTheStateIsPrivate(t *testing.T) {
+	env := laid(t, "omo")
+	run(t, env, applying(0, true, true))
+	for path, text := range listing(t, env.Home) {
+		if strings.HasPrefix(path, ".local") && !strings.HasPrefix(text, "drwx------") && !strings.HasPrefix(text, "-rw-------") {
+			t.Errorf("%s is %.11s", path, text)
+		}
+	}
+}

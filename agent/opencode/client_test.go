@@ -1,0 +1,279 @@
+package opencode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func modified(t *testing.T, file string) time.Time {
+	t.Helper()
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.ModTime()
+}
+
+// stderrOf runs the client by itself and returns all that it complains.
+func stderrOf(t *testing.T, c Client, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(c.Path, args...)
+	cmd.Dir, cmd.Env = c.env.Dir, slices.Concat(c.env.Environ, Variables(false))
+	var words strings.Builder
+	cmd.Stderr = &words
+	if err := cmd.Run(); err == nil {
+		t.Errorf("%v did not fail", args)
+	}
+	return []byte(words.String())
+}
+
+// scripted is a program `opencode` in a folder of its own: for what the real one cannot be made to do.
+func scripted(t *testing.T, script string) Env {
+	t.Helper()
+	dir := t.TempDir()
+	putProgram(t, dir, script)
+	return Env{Home: t.TempDir(), Dir: t.TempDir(), Environ: []string{"PATH=" + dir + ":/usr/bin:/bin", "LEFT=right"}}
+}
+
+func putProgram(t *testing.T, dir, script string) string {
+	t.Helper()
+	path := filepath.Join(dir, program)
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAVersionIsReadFromWhateverIsPrinted(t *testing.T) {
+	for _, test := range []struct {
+		name, out, version string
+		major              int
+	}{
+		{"as 1.18.33 prints it", "1.18.33\n", "1.18.33", 1},
+		{"of the second generation", "2.4.0\n", "2.4.0", 2},
+		{"with a v", "v1.2.3", "1.2.3", 1},
+		{"of a build between versions", "0.0.0-beta-17236\n", "0.0.0-beta-17236", 0},
+		{"behind words of a plugin", "loading...\n1.18.33\n", "1.18.33", 1},
+		{"with its name", "opencode 2.0.1-rc.1\n", "2.0.1-rc.1", 2},
+		{"words alone", "a wrapper\nof mine\n", "a wrapper", 0},
+		{"nothing", "", "", 0},
+		{"a number that is no version", "17\n", "17", 0},
+		{"a number without end", strings.Repeat("9", 400) + ".0.0", strings.Repeat("9", 400) + ".0.0", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if version, major := parseVersion([]byte(test.out)); version != test.version || major != test.major {
+				t.Errorf("%q, major %d", version, major)
+			}
+		})
+	}
+}
+
+func TestTheClientIsTheOneThatAShellWouldStart(t *testing.T) {
+	ctx := context.Background()
+	home, first, second := t.TempDir(), t.TempDir(), t.TempDir()
+	e := Env{Home: home, Dir: t.TempDir(), Environ: []string{"PATH=" + first + "::.:" + second}}
+	if _, err := FindClient(ctx, e); !errors.Is(err, ErrNoClient) {
+		t.Errorf("without one: %v", err)
+	}
+	putProgram(t, e.Dir, "echo 6.6.6") // "." on PATH is not looked at
+	if err := os.Mkdir(filepath.Join(first, program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(second, program), []byte("no program"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := FindClient(ctx, e); !errors.Is(err, ErrNoClient) {
+		t.Errorf("with a folder and a file of that name: %v", err)
+	}
+	for _, dir := range []string{filepath.Join(home, ".bun/bin"), filepath.Join(home, ".opencode/bin"), second} {
+		path := putProgram(t, dir, "echo 1.0.0")
+		_ = os.Chmod(path, 0o755)
+		c, err := FindClient(ctx, e)
+		if err != nil || c.Path != path || c.Major != 1 {
+			t.Errorf("%+v, %v; it should be %s", c, err, path)
+		}
+	}
+}
+
+func TestAClientThatDoesNotRunSaysWhy(t *testing.T) {
+	ctx := context.Background()
+	for _, test := range []struct{ name, script, want string }{
+		{
+			"npm put a stand-in there", "echo 'Error: opencode-ai'\"'\"'s postinstall script was not run.' >&2; echo >&2; echo 'Or reinstall.' >&2; exit 1",
+			"opencode --version` failed (exit status 1): opencode-ai's postinstall script was not run.",
+		},
+		{"killed", "kill -9 $$", "opencode --version` failed (signal: killed)"},
+		{"no word of Error", "echo one >&2; printf '\\033[31mtwo\\033[0m\\n\\n' >&2; exit 7", "failed (exit status 7): two"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := FindClient(ctx, scripted(t, test.script))
+			if err == nil || !strings.HasSuffix(err.Error(), test.want) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+// The client is run where the user is and as the user has it, apart from what keeps it from looking names up.
+func TestTheClientRunsInTheUsersEnvironment(t *testing.T) {
+	e := scripted(t, `[ "$1" = --version ] && { echo 1.0.0; exit; }
+printf '{"dir":"%s","left":"%s","fetch":"%s","npm":"%s","args":"%s"}' "$PWD" "$LEFT" "$OPENCODE_DISABLE_MODELS_FETCH" "$npm_config_offline" "$*"`)
+	e.Environ = append(e.Environ, "npm_config_offline=false")
+	c, err := FindClient(context.Background(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.DebugConfig(context.Background())
+	want := map[string]any{"dir": e.Dir, "left": "right", "fetch": "1", "npm": "true", "args": "debug config"}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// Nothing that the client does, or has others do, holds tierctl up.
+func TestARunOfTheClientIsBounded(t *testing.T) {
+	const soon = 200 * time.Millisecond
+	for _, test := range []struct {
+		name, script, want string
+		limit              time.Duration
+	}{
+		{"in time", "echo 'still there' >&2; sleep 1000", "has not ended within 200ms: still there", soon},
+		{"in the time of its children", "sleep 1000 & sleep 1000", "has not ended within 200ms", soon},
+		{"in output", "head -c 9000000 /dev/zero", "printed more than 8 MiB", time.Minute},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := scripted(t, test.script)
+			c := Client{Path: e.program(), env: e}
+			begin := time.Now()
+			_, err := c.run(context.Background(), test.limit, "x")
+			if err == nil || !strings.HasSuffix(err.Error(), test.want) {
+				t.Errorf("the error is %v", err)
+			}
+			if took := time.Since(begin); took > 20*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+	t.Run("a child that stays does not hold the answer back", func(t *testing.T) {
+		e := scripted(t, "sleep 1000 & echo done")
+		out, err := (Client{Path: e.program(), env: e}).run(context.Background(), time.Minute, "x")
+		if err != nil || string(out) != "done\n" {
+			t.Errorf("%q, %v", out, err)
+		}
+	})
+	t.Run("in complaints", func(t *testing.T) {
+		e := scripted(t, "head -c 1000000 /dev/zero | tr '\\0' e >&2; exit 1")
+		_, err := (Client{Path: e.program(), env: e}).run(context.Background(), time.Minute, "x")
+		if err == nil || len(err.Error()) > 2*maxComplaint {
+			t.Errorf("the error is of %d bytes", len(fmt.Sprint(err)))
+		}
+	})
+	t.Run("by the caller", func(t *testing.T) {
+		e := scripted(t, "sleep 1000")
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(soon, cancel)
+		if _, err := (Client{Path: e.program(), env: e}).run(ctx, time.Minute, "x"); !errors.Is(err, context.Canceled) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+func TestAComplaintIsWhatWentWrongAndWhere(t *testing.T) {
+	for _, f := range faults {
+		recorded, err := os.ReadFile(filepath.Join("testdata", "client", f.name+".stderr"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := complaint(recorded); got != f.says {
+			t.Errorf("%s: %q", f.name, got)
+		}
+	}
+	for in, want := range map[string]string{"": "", "\n \n": "", "a\nb\n": "b", "\x1b[91mred\x1b[0m": "red", "\xff\xfe": "?"} {
+		if got := complaint([]byte(in)); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}
+
+func TestTheConfigurationIsFoundBehindWordsOfPlugins(t *testing.T) {
+	for in, want := range map[string]bool{
+		`{"a":1}`: true, "[plugin] hello\n{\n \"a\": 1\n}\n": true, "{\"a\":1}\ntrailing": true,
+		"": false, "nothing": false, "[1]": false, `{"a":`: false, "x {\"a\":1}": false, "null": false,
+	} {
+		tree, err := parseTree([]byte(in))
+		if (err == nil) != want || want && fmt.Sprint(tree["a"]) != "1" {
+			t.Errorf("%q: %v, %v", in, tree, err)
+		}
+	}
+}
+
+func TestModelsAreLinesOfAList(t *testing.T) {
+	out := "local_a/a\n[plugin] ready\n\nopenrouter/meta/llama-3\n  local_b/b  \nmodels:\n/x\nx/\n"
+	if got, want := parseModels([]byte(out)), []string{"local_a/a", "openrouter/meta/llama-3", "local_b/b"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestRipgrepIsLookedForWhereTheClientLooks(t *testing.T) {
+	path, home, cache := t.TempDir(), t.TempDir(), t.TempDir()
+	e := Env{Home: home, Environ: []string{"PATH=" + path}}
+	put := func(dir string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "rg"), nil, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if (Client{env: e}).HasSearch() {
+		t.Error("there is none")
+	}
+	put(filepath.Join(home, ".cache/opencode/bin"))
+	if !(Client{env: e}).HasSearch() {
+		t.Error("there is one in the client's own cache")
+	}
+	e.Environ = append(e.Environ, "XDG_CACHE_HOME="+cache)
+	if (Client{env: e}).HasSearch() {
+		t.Error("the cache is elsewhere")
+	}
+	put(path)
+	if !(Client{env: e}).HasSearch() {
+		t.Error("there is one on PATH")
+	}
+}
+
+func FuzzClientWords(f *testing.F) {
+	for _, seed := range []string{"1.18.33\n", "{\n\"a\": {\"b\": 1e400}}", "words\n{\"a\":[]}", "local_a/a\n", "\x1b[91mError: \x1b[0mx:\n↳ y\n", "\xff{"} {
+		f.Add([]byte(seed))
+	}
+	for _, name := range []string{"config.json", "models.txt", "broken.stderr", "no-output.stderr"} {
+		if data, err := os.ReadFile(filepath.Join("testdata", "client", name)); err == nil {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, out []byte) {
+		if version, major := parseVersion(out); major < 0 || strings.ContainsAny(version, "\n") {
+			t.Errorf("version %q, %d", version, major)
+		}
+		for _, m := range parseModels(out) {
+			if strings.ContainsAny(m, " \t\n") || !strings.Contains(m, "/") {
+				t.Errorf("model %q", m)
+			}
+		}
+		if c := complaint(out); strings.ContainsAny(c, "\n\x1b\x00") || len(c) > maxComplaint+len("…") {
+			t.Errorf("complaint %q", c)
+		}
+		if tree, err := parseTree(out); err == nil {
+			if d := compare(tree, tree, nil); len(d) > 0 && tree != nil {
+				t.Errorf("a tree is not like itself: %v", d)
+			}
+		}
+	})
+}

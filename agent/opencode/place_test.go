@@ -1,0 +1,339 @@
+package opencode
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestWhereFilesGo by the environment alone: nothing is there yet.
+func TestWhereFilesGo(t *testing.T) {
+	home := t.TempDir()
+	base := Env{Home: home, Dir: filepath.Join(home, "work"), UID: 1000}
+	for _, tt := range []struct {
+		rule                string
+		scope               Scope
+		env                 func(*Env)
+		config, omo, stored string // below home
+	}{
+		{"a user's", ScopeUser, func(*Env) {}, ".config/opencode/opencode.json", ".omo/omo.jsonc", ".local/state/tierd/opencode"},
+		{"XDG variables move it, and not the plugin's, which knows none of them", ScopeUser,
+			func(e *Env) { e.ConfigHome, e.StateHome = home+"/c", home+"/s" }, "c/opencode/opencode.json", ".omo/omo.jsonc", "s/tierd/opencode"},
+		{"an XDG variable that is not absolute is ignored", ScopeUser,
+			func(e *Env) { e.ConfigHome, e.StateHome = "c", "s" }, ".config/opencode/opencode.json", ".omo/omo.jsonc", ".local/state/tierd/opencode"},
+		{"OPENCODE_CONFIG_DIR is the user's own", ScopeUser,
+			func(e *Env) { e.ConfigDir = home + "/mine" }, ".config/opencode/opencode.json", ".omo/omo.jsonc", ".local/state/tierd/opencode"},
+		{"a project's, remembered with the user", ScopeProject, func(*Env) {},
+			"work/.opencode/opencode.json", "work/.omo/omo.jsonc", ".local/state/tierd/opencode"},
+		{"the managed one has no plugin, and needs no HOME", ScopeManaged,
+			func(e *Env) { e.Root, e.Home = home, "" }, "etc/opencode/opencode.json", "", "var/lib/tierd/opencode"},
+		{"root without sudo has a home as well", ScopeUser, func(e *Env) { e.UID = 0 },
+			".config/opencode/opencode.json", ".omo/omo.jsonc", ".local/state/tierd/opencode"},
+	} {
+		env := base
+		tt.env(&env)
+		p, err := Places(tt.scope, env)
+		if err != nil {
+			t.Errorf("%s: %v", tt.rule, err)
+			continue
+		}
+		below := func(path string) string {
+			if path == "" {
+				return ""
+			}
+			rel, err := filepath.Rel(home, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rel
+		}
+		if below(p.Config) != tt.config || below(p.OMO) != tt.omo || below(p.state) != tt.stored || p.Variable() != "" {
+			t.Errorf("%s: %s, %s, %s, %q", tt.rule, p.Config, p.OMO, p.state, p.Variable())
+		}
+	}
+}
+
+func TestWhoMayNotWriteThere(t *testing.T) {
+	home := t.TempDir()
+	for _, tt := range []struct {
+		rule  string
+		scope Scope
+		env   Env
+		says  string
+		hint  string
+		no    bool // rights
+	}{
+		{"with sudo the files would be root's", ScopeUser, Env{Home: home, SudoUser: "ann"}, "belong to ann, and with sudo they would be root's", "run it without sudo, as ann", false},
+		{"a project's as well", ScopeProject, Env{Home: home, Dir: home + "/p", SudoUser: "ann"}, "belong to ann", "without sudo", false},
+		{"a managed one is root's", ScopeManaged, Env{Home: home, UID: 1000}, "/etc/opencode is written by root alone", "use sudo", true},
+		{"no home", ScopeUser, Env{UID: 1000}, `HOME is ""`, "set HOME", false},
+		{"a home that is not there", ScopeUser, Env{Home: home + "/nobody", UID: 1000}, "nobody, which is not there", "set HOME", false},
+		{"a home is no project", ScopeProject, Env{Home: home, Dir: home, UID: 1000}, "your home, which is no project", "leave `--project` out", false},
+		{"a directory that is gone", ScopeProject, Env{Home: home, UID: 1000}, "the working directory is not known", "change into", false},
+	} {
+		_, err := Places(tt.scope, tt.env)
+		var no *Refused
+		if !errors.As(err, &no) || !strings.Contains(no.Text, tt.says) || !strings.Contains(no.Hint, tt.hint) || no.Forbidden != tt.no {
+			t.Errorf("%s: %#v", tt.rule, err)
+		}
+	}
+	if _, err := PlaceAt(ScopeManaged, "/x", Env{Root: home}); err == nil || !strings.Contains(err.Error(), "has its one place") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestANamedFile is found by OpenCode by itself in the places that it reads, and by its variable elsewhere.
+func TestANamedFile(t *testing.T) {
+	env := laid(t, "dotfiles")
+	for _, tt := range []struct{ rule, to, config, variable string }{
+		{"through the link that OpenCode goes through", ".config/opencode/opencode.json", "dotfiles/opencode/opencode.json", ""},
+		{"where the link leads to", "dotfiles/opencode/config.json", "dotfiles/opencode/config.json", ""},
+		{"another name in the same place", "dotfiles/opencode/tiers.json", "dotfiles/opencode/tiers.json", "OPENCODE_CONFIG=$HOME/dotfiles/opencode/tiers.json"},
+		{"a directory that is not there yet", "new/dir/tiers.json", "new/dir/tiers.json", "OPENCODE_CONFIG=$HOME/new/dir/tiers.json"},
+	} {
+		p, err := PlaceAt(ScopeUser, filepath.Join(env.Home, tt.to), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Config != filepath.Join(env.Home, tt.config) || p.Variable() != strings.ReplaceAll(tt.variable, "$HOME", env.Home) {
+			t.Errorf("%s: %s, %q", tt.rule, p.Config, p.Variable())
+		}
+	}
+	env.Config = filepath.Join(env.Home, "mine.json")
+	p, err := PlaceAt(ScopeUser, "../mine.json", env)
+	if err != nil || p.Config != env.Config || p.Variable() != "" {
+		t.Errorf("the variable is set already: %s, %q, %v", p.Config, p.Variable(), err)
+	}
+}
+
+// TestWhatWasNamedOnceIsFoundAgain behind the link that it was named for, by every command.
+func TestWhatWasNamedOnceIsFoundAgain(t *testing.T) {
+	env := laid(t, "dotfiles")
+	start := listing(t, env.Home)
+	named, err := PlaceAt(ScopeUser, filepath.Join(env.Home, ours), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Look(named, planOf(0, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Apply(named, c, false); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, applying(1, false, false))
+	if got := file(t, env, "dotfiles/opencode/opencode.json"); !strings.Contains(got, "73728") {
+		t.Errorf("it was not written again:\n%s", got)
+	}
+	run(t, env, undoing(false))
+	if d := differences(start, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("left: %q", d)
+	}
+}
+
+// TestTheWayOutOfALink is one that the same scope takes.
+func TestTheWayOutOfALink(t *testing.T) {
+	for scope, hint := range map[Scope]string{
+		ScopeUser:    "tierctl opencode apply --to $HOME/real/opencode.json ",
+		ScopeProject: "tierctl opencode apply --project --to $HOME/real/opencode.json ",
+		ScopeManaged: "make it a directory of its own",
+	} {
+		env := laid(t, "none")
+		link := filepath.Join(env.Home, map[Scope]string{ScopeUser: ".config/opencode", ScopeProject: "project/.opencode", ScopeManaged: "etc/opencode"}[scope])
+		real := filepath.Join(env.Home, "real")
+		if err := errors.Join(os.Mkdir(real, 0o755), os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(real, link)); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Places(scope, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Look(p, planOf(0, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		no := c.Files[0].Blocked
+		if no == nil || !strings.HasPrefix(no.Hint, strings.ReplaceAll(hint, "$HOME", env.Home)) {
+			t.Errorf("%s: %+v", scope, no)
+		}
+	}
+}
+
+// TestALinkInPlaceOfOurs: somebody has moved what was written elsewhere. It is not replaced, nor taken away, whatever is said.
+func TestALinkInPlaceOfOurs(t *testing.T) {
+	env := laid(t, "none")
+	run(t, env, applying(0, false, false))
+	path, moved := filepath.Join(env.Home, ours), filepath.Join(env.Home, "moved.json")
+	if err := errors.Join(os.Rename(path, moved), os.Symlink(moved, path)); err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range map[string]step{"apply": applying(1, false, true), "undo": undoing(true)} {
+		err := s(realDisk{}, env)
+		var no *Refused
+		if !errors.As(err, &no) || !strings.Contains(no.Text, "is a symbolic link, not a file") || no.Hint == "" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := os.Rename(moved, path); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, undoing(false))
+}
+
+// TestFilesBesideOurs: each file that OpenCode reads as well is looked at, with the place of the fault.
+func TestFilesBesideOurs(t *testing.T) {
+	for _, tt := range []struct {
+		rule, path, text string
+		scope            Scope
+		says             string // "": it is no fault
+	}{
+		{"comments and trailing commas are JSONC", ".config/opencode/opencode.jsonc", "{ // c\n \"a\": [1,],\n}", ScopeUser, ""},
+		{"an empty file is none to OpenCode", ".config/opencode/opencode.jsonc", "", ScopeUser, ""},
+		{"a variable may stand for a number", ".config/opencode/opencode.jsonc", "{\"a\": {env:N}, \"b\": \"{file:~/key}\"}", ScopeUser, ""},
+		{"a variable moves no fault", ".config/opencode/opencode.jsonc", "{\"a\": {env:NAME} 1}", ScopeUser, "opencode.jsonc:1:18: "},
+		{"a byte order mark", ".config/opencode/opencode.jsonc", "\xef\xbb\xbf{}", ScopeUser, ""},
+		{"a missing comma", ".config/opencode/opencode.jsonc", "{\n  \"a\": 1\n  \"b\": 2\n}", ScopeUser, "opencode.jsonc:3:3: OpenCode reads this file as well and would not start: "},
+		{"a bracket that is never closed", ".config/opencode/config.json", "{", ScopeUser, "config.json:1:2: "},
+		{"no object", ".config/opencode/opencode.jsonc", "[]", ScopeUser, "opencode.jsonc:1:1: OpenCode reads this file as well and would not start: it is not an object"},
+		{"what OPENCODE_CONFIG names", "mine.json", "{", ScopeUser, "mine.json:1:2: "},
+		{"what is in OPENCODE_CONFIG_DIR", "dir/opencode.jsonc", "{", ScopeUser, "dir/opencode.jsonc:1:2: "},
+		{"a project's file, for the project", "project/opencode.jsonc", "{", ScopeProject, "project/opencode.jsonc:1:2: "},
+		{"a project's file is no business of the user's", "project/opencode.jsonc", "{", ScopeUser, ""},
+		{"a user's file, for the project", ".config/opencode/opencode.jsonc", "{", ScopeProject, "opencode.jsonc:1:2: "},
+	} {
+		env := laid(t, "none")
+		env.Config, env.ConfigDir = filepath.Join(env.Home, "mine.json"), filepath.Join(env.Home, "dir")
+		path := filepath.Join(env.Home, tt.path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(tt.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Places(tt.scope, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Look(p, planOf(0, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Against(true)
+		if tt.says == "" && err != nil || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("%s: %v", tt.rule, err)
+		}
+	}
+}
+
+// TestOldPluginFilesInEachPlace that the plugin moves them from.
+func TestOldPluginFilesInEachPlace(t *testing.T) {
+	for _, path := range []string{".config/opencode/oh-my-opencode.jsonc", "dir/oh-my-openagent.json"} {
+		env := laid(t, "empty")
+		env.ConfigDir = filepath.Join(env.Home, "dir")
+		if err := os.MkdirAll(env.ConfigDir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		run(t, env, editing(path, "{}"))
+		if err := applying(0, false, false)(realDisk{}, env); err != nil {
+			t.Errorf("%s without the plugin: %v", path, err)
+		}
+		err := applying(0, true, true)(realDisk{}, env)
+		var no *Refused
+		if !errors.As(err, &no) || !strings.HasPrefix(no.Hint, "mv "+filepath.Join(env.Home, path)) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestLooksTellWhatIsToHappen, as a diff that patch(1) takes.
+func TestLooksTellWhatIsToHappen(t *testing.T) {
+	env := laid(t, "none")
+	look := func(n int, omo bool) (Changes, string) {
+		t.Helper()
+		p, err := Places(ScopeUser, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Look(p, planOf(n, omo))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text []string
+		for _, f := range c.Files {
+			text = append(text, string(f.Kind)+" "+string(f.Action))
+		}
+		return c, strings.Join(text, ", ")
+	}
+	path := filepath.Join(env.Home, ours)
+	c, did := look(0, true)
+	if did != "opencode create, omo create" || !strings.HasPrefix(c.Diff(), "--- /dev/null\n+++ "+path+"\n@@ -0,0 +1,") {
+		t.Errorf("%s\n%s", did, c.Diff())
+	}
+	run(t, env, applying(0, true, false))
+	if c, did := look(0, true); did != "opencode same, omo same" || c.Diff() != "" || c.Needed() {
+		t.Errorf("%s\n%s", did, c.Diff())
+	}
+	c, did = look(1, true)
+	if did != "opencode change, omo same" || !strings.HasPrefix(c.Diff(), "--- "+path+"\n+++ "+path+"\n@@ ") || !strings.Contains(c.Diff(), "\n+            \"context\": 73728,\n") {
+		t.Errorf("%s\n%s", did, c.Diff())
+	}
+	c, did = look(0, false)
+	if did != "opencode change, omo remove" || !strings.Contains(c.Diff(), "\n+++ /dev/null\n") {
+		t.Errorf("%s\n%s", did, c.Diff())
+	}
+}
+
+// TestShowTellsWhatIsInForce, and whether it still is as written.
+func TestShowTellsWhatIsInForce(t *testing.T) {
+	env := laid(t, "none")
+	show := func() []InForce {
+		t.Helper()
+		p, err := Places(ScopeUser, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := Show(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if all := show(); len(all) != 0 {
+		t.Errorf("nothing was written, and it shows %v", all)
+	}
+	run(t, env, applying(0, false, false))
+	f := show()[0]
+	if f.State != "as written" || f.Model != "local_orch/orchestrator" || f.Small != "local_utility/utility" || len(f.Models) != 4 {
+		t.Errorf("%+v", f)
+	}
+	for _, a := range f.Agents {
+		m, ok := f.ModelOf(a)
+		want := map[string]string{"primary": "local_orch/orchestrator", "coder": "local_coder/coder", "reviewer": "local_reviewer/reviewer"}[a.Name]
+		if want != "" && (!ok || m.Ref != want || m.Context == 0 || m.BaseURL == "") {
+			t.Errorf("%s works with %+v", a.Name, m)
+		}
+	}
+	run(t, env, editing(ours, "{\"agent\": {\"mine\": {\"model\": \"acme/large\"}}}"))
+	f = show()[0]
+	if _, ok := f.ModelOf(f.Agents[0]); f.State != "edited since" || f.Agents[0].Name != "mine" || ok {
+		t.Errorf("%+v", f)
+	}
+	if err := os.Remove(filepath.Join(env.Home, ours)); err != nil {
+		t.Fatal(err)
+	}
+	if f := show()[0]; f.State != "gone" || len(f.Agents) != 0 {
+		t.Errorf("%+v", f)
+	}
+	if err := os.WriteFile(filepath.Join(env.Home, ours), []byte("{\n\"a\" 1}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Places(ScopeUser, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Show(p); err == nil || !strings.Contains(err.Error(), "opencode.json:2:5: ") {
+		t.Errorf("got %v", err)
+	}
+}

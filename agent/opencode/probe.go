@@ -1,0 +1,284 @@
+package opencode
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Asked is what became of small requests to one model, by the address and with the key that the configuration names.
+type Asked struct {
+	Tier      string        `json:"tier"`
+	Model     string        `json:"model"`              // "local_orch/orchestrator"
+	URL       string        `json:"url"`                // up to and with its /v1
+	LeftOut   string        `json:"left_out,omitempty"` // why nothing was asked
+	Status    int           `json:"status,omitempty"`   // of HTTP; 0: no answer came
+	FirstByte time.Duration `json:"-"`                  // until the first event of the answer
+	Seconds   float64       `json:"first_byte_seconds,omitempty"`
+	Again     time.Duration `json:"-"`                // what Retry-After said
+	Loaded    bool          `json:"loaded,omitempty"` // the tier was not ready: it was loaded for this
+	Tools     Tools         `json:"tools,omitempty"`  // what came of a request for a tool call; "": none was made
+	Remarks   []Remark      `json:"-"`
+}
+
+// Tools is what a model made of a tool that it was to call.
+type Tools string
+
+// The ways.
+const (
+	ToolsCalled Tools = "called"  // as it should
+	ToolsText   Tools = "text"    // it wrote the call down as text, which no client takes for one
+	ToolsBroken Tools = "broken"  // a call that OpenCode cannot use
+	ToolsNone   Tools = "none"    // it answered in words
+	ToolsError  Tools = "refused" // the server refused, or failed
+)
+
+// Prober asks models.
+type Prober struct {
+	Transport http.RoundTripper
+	Key       string        // "" when the gateway wants none
+	Limit     time.Duration // for each request
+}
+
+const (
+	// wordTokens is enough to see that words come.
+	wordTokens = 8
+	// callTokens has room for a model that thinks before it calls.
+	callTokens = 256
+	// maxAnswer of an error is more than any engine says.
+	maxAnswer = 64 << 10
+)
+
+// toolName is that of OpenCode's own tool, which agents call most.
+const toolName = "read"
+
+type (
+	chat struct {
+		Model    string    `json:"model"`
+		Most     int       `json:"max_tokens"`
+		Messages []message `json:"messages"`
+		Stream   bool      `json:"stream"`
+		Options  struct {
+			Usage bool `json:"include_usage"`
+		} `json:"stream_options"`
+		Tools  []tool `json:"tools,omitempty"`
+		Choice string `json:"tool_choice,omitempty"`
+	}
+	message struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
+	}
+	tool struct {
+		Type     string   `json:"type"`
+		Function function `json:"function"`
+	}
+	function struct {
+		Name        string          `json:"name"`
+		Description string          `json:"description"`
+		Parameters  json.RawMessage `json:"parameters"`
+	}
+)
+
+// readTool is the one tool that is offered. Its shape is that of OpenCode's requests.
+var readTool = []tool{{Type: "function", Function: function{
+	Name: toolName, Description: "Reads a file from the disk and returns its content.",
+	Parameters: json.RawMessage(`{"type":"object","properties":{"filePath":{"type":"string","description":"The path of the file"}},"required":["filePath"],"additionalProperties":false}`),
+}}}
+
+// Ask has a model say a word, and if tools is set call a tool. A tier that is not ready is loaded for it by the gateway: whether
+// that may be is the caller's business.
+func (p Prober) Ask(ctx context.Context, m Model, tools bool) Asked {
+	a := Asked{Tier: m.Tier, Model: m.Ref, URL: m.BaseURL}
+	begin := time.Now()
+	s, err := p.send(ctx, m, &a, chat{Most: wordTokens, Messages: []message{{"user", "Say hello in one word."}}})
+	if s != nil && !s.first.IsZero() {
+		a.FirstByte = s.first.Sub(begin)
+		a.Seconds = a.FirstByte.Seconds()
+	}
+	if err == nil {
+		err = s.whole()
+	}
+	if err != nil {
+		a.fail(m, err)
+		return a
+	}
+	if !s.usage {
+		a.Remarks = append(a.Remarks, Remark{
+			Tier: m.Tier, Text: fmt.Sprintf("tier %q does not say how many tokens a request took, so OpenCode cannot tell when a session gets too long", m.Tier),
+		})
+	}
+	if tools {
+		p.askTool(ctx, m, &a)
+	}
+	return a
+}
+
+func (a *Asked) fail(m Model, err error) {
+	r := Remark{Failed: true, Tier: m.Tier, Text: fmt.Sprintf("tier %q does not answer at %s: %v", m.Tier, m.BaseURL, err)}
+	var h *hinted
+	if errors.As(err, &h) {
+		r.Hint = h.hint
+	}
+	a.Remarks = append(a.Remarks, r)
+}
+
+// hinted is an error with what to do.
+type hinted struct {
+	text, hint string
+}
+
+func (h *hinted) Error() string { return h.text }
+
+// send sends one request and reads the stream that comes back.
+func (p Prober) send(ctx context.Context, m Model, a *Asked, c chat) (*stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.Limit)
+	defer cancel()
+	c.Model, c.Stream, c.Options.Usage = m.ID, true, true
+	body, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.BaseURL+"/chat/completions", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User-Agent", "tierctl-opencode-verify")
+	if p.Key != "" {
+		r.Header.Set("Authorization", "Bearer "+p.Key)
+	}
+	answer, err := p.Transport.RoundTrip(r)
+	if err != nil {
+		return nil, p.unreachable(m, err)
+	}
+	defer answer.Body.Close()
+	a.Status, a.Again = answer.StatusCode, retryAfter(answer)
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what came of it is what there is to show
+		return nil, p.refused(m, answer, bodyText(text))
+	}
+	s, err := readStream(answer.Body, time.Now)
+	if err != nil {
+		return s, p.unreachable(m, err)
+	}
+	return s, nil
+}
+
+// unreachable says why no answer came, or only a part of one.
+func (p Prober) unreachable(m Model, err error) error {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		at := m.BaseURL
+		if u, e := url.Parse(m.BaseURL); e == nil {
+			at = u.Host
+		}
+		return &hinted{"nothing listens at " + at, "systemctl status tier-gateway"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &hinted{fmt.Sprintf("no whole answer came within %s", p.Limit), "tierctl status " + m.Tier}
+	}
+	return &hinted{err.Error(), "tierctl logs " + m.Tier}
+}
+
+// refused says what an answer other than 200 means for the set-up.
+func (p Prober) refused(m Model, answer *http.Response, text string) error {
+	h := &hinted{text: fmt.Sprintf("status %d: %s", answer.StatusCode, text), hint: "tierctl logs " + m.Tier}
+	switch answer.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		h.hint = "`tierctl key opencode` makes a key; tierctl opencode apply --key-file FILE"
+	case http.StatusNotFound:
+		h.hint = "tierctl opencode apply writes the names that there are"
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		if after := retryAfter(answer); after > 0 {
+			h.text += fmt.Sprintf(" (try again in %s)", after)
+		}
+		h.hint = "tierctl status " + m.Tier
+	}
+	return h
+}
+
+// retryAfter is how long a server wants to be left alone; 0 when it does not say so in seconds.
+func retryAfter(answer *http.Response) time.Duration {
+	seconds, err := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// askTool has the model call a tool, and judges what came of it.
+func (p Prober) askTool(ctx context.Context, m Model, a *Asked) {
+	s, err := p.send(ctx, m, a, chat{Most: callTokens, Tools: readTool, Choice: "auto", Messages: []message{
+		{"system", "You are a coding agent. Use the tools that you have."},
+		{"user", "Read the file README.md. Call the tool; do not answer in words."},
+	}})
+	if err == nil {
+		err = s.whole()
+	}
+	if err != nil {
+		a.Tools = ToolsError
+		a.Remarks = append(a.Remarks, Remark{
+			Failed: true, Tier: m.Tier, Text: fmt.Sprintf("tier %q answers, but not when it is offered a tool: %v", m.Tier, err), Hint: toolsHint,
+		})
+		return
+	}
+	var r Remark
+	a.Tools, r = s.judge(m)
+	if r.Text != "" {
+		a.Remarks = append(a.Remarks, r)
+	}
+}
+
+// judge says how a model called the tool.
+func (s *stream) judge(m Model) (Tools, Remark) {
+	r := Remark{Failed: true, Tier: m.Tier, Hint: toolsHint}
+	if len(s.calls) == 0 {
+		if form := callInText(s.words.String()); form != "" {
+			r.Text = fmt.Sprintf("the model of tier %q writes tool calls as text (%s), which no client takes for one: its engine does not parse them", m.Tier, form)
+			return ToolsText, r
+		}
+		r.Failed, r.Hint = false, "a model that was trained to call tools does better"
+		r.Text = fmt.Sprintf("the model of tier %q called no tool when it was asked to", m.Tier)
+		if s.finish == "length" {
+			r.Text += fmt.Sprintf(" within %d tokens", callTokens)
+		}
+		return ToolsNone, r
+	}
+	var arguments map[string]any
+	c := s.calls[0]
+	switch {
+	case s.nameless:
+		r.Text = fmt.Sprintf("tier %q begins a tool call without its name, which OpenCode takes for an error", m.Tier)
+	case c.name != toolName:
+		r.Text = fmt.Sprintf("the model of tier %q called a tool %q, which it was not offered", m.Tier, oneLine(c.name))
+	case json.Unmarshal([]byte(c.arguments), &arguments) != nil:
+		r.Text = fmt.Sprintf("the model of tier %q called a tool with arguments that are no JSON: %s", m.Tier, oneLine(c.arguments))
+	default:
+		return ToolsCalled, Remark{}
+	}
+	return ToolsBroken, r
+}
+
+// callForms are how models write a tool call when nothing parses it, each by its template.
+var callForms = []string{"<tool_call>", "<function=", "<function_call", "<|tool_call", "<|python_tag|>", "[TOOL_CALLS]", "<tools>", "<invoke ", "functools[", "<｜tool▁call"}
+
+// callInText finds a tool call in words; "" when there is none.
+func callInText(words string) string {
+	for _, form := range callForms {
+		if strings.Contains(words, form) {
+			return form
+		}
+	}
+	if plain := strings.ReplaceAll(words, " ", ""); strings.Contains(plain, `"name":"`+toolName+`"`) {
+		return "JSON"
+	}
+	return ""
+}

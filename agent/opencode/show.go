@@ -1,0 +1,136 @@
+package opencode
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// InForce is what one file that Apply wrote says now, and whether it still is as written.
+type InForce struct {
+	Path   string
+	Kind   Kind
+	Scope  Scope
+	State  string // AsWritten, Edited or Gone
+	Model  string // of the primary agent, "provider/model"
+	Small  string // of titles
+	Agents []InForceAgent
+	Models []Model
+}
+
+// What may have become of a file.
+const (
+	AsWritten = "as written"
+	Edited    = "edited since"
+	Gone      = "gone"
+)
+
+// InForceAgent is one agent of the file. Rules are its permissions as the file has them.
+type InForceAgent struct {
+	Name        string
+	Mode        string
+	Model       string // "": that of the agent or person that calls it
+	Description string
+	Rules       json.RawMessage
+}
+
+// Show reads what the records of a place are about, as it is in force now. A file that cannot be read as a configuration any more
+// is an error that says where.
+func Show(p Place) ([]InForce, error) {
+	records, err := Applied(p)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]InForce, 0, len(records))
+	for _, r := range records {
+		now, err := snapshotAt(r.Path)
+		if err != nil {
+			return nil, err
+		}
+		f := InForce{Path: r.Path, Kind: r.Kind, Scope: r.Scope, State: AsWritten}
+		switch {
+		case !now.Exists:
+			f.State = Gone
+		case !slices.ContainsFunc(r.Wrote, now.is):
+			f.State = Edited
+		}
+		if r.Kind == KindConfig && now.Exists {
+			if err := f.read(now.Data); err != nil {
+				return nil, fmt.Errorf("%s%w", r.Path, err)
+			}
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// read takes from a configuration what there is to show. Somebody may have edited it.
+func (f *InForce) read(src []byte) error {
+	if at, err := faultIn(src); err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	plain, err := hujson.Standardize(slices.Clone(plainly(src)))
+	if err != nil {
+		return fmt.Errorf(": %w", err)
+	}
+	var c struct {
+		Model    string `json:"model"`
+		Small    string `json:"small_model"`
+		Provider map[string]struct {
+			Options struct {
+				BaseURL string `json:"baseURL"`
+			} `json:"options"`
+			Models map[string]struct {
+				Limit struct {
+					Context int `json:"context"`
+					Output  int `json:"output"`
+				} `json:"limit"`
+			} `json:"models"`
+		} `json:"provider"`
+		Agent map[string]struct {
+			Mode        string          `json:"mode"`
+			Model       string          `json:"model"`
+			Description string          `json:"description"`
+			Permission  json.RawMessage `json:"permission"`
+		} `json:"agent"`
+	}
+	if len(src) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(plain, &c); err != nil {
+		return fmt.Errorf(": %w", err)
+	}
+	f.Model, f.Small = c.Model, c.Small
+	for _, name := range slices.Sorted(maps.Keys(c.Provider)) {
+		p := c.Provider[name]
+		for _, id := range slices.Sorted(maps.Keys(p.Models)) {
+			l := p.Models[id].Limit
+			f.Models = append(f.Models, Model{
+				Tier: strings.TrimPrefix(name, "local_"), Ref: name + "/" + id, Provider: name, ID: id, BaseURL: p.Options.BaseURL,
+				Context: l.Context, Output: l.Output,
+			})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Agent)) {
+		a := c.Agent[name]
+		f.Agents = append(f.Agents, InForceAgent{Name: name, Mode: a.Mode, Model: a.Model, Description: a.Description, Rules: a.Permission})
+	}
+	return nil
+}
+
+// ModelOf is the model that an agent of this file works with; false when the file does not say.
+func (f InForce) ModelOf(a InForceAgent) (Model, bool) {
+	ref := a.Model
+	if ref == "" && a.Mode == "primary" {
+		ref = f.Model
+	}
+	i := slices.IndexFunc(f.Models, func(m Model) bool { return m.Ref == ref })
+	if i < 0 {
+		return Model{}, false
+	}
+	return f.Models[i], true
+}
