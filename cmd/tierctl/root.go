@@ -90,6 +90,7 @@ func (a *app) groups() []commandGroup {
 			a.opencodeCommand(),
 			a.importCommand(),
 			a.benchCommand(),
+			a.pullCommand(),
 		}},
 	}
 }
