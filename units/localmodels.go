@@ -46,7 +46,7 @@ func (c *Config) modelMissing(h tree, name, kind string) string {
 	}
 	files, err := h.modelFiles(m.path, kind)
 	if err == nil && kind == KindVLLM { // also of a model whose size nobody knows
-		_, _, err = h.safetensors(m.path, each(files, func(f ModelFile) string { return path.Base(f.Path) }))
+		_, _, err = h.safetensors(m.path, each(files, func(f ModelFile) string { return path.Base(f.Path) }), 0)
 	}
 	if err == nil {
 		_, err = h.facts(m.path, kind, files)

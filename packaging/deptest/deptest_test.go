@@ -130,6 +130,8 @@ func TestArrows(t *testing.T) {
 		"packaging/guardbench/trial": {"pure: standard library alone", nil, nil},
 		"packaging/demo":             {"shows the package from outside", []string{"packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
 		"packaging/deptest":          {"looks at sources", nil, nil},
+		"packaging/pages":            {"reads text: standard library alone", nil, nil},
+		"packaging/reference":        {"asks units what it says of tiers.toml", []string{"units"}, parsers},
 	}
 	for _, p := range list(t, "./...") {
 		name := strings.TrimPrefix(p.ImportPath, module)
