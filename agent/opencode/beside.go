@@ -73,8 +73,15 @@ func plainly(src []byte) []byte {
 	})
 }
 
-// ended is a configuration without a byte order mark and with an end of its last line: a comment without one is none to hujson.
-func ended(src []byte) []byte { return append(bytes.Clone(bytes.TrimPrefix(src, bom)), '\n') }
+// ended is a configuration without a byte order mark, and with an end of its last line where that has a comment: one without is
+// none to hujson. Elsewhere it would move the place of a fault that is the end of the file.
+func ended(src []byte) []byte {
+	src = bytes.Clone(bytes.TrimPrefix(src, bom))
+	if last := src[bytes.LastIndexByte(src, '\n')+1:]; bytes.Contains(last, []byte("//")) {
+		src = append(src, '\n')
+	}
+	return src
+}
 
 // faultIn says where and why OpenCode cannot read a configuration. An empty file is none to it, and no fault.
 func faultIn(src []byte) (at string, err error) {
