@@ -35,13 +35,16 @@ pack() {
 		exit 1
 	}
 }
-# Only the rpm's configuration marks manual pages as documentation, which nfpm cannot do for a pattern, and names a
+# Only the rpm's configuration marks pages as documentation, which nfpm cannot do for a pattern, and names a
 # changelog: nfpm would put its own rendering of it beside the deb's.
 {
 	cat nfpm.yaml
 	for page in "$STAGE"/man/*.gz; do
 		section=${page%.gz}
 		echo "  - { src: $page, dst: /usr/share/man/man${section##*.}/${page##*/}, type: doc, file_info: { mode: 0644 } }"
+	done
+	for page in docs/*.md; do
+		echo "  - { src: $page, dst: /usr/share/doc/tierd/${page##*/}, type: doc, file_info: { mode: 0644 } }"
 	done
 	echo "changelog: $STAGE/changelog.yaml"
 } >"$STAGE/nfpm-rpm.yaml"

@@ -37,11 +37,14 @@ type Format struct {
 	Served string
 }
 
+// expertCounts are the names that files have for the number of experts in a layer.
+var expertCounts = []string{"num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts"}
+
 // format reads the Format of a model from its config.json and, where older tools put it there, from a file beside it.
 func (c *hfConfig) format(beside *hfConfig) Format {
 	f := Format{
 		Family: c.text("model_type"),
-		MoE:    c.number(maxSize, "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts") > 1,
+		MoE:    c.number(maxSize, expertCounts...) > 1,
 		DType:  strings.TrimPrefix(c.text("dtype", "torch_dtype"), "torch."),
 	}
 	q := c.object("quantization_config", "compression_config")

@@ -10,6 +10,7 @@ import (
 type modelFacts struct {
 	files  []ModelFile // that it was read from
 	stored stored      // the tensors; "" is the type of those in a file that does not tell it
+	passes passes      // which of them a token does not read whole
 	layers []layer
 	format Format
 	gguf   *ggufModel // of a GGUF file
@@ -28,7 +29,9 @@ func (h tree) ggufFacts(at string, files []ModelFile) (*modelFacts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &modelFacts{files: only(files, used), layers: m.layers, format: m.format(), gguf: m}, nil
+	return &modelFacts{
+		files: only(files, used), stored: stored{"": m.weights}, passes: ggufPasses(m), layers: m.layers, format: m.format(), gguf: m,
+	}, nil
 }
 
 func (h tree) folderFacts(dir string, files []ModelFile) (*modelFacts, error) {
@@ -46,11 +49,14 @@ func (h tree) folderFacts(dir string, files []ModelFile) (*modelFacts, error) {
 	if f.layers, err = config.layers(); err != nil {
 		return nil, inFile("config.json", err)
 	}
-	stored, shards, err := h.safetensors(dir, names)
+	sum, shards, err := h.safetensors(dir, names, len(f.layers))
 	if err != nil {
 		return nil, err
 	}
-	if f.stored = stored; len(shards) == 0 {
+	f.passes = sum.passes()
+	config.mixture(&f.passes)
+	if f.stored = sum.stored; len(shards) == 0 {
+		f.passes.unclear = true
 		if f.stored, shards = torch(files); len(shards) == 0 {
 			return nil, broken("", "its folder %s holds no *.safetensors; fetch the model again, or name another", dir)
 		}
@@ -119,14 +125,17 @@ func servedType(f Format, asked string) string {
 	return "bfloat16"
 }
 
-// weights is the size of the tensors once they are loaded in that type. Quantised ones, and what belongs to them, stay.
-func (f *modelFacts) weights(served string) Bytes {
+// weights is the size of the tensors once they are loaded in that type.
+func (f *modelFacts) weights(served string) Bytes { return f.served(f.stored, served) }
+
+// served is the size of some of the tensors once they are loaded in that type. Quantised ones, and what belongs to them, stay.
+func (f *modelFacts) served(part stored, served string) Bytes {
 	width, known := dtypeBytes[served]
 	if f.format.Quant != "" || !known {
-		return f.stored.total()
+		return part.total()
 	}
 	var sum Bytes
-	for kind, size := range f.stored {
+	for kind, size := range part {
 		from := storedBytes[kind]
 		if kind == "" {
 			from = dtypeBytes[f.format.DType]

@@ -118,14 +118,9 @@ func (h tree) missing(folders []string, name string) error {
 	}
 	remedy, as := "put it there", name
 	if org, rest, ok := strings.Cut(name, "/"); ok {
-		repo, inRepo, isFile := strings.Cut(rest, "/")
-		repo = org + "/" + repo
-		what := repo
-		if isFile { // a repository of GGUF files holds a dozen of them
-			what += " " + inRepo
-		}
-		as += " or models--" + strings.ReplaceAll(repo, "/", "--")
-		remedy = fmt.Sprintf("fetch it with `hf download %s --local-dir %s`", what, path.Join(folders[0], repo))
+		repo, _, _ := strings.Cut(rest, "/")
+		as += " or models--" + org + "--" + repo
+		remedy = fmt.Sprintf("fetch it with `tierctl pull %s`", name)
 	}
 	return fmt.Errorf("model %q is not in %s (looked for %s); %s, or add its folder to `models` in [host]",
 		name, strings.Join(folders, ", "), as, remedy)

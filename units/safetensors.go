@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -102,30 +103,33 @@ func readHeader(r io.Reader, data uint64, each func(name string, t tensor) error
 
 func headerFault(err error) error { return jsonFault("its header", err) }
 
-// safetensors sums up the tensors of a folder, and names the files that were read. When an index is there it says which
-// files are the model; without one each tensor counts once, in whichever files it is, as an engine keeps it once.
+// safetensors sums up the tensors of a folder, of a model with so many layers, and names the files that were read. When an
+// index is there it says which files are the model; without one each tensor counts once, in whichever files it is, as an
+// engine keeps it once.
 //
 // The index's own total_size is not asked: of a model that was quantised later it is often that of the original.
-func (h tree) safetensors(dir string, names []string) (stored, []string, error) {
+func (h tree) safetensors(dir string, names []string, layers int) (tensorSum, []string, error) {
+	sum := tensorSum{stored: stored{}, layers: layers, seed: maphash.MakeSeed()}
 	files, indexed, err := h.shards(dir, names)
 	if err != nil || len(files) == 0 {
-		return nil, nil, err
+		return sum, nil, err
 	}
-	sum := tensorSum{stored: stored{}, seed: maphash.MakeSeed()}
 	if !indexed && len(files) > 1 {
 		sum.once = map[uint64]Bytes{}
 	}
 	for _, name := range files {
 		if err := h.safetensorsFile(path.Join(dir, name), &sum); err != nil {
-			return nil, nil, inFile(name, err)
+			return sum, nil, inFile(name, err)
 		}
 	}
-	return sum.stored, files, nil
+	return sum, files, nil
 }
 
 // tensorSum adds up the tensors of several files.
 type tensorSum struct {
 	stored  stored
+	kinds   [expertTensor + 1]stored
+	layers  int
 	once    map[uint64]Bytes // by the tensor's name, where one may be in several files; nil: they are all different
 	seed    maphash.Seed
 	count   int
@@ -148,7 +152,27 @@ func (s *tensorSum) add(name string, t tensor) error {
 		size, s.once[id] = size-s.once[id], size
 	}
 	s.stored[t.Type] = capped(s.stored[t.Type] + size)
+	of := &s.kinds[kindOfTensor(name, s.layers)]
+	if *of == nil {
+		*of = stored{}
+	}
+	(*of)[t.Type] = capped((*of)[t.Type] + size)
 	return nil
+}
+
+// passes tells what a token does not read whole. Embeddings are read as the output where there is no other.
+func (s *tensorSum) passes() passes {
+	p := passes{unread: maps.Clone(s.kinds[unreadTensor]), experts: s.kinds[expertTensor]}
+	if s.kinds[headTensor] == nil {
+		return p
+	}
+	for t, size := range s.kinds[tableTensor] {
+		if p.unread == nil {
+			p.unread = stored{}
+		}
+		p.unread[t] = capped(p.unread[t] + size)
+	}
+	return p
 }
 
 func (h tree) safetensorsFile(at string, sum *tensorSum) error {

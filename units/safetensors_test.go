@@ -39,7 +39,8 @@ func allocated(f func()) uint64 {
 func weightsOf(t *testing.T, files map[string]hugeFile) (stored, []string, error) {
 	t.Helper()
 	h := tree{newDisk(nil, below("m", files))}
-	return h.safetensors("/m", h.list("/m"))
+	sum, read, err := h.safetensors("/m", h.list("/m"), maxLayers)
+	return sum.stored, read, err
 }
 
 func TestAFileThatIsNoSafetensorsIsOneClearError(t *testing.T) {
@@ -189,7 +190,7 @@ func TestOddFilesAreNotOpened(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o644); err != nil {
 		t.Skipf("cannot make a FIFO here: %v", err)
 	}
-	_, _, err := h.safetensors("/m", h.list("/m"))
+	_, _, err := h.safetensors("/m", h.list("/m"), maxLayers)
 	if err == nil || err.Error() != "model.safetensors of the model: it cannot be read: not a plain file" {
 		t.Errorf("a FIFO: %v", err)
 	}
@@ -199,7 +200,7 @@ func TestOddFilesAreNotOpened(t *testing.T) {
 	if err := os.Symlink("model.safetensors", fifo); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err = h.safetensors("/m", h.list("/m")); err == nil || !strings.Contains(err.Error(), "too many links") {
+	if _, _, err = h.safetensors("/m", h.list("/m"), maxLayers); err == nil || !strings.Contains(err.Error(), "too many links") {
 		t.Errorf("a link to itself: %v", err)
 	}
 }

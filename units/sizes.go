@@ -29,6 +29,7 @@ func (s *spec) sumUp(fs *faults, h tree) {
 		return
 	}
 	s.sizes = found
+	s.unit.Reads = s.reads(facts)
 	written := s.unit.Charge.Written
 	s.unit.Charge = found.charge
 	s.unit.Charge.Written = written

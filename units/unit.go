@@ -17,6 +17,7 @@ type Unit struct {
 	Context    int    // tokens
 	Memory     Bytes  // Charge.Total(); 0: not known, nobody looked for the model or it blocks the unit
 	Charge     Charge
+	Reads      Reads // what it reads for each token
 	Priority   int
 	Start      string // boot, demand or manual
 	Blocked    string // why it cannot start as things are (engine or model missing), one sentence; "" otherwise

@@ -83,15 +83,15 @@ func (s *stream) once(ctx context.Context) (got, more bool, err error) {
 		return false, true, err
 	}
 	s.connected = true
-	for frame, err := range frames(resp.Body) {
+	for frame, err := range Frames(resp.Body) {
 		if err != nil {
 			return got, true, nil // a cut stream is taken up again
 		}
 		var e Event
-		if err := json.Unmarshal([]byte(frame.data), &e); err != nil {
+		if err := json.Unmarshal([]byte(frame.Data), &e); err != nil {
 			return got, true, s.client.foreign(fmt.Sprintf("an event cannot be read: %v", err))
 		}
-		s.lastID, got = frame.id, true
+		s.lastID, got = frame.ID, true
 		if !s.yield(e, nil) {
 			return got, false, nil
 		}
@@ -99,13 +99,14 @@ func (s *stream) once(ctx context.Context) (got, more bool, err error) {
 	return got, true, nil
 }
 
-// frame is one event of a text/event-stream (WHATWG HTML, "Server-sent events"), as far as tierd writes it.
-type frame struct{ id, data string }
+// Frame is one event of a text/event-stream (WHATWG HTML, "Server-sent events"), as far as tierd and engines write it.
+type Frame struct{ ID, Data string }
 
-// frames reads a stream up to its end. Comments and unknown fields are passed over, as the standard asks.
-func frames(r io.Reader) iter.Seq2[frame, error] {
-	return func(yield func(frame, error) bool) {
-		var f frame
+// Frames reads a stream up to its end, each line of at most a MiB. Comments and unknown fields are passed over, as the
+// standard asks.
+func Frames(r io.Reader) iter.Seq2[Frame, error] {
+	return func(yield func(Frame, error) bool) {
+		var f Frame
 		var data []string
 		lines := bufio.NewScanner(r)
 		lines.Buffer(nil, maxEvent)
@@ -113,7 +114,7 @@ func frames(r io.Reader) iter.Seq2[frame, error] {
 			line := lines.Text()
 			if line == "" {
 				if data != nil {
-					f.data = strings.Join(data, "\n")
+					f.Data = strings.Join(data, "\n")
 					if !yield(f, nil) {
 						return
 					}
@@ -125,13 +126,13 @@ func frames(r io.Reader) iter.Seq2[frame, error] {
 			value = strings.TrimPrefix(value, " ")
 			switch key {
 			case "id":
-				f.id = value
+				f.ID = value
 			case "data":
 				data = append(data, value)
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(frame{}, err)
+			yield(Frame{}, err)
 		}
 	}
 }

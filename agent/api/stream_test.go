@@ -14,20 +14,20 @@ import (
 func TestFrames(t *testing.T) {
 	tests := []struct {
 		name, text string
-		want       []frame
+		want       []Frame
 	}{
-		{"one event", "id: e-1\nevent: tier\ndata: {}\n\n", []frame{{"e-1", "{}"}}},
-		{"comments and unknown fields are passed over", ": hello\n\nretry: 5\nid: 1\ndata: a\n\n", []frame{{"1", "a"}}},
-		{"data of several lines", "data: a\ndata:b\n\n", []frame{{"", "a\nb"}}},
-		{"an id lasts until the next", "id: 1\ndata: a\n\ndata: b\n\n", []frame{{"1", "a"}, {"1", "b"}}},
-		{"CR LF", "id: 1\r\ndata: a\r\n\r\n", []frame{{"1", "a"}}},
+		{"one event", "id: e-1\nevent: tier\ndata: {}\n\n", []Frame{{"e-1", "{}"}}},
+		{"comments and unknown fields are passed over", ": hello\n\nretry: 5\nid: 1\ndata: a\n\n", []Frame{{"1", "a"}}},
+		{"data of several lines", "data: a\ndata:b\n\n", []Frame{{"", "a\nb"}}},
+		{"an id lasts until the next", "id: 1\ndata: a\n\ndata: b\n\n", []Frame{{"1", "a"}, {"1", "b"}}},
+		{"CR LF", "id: 1\r\ndata: a\r\n\r\n", []Frame{{"1", "a"}}},
 		{"what is cut off is no event", "id: 1\ndata: a\n", nil},
 		{"no data, no event", "id: 1\n\n", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var got []frame
-			for f, err := range frames(strings.NewReader(test.text)) {
+			var got []Frame
+			for f, err := range Frames(strings.NewReader(test.text)) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -38,7 +38,7 @@ func TestFrames(t *testing.T) {
 			}
 		})
 	}
-	for _, err := range frames(strings.NewReader(strings.Repeat("x", maxEvent+1))) {
+	for _, err := range Frames(strings.NewReader(strings.Repeat("x", maxEvent+1))) {
 		if err == nil {
 			t.Error("a line without end is taken")
 		}
@@ -50,9 +50,9 @@ func FuzzFrames(f *testing.F) {
 	f.Add("data\ndata:\n\n\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		n := 0
-		for f, err := range frames(strings.NewReader(text)) {
-			if err == nil && strings.Contains(f.id, "\n") {
-				t.Errorf("id %q", f.id)
+		for f, err := range Frames(strings.NewReader(text)) {
+			if err == nil && strings.Contains(f.ID, "\n") {
+				t.Errorf("id %q", f.ID)
 			}
 			if n++; n > len(text) {
 				t.Fatal("more events than bytes")

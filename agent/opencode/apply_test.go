@@ -309,6 +309,35 @@ func TestAPlanThatIsRefused(t *testing.T) {
 	}
 }
 
+// TestSizesAreNoConcernOfTheManagedFile, which has none: a tier that is too small for an agent keeps nobody from naming providers.
+func TestSizesAreNoConcernOfTheManagedFile(t *testing.T) {
+	env := laid(t, "none")
+	plan := MakePlan(change("orch", func(t *Tier) { t.Context, t.Wish = 2048, 2048 }), here())
+	if !plan.Refused() {
+		t.Fatal("it is not refused for anybody")
+	}
+	for scope, want := range map[Scope]bool{ScopeUser: true, ScopeManaged: false} {
+		p, err := Places(scope, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Look(p, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Against(false); (err != nil) != want {
+			t.Errorf("%s: %v", scope, err)
+		}
+	}
+	p, err := Places(ScopeManaged, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Look(p, MakePlan(nil, here())); err != nil || c.Against(true) == nil {
+		t.Errorf("without a tier there is nothing to name: %v", err)
+	}
+}
+
 // TestARecordThatIsDamaged: nothing is taken back by guessing, and the way out is said.
 func TestARecordThatIsDamaged(t *testing.T) {
 	env := laid(t, "omo")

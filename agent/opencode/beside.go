@@ -68,10 +68,13 @@ var (
 // plainly is a configuration as OpenCode parses it: variables are put in before, so that one may stand where a number should, and
 // a byte order mark is dropped. Each place keeps its line and column.
 func plainly(src []byte) []byte {
-	return variable.ReplaceAllFunc(bytes.TrimPrefix(src, bom), func(v []byte) []byte {
+	return variable.ReplaceAllFunc(ended(src), func(v []byte) []byte {
 		return append([]byte("0"), bytes.Repeat([]byte(" "), len(v)-1)...)
 	})
 }
+
+// ended is a configuration without a byte order mark and with an end of its last line: a comment without one is none to hujson.
+func ended(src []byte) []byte { return append(bytes.Clone(bytes.TrimPrefix(src, bom)), '\n') }
 
 // faultIn says where and why OpenCode cannot read a configuration. An empty file is none to it, and no fault.
 func faultIn(src []byte) (at string, err error) {

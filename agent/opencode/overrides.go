@@ -22,7 +22,7 @@ func (e Env) sources() []source {
 	add := func(files ...string) {
 		for _, file := range files {
 			if src, err := os.ReadFile(file); err == nil {
-				if tree, err := parseJSONC(src); err == nil {
+				if tree, err := parseJSONC(plainly(src)); err == nil {
 					all = append(all, source{file, tree})
 				}
 			}
@@ -42,7 +42,7 @@ func (e Env) sources() []source {
 	if e.ConfigDir != "" {
 		add(filesIn(e.resolve(e.ConfigDir), configNames[1:])...)
 	}
-	if tree, err := parseJSONC([]byte(e.variable(contentVariable))); err == nil {
+	if tree, err := parseJSONC(plainly([]byte(e.variable(contentVariable)))); err == nil {
 		all = append(all, source{"$" + contentVariable, tree})
 	}
 	add(filesIn(e.managedDir(), configNames[1:])...)
@@ -110,7 +110,7 @@ func has(tree any, path []string) bool {
 
 // parseJSONC reads a configuration with comments and trailing commas, as the client takes it.
 func parseJSONC(src []byte) (map[string]any, error) {
-	plain, err := hujson.Standardize(append(bytes.Clone(src), '\n')) // to hujson a comment without a line's end is none
+	plain, err := hujson.Standardize(ended(src))
 	if err != nil {
 		return nil, err
 	}

@@ -193,6 +193,9 @@ func (p Place) path(k Kind) string {
 	return ""
 }
 
+// Concerns tells whether a finding of a plan is about what is written here: the managed file says nothing of any tier's sizes.
+func (p Place) Concerns(f Finding) bool { return p.Scope != ScopeManaged || f.Tier == "" }
+
 // Variable is the setting without which OpenCode does not find the configuration; "" when it needs none.
 func (p Place) Variable() string {
 	if !p.named {

@@ -85,9 +85,12 @@ func goldenPlan(t *testing.T) string {
 	return string(f.Data)
 }
 
-// The recordings that all other tests go by are what the real client says today.
+// The recordings that all other tests go by are what the real client says today, of a plan that is recorded with them.
 func TestTheRealClientIsAsRecorded(t *testing.T) {
-	plan := goldenPlan(t)
+	if *update {
+		golden(t, filepath.Join("client", "plan.jsonc"), []byte(goldenPlan(t)))
+	}
+	plan := string(recorded(t, "plan.jsonc"))
 	e := realHome(t, map[string]string{ownFile: plan})
 	ctx := t.Context()
 	c, err := FindClient(ctx, e)
@@ -183,11 +186,11 @@ func TestTheRealClientShowsWhoOverruledUs(t *testing.T) {
 		{
 			name: "a model of the user's choice is theirs to choose",
 			file: ".config/opencode/opencode.jsonc", text: `{ "model": "local_coder/coder" } // mine`,
-			want: []Remark{{Path: "model", Text: "opencode.jsonc probably says so, which is yours to choose"}},
+			want: []Remark{{Path: "model", Text: "yours to choose (HOME/.config/opencode/opencode.jsonc probably says so)"}},
 		}, {
 			name: "another address is a failure",
 			file: "project/opencode.json", text: `{ "provider": { "local_coder": { "options": { "baseURL": "https://example.org/v1" } } } }`,
-			want: []Remark{{Failed: true, Tier: "coder", Path: "provider.local_coder.options.baseURL", Text: "project/opencode.json probably says so: requests to it leave this machine"}},
+			want: []Remark{{Failed: true, Tier: "coder", Path: "provider.local_coder.options.baseURL", Text: "requests to it leave this machine (HOME/project/opencode.json probably says so)"}},
 		}, {
 			name: "a provider of one's own on this machine is no failure, with the list of providers given anew",
 			file: "project/.opencode/opencode.jsonc", text: `{
@@ -214,12 +217,15 @@ func TestTheRealClientShowsWhoOverruledUs(t *testing.T) {
 		}, {
 			name: "an agent of the same name in Markdown",
 			file: "project/.opencode/agent/coder.md", text: "---\ndescription: mine\nmode: subagent\n---\nYou code.\n",
-			want: []Remark{{Path: "agent.coder.description", Text: "agent/coder.md probably says so, which is yours"}},
+			want: []Remark{{Path: "agent.coder.description", Text: "yours to choose (HOME/project/.opencode/agent/coder.md probably says so)"}},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := realHome(t, map[string]string{ownFile: plan, test.file: test.text})
 			got := verifyReal(t, e, filepath.Join(e.Home, ownFile))
+			for i := range got {
+				got[i].Text = strings.ReplaceAll(got[i].Text, e.Home, "HOME")
+			}
 			if !slices.EqualFunc(got, test.want, like) {
 				t.Errorf("it says %+v,\nand should %+v", got, test.want)
 			}

@@ -34,7 +34,7 @@ func Verify(ctx context.Context, c Client, file string, data []byte) ([]Remark, 
 		return nil, err
 	}
 	v := verdict{ours: ours, resolved: resolved, offered: offered, winner: func(path []string) string { return c.env.winner(path, file) }}
-	remarks := append(v.leaves(), v.models()...)
+	remarks := slices.Concat(v.leaves(), v.models(), v.agents())
 	if !c.HasSearch() {
 		remarks = append(remarks, Remark{
 			Failed: true, Text: "there is no ripgrep (`rg`) on PATH, and OpenCode fetches one from github.com when an agent first searches files",
@@ -69,23 +69,17 @@ func (v verdict) remark(d Difference) Remark {
 		r.Hint = "tierctl is written for OpenCode 1.18; see `opencode --version`"
 		return r
 	}
-	breaks := v.breaks(d)
-	r.Failed = breaks != ""
-	r.Text = fmt.Sprintf("%s is %s, and was to be %s", r.Path, show(d.Got), show(d.Want))
-	if by == "" {
-		r.Text += "; it is not to be seen who says so"
-	} else {
-		r.Text += "; " + by + " probably says so"
+	what, who := v.breaks(d), "it is not to be seen what says so"
+	if r.Failed = what != ""; !r.Failed {
+		what = "yours to choose"
 	}
-	switch {
-	case !r.Failed:
-		r.Text += ", which is yours to choose"
-	case by == "":
-		r.Text += ": " + breaks
-	default:
-		r.Text += ": " + breaks
-		r.Hint = "take " + r.Path + " out of " + by
+	if by != "" {
+		who = by + " probably says so"
+		if r.Failed {
+			r.Hint = "take " + r.Path + " out of " + by
+		}
 	}
+	r.Text = fmt.Sprintf("%s is %s, and was to be %s: %s (%s)", r.Path, show(d.Got), show(d.Want), what, who)
 	return r
 }
 

@@ -27,11 +27,10 @@ func recorded(t testing.TB, name string) []byte {
 
 func nobody([]string) string { return "" }
 
-// asRecorded is what Verify goes by when the real client has our plan.
+// asRecorded is what Verify goes by when the real client has a plan of ours.
 func asRecorded(t testing.TB) verdict {
 	t.Helper()
-	f, _ := MakePlan(four(), here()).File(KindConfig)
-	ours, err := parseJSONC(f.Data)
+	ours, err := parseJSONC(recorded(t, "plan.jsonc"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +367,7 @@ func TestVerifyWithoutAnAnswerIsAnError(t *testing.T) {
 			}
 		})
 	}
-	e := scripted(t, `[ "$1" = debug ] || { echo local_orch/orchestrator; exit; }`+"\n"+good)
+	e := scripted(t, `[ "$1" = debug ] || { printf 'local_%s\n' orch/orchestrator coder/coder reviewer/reviewer utility/utility; exit; }`+"\n"+good)
 	remarks, err := Verify(t.Context(), Client{Path: e.program(), env: e}, "/f", []byte("{}"))
 	if err != nil || len(remarks) != 1 || !strings.Contains(remarks[0].Text, "ripgrep") {
 		t.Errorf("without ripgrep: %+v, %v", remarks, err)

@@ -11,20 +11,25 @@ import (
 	"testing"
 )
 
-// serveFake answers on a socket of its own until the test ends.
+// serveFake answers on a socket of its own until the test ends, from files in testdata.
 func serveFake(t *testing.T, answers map[string][]string) (socket string) {
-	dir, err := os.MkdirTemp("", "tierctl") // not t.TempDir: a socket's path has at most 107 characters (unix(7))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	fake := &fakeControl{answers: answers, log: filepath.Join(dir, "requests"), read: func(file string) []byte {
+	return serveControl(t, &fakeControl{answers: answers, read: func(file string) []byte {
 		text, err := os.ReadFile(filepath.Join("testdata", file))
 		if err != nil {
 			t.Error(err)
 		}
 		return text
-	}}
+	}})
+}
+
+// serveControl has a control server answer on a socket of its own until the test ends.
+func serveControl(t *testing.T, fake *fakeControl) (socket string) {
+	dir, err := os.MkdirTemp("", "tierctl") // not t.TempDir: a socket's path has at most 107 characters (unix(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	fake.log = filepath.Join(dir, "requests")
 	socket = filepath.Join(dir, "tierd.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {

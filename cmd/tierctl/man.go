@@ -57,6 +57,10 @@ Where a command acts on several tiers, the status is that of the first failure.
 **TIERD_SOCKET**
 :   path of tierd's control socket, when --socket is not given
 
+**HF_ENDPOINT**, **HF_TOKEN**, **HF_TOKEN_PATH**, **HF_HOME**
+:   for **tierctl pull**: the hub, https://huggingface.co if left out; the token for it, and where a file with one is. In a
+    unit, LoadCredential=hf-token: hands one over.
+
 **NO_COLOR**
 :   when set, no colours and no lines that are drawn over
 
@@ -64,6 +68,10 @@ Where a command acts on several tiers, the status is that of the first failure.
 
 */etc/tierd/tiers.toml*
 :   the configuration, see tiers.toml(5)
+
+*.tierd-pull* in a model folder
+:   what **tierctl pull** has of models that are not whole yet, and which files it has compared. It may be removed: then the
+    next pull begins anew
 
 */run/tierd/tierd.sock*
 :   tierd's control socket, see tierd(8)

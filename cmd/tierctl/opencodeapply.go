@@ -46,7 +46,7 @@ func (a *app) applyOpencode(cmd *cobra.Command, w opencodeWish, force, yes bool)
 	if err != nil {
 		return err
 	}
-	a.sayFindings(plan)
+	a.sayFindings(p, plan)
 	if err := c.Against(force); err != nil {
 		return a.withDiffs(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ Exit status 1 when apply would refuse.`,
 			if a.format == formatJSON {
 				err = a.writeJSON(opencodeResultOf(p, c, plan, true))
 			} else {
-				a.sayFindings(plan)
+				a.sayFindings(p, plan)
 				a.printChanges(a.stdout, c)
 			}
 			if err != nil {
@@ -83,7 +84,7 @@ type opencodeFinding struct {
 
 func opencodeResultOf(p opencode.Place, c opencode.Changes, plan opencode.Plan, diff bool) opencodeResult {
 	r := opencodeResult{Scope: p.Scope, Files: []opencodeFile{}, Findings: []opencodeFinding{}, Env: p.Variable()}
-	for _, f := range plan.Findings {
+	for _, f := range concerning(p, plan) {
 		r.Findings = append(r.Findings, opencodeFinding{Refuse: f.Refuse, Tier: f.Tier, Text: f.Text, Hint: f.Hint})
 	}
 	for _, no := range c.Refused {
@@ -107,9 +108,13 @@ func opencodeResultOf(p opencode.Place, c opencode.Changes, plan opencode.Plan, 
 	return r
 }
 
+func concerning(p opencode.Place, plan opencode.Plan) []opencode.Finding {
+	return slices.DeleteFunc(slices.Clone(plan.Findings), func(f opencode.Finding) bool { return !p.Concerns(f) })
+}
+
 // sayFindings says what the plan warns of; what it refuses for comes as the error.
-func (a *app) sayFindings(plan opencode.Plan) {
-	for _, f := range plan.Findings {
+func (a *app) sayFindings(p opencode.Place, plan opencode.Plan) {
+	for _, f := range concerning(p, plan) {
 		if f.Refuse {
 			continue
 		}

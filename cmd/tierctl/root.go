@@ -89,6 +89,8 @@ func (a *app) groups() []commandGroup {
 		{groupClient, []*cobra.Command{
 			a.opencodeCommand(),
 			a.importCommand(),
+			a.benchCommand(),
+			a.pullCommand(),
 		}},
 	}
 }

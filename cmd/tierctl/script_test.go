@@ -40,6 +40,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"control": controlCommand,
 			"exits":   exitsCommand,
+			"hub":     hubCommand,
+			"weights": weightsCommand,
+			"part":    partCommand,
 			"engine":  engineCommand,
 			"tree":    treeCommand,
 			"port":    portCommand,

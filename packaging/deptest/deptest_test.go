@@ -90,8 +90,11 @@ func TestArrows(t *testing.T) {
 		"agent/api":           {"goes over the socket, so every end can use it: standard library alone", []string{"agent/api"}, nil},
 		"agent/api/guardwire": {"what tierd and the guard say to each other: no HTTP", nil, nil},
 		"agent":               {"keeps the tiers as they should be", []string{"agent/api", "agent/budget", "agent/guard", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
+		"agent/bench":         {"asks tiers as a client does, and sums up: no files", []string{"agent/api"}, nil},
 		"agent/budget":        {"pure, it is handed numbers and snapshots", []string{"agent/api", "rocm", "units"}, parsers},
 		"agent/doctor":        {"pure, it is handed facts and a file system", []string{"agent/api", "agent/budget", "rocm", "rocm/quirks", "units"}, parsers},
+		"agent/hub":           {"talks to a hub and writes files, knows of no tier: standard library alone", nil, nil},
+		"agent/hub/hubtest":   {"a hub for tests: standard library alone", nil, nil},
 		"agent/journal":       {"writes lines: it knows of nothing", nil, []string{sys}},
 		"agent/known":         {"asks the quirks for units, which may not know of them", []string{"rocm", "rocm/quirks", "units"}, parsers},
 		"agent/gateway":       {"has no business with systemd, configuration or GPUs", []string{"agent/api", "agent/gateway/queue", "agent/gateway/wire"}, counters},
@@ -111,7 +114,7 @@ func TestArrows(t *testing.T) {
 		"rocm/rocmtest": {"recorded hosts, for tests", nil, []string{"github.com/rogpeppe/go-internal/", "golang.org/x/tools/txtar"}},
 
 		"cmd/tierd":        {"the only one that imports agent", []string{"agent", "agent/api", "agent/budget", "agent/guard", "agent/journal", "agent/known", "units", "rocm", "rocm/quirks"}, []string{anything}},
-		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/budget", "agent/compose", "agent/doctor", "agent/guard", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
+		"cmd/tierctl":      {"a client; check works offline, with units", []string{"agent/api", "agent/bench", "agent/budget", "agent/compose", "agent/doctor", "agent/guard", "agent/hub", "agent/known", "agent/opencode", "rocm", "rocm/quirks", "units"}, []string{anything}},
 		"cmd/tier-gateway": {"joins the gateway to the API", []string{"agent/gateway", "agent/gateway/queue", "agent/gateway/wire", "agent/api", "agent/journal"}, counters},
 		"cmd/tier-guard":   {"small and locked in memory: without HTTP", []string{"agent/guard", "agent/api/guardwire", "agent/journal", "rocm"}, []string{sys}},
 		"cmd/tier-shim":    {"runs in every tier's unit: standard library and x/sys alone", nil, []string{sys}},
@@ -122,12 +125,14 @@ func TestArrows(t *testing.T) {
 		"packaging/vmtest/load":      {"asks as a client does: standard library alone", nil, nil},
 		"packaging/vmtest/script":    {"answers as an engine does: standard library alone", nil, nil},
 		"packaging/vmtest/wire":      {"what a VM and the machine outside say to each other: standard library alone", nil, nil},
-		"packaging/vmtest/guest":     {"one static program in a VM", []string{"packaging/vmtest/load", "packaging/vmtest/script", "packaging/vmtest/wire"}, []string{sys}},
+		"packaging/vmtest/guest":     {"one static program in a VM", []string{"agent/hub/hubtest", "packaging/vmtest/load", "packaging/vmtest/script", "packaging/vmtest/wire"}, []string{sys}},
 		"packaging/guardbench":       {"knows guards from outside", []string{"packaging/figure", "packaging/guardbench/trial", "packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
 		"packaging/guardbench/guest": {"one static program in a VM; stands in for tierd", []string{"agent/api", "agent/api/guardwire", "packaging/guardbench/trial"}, []string{sys}},
 		"packaging/guardbench/trial": {"pure: standard library alone", nil, nil},
 		"packaging/demo":             {"shows the package from outside", []string{"packaging/vmtest", "packaging/vmtest/wire"}, []string{sys}},
 		"packaging/deptest":          {"looks at sources", nil, nil},
+		"packaging/pages":            {"reads text: standard library alone", nil, nil},
+		"packaging/reference":        {"asks units what it says of tiers.toml", []string{"units"}, parsers},
 	}
 	for _, p := range list(t, "./...") {
 		name := strings.TrimPrefix(p.ImportPath, module)

@@ -51,6 +51,9 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"provider": positive(0, "provider", func(ctx context.Context, ts *testscript.TestScript, _ []string) error {
 		return startProvider(ctx, of(ts).theBed(ts))
 	}),
+	"hub": positive(0, "hub", func(ctx context.Context, ts *testscript.TestScript, _ []string) error {
+		return startHub(ctx, of(ts).theBed(ts))
+	}),
 }
 
 // positive makes a command that cannot be negated and takes exactly n words of an action that can fail.

@@ -32,6 +32,7 @@ var vllmScenarios = []struct {
 	{"the tier's unit is as closed as the others", time.Minute, closedUnit},
 	{"a plain request through the tier's port and by name", 2 * time.Minute, plainRequests},
 	{"a stream arrives as it is made", 3 * time.Minute, streamedRequest},
+	{"tierctl bench measures it at exact depths", 5 * time.Minute, benchedTier},
 	{"a stuck engine with a request is restarted, though its health says 200", 12 * time.Minute, stuckEngine},
 	{"a killed EngineCore is a failure, though vLLM exits 0, and is restarted", 10 * time.Minute, killedEngine},
 	{"a killed shim leaves none of vLLM's processes, and is restarted", 8 * time.Minute, killedShim},

@@ -1,6 +1,6 @@
 // guest is the one program of ours inside a test VM. As the kernel's first process it makes the root and becomes systemd;
 // as a service it carries out what the machine outside asks for; and scenarios run it, in beds as well, to watch and to load
-// the tiers, and to stand for a cloud server.
+// the tiers, and to stand for a cloud server or a hub of models.
 package main
 
 import (
@@ -21,6 +21,7 @@ var commands = map[string]func(args []string, stdout io.Writer) error{
 	"cloud":    cloud,
 	"engine":   engine,
 	"netwatch": netwatch,
+	"hub":      serveHub,
 	"hog":      hog,
 	"files":    files,
 	"shortage": shortage,
@@ -32,7 +33,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case os.Getpid() == 1:
 		err = becomeSystemd() // returns only when it could not
 	case len(args) == 0 || commands[args[0]] == nil:
-		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts|load|cloud|engine|netwatch|hog|files|shortage")
+		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts|load|cloud|engine|netwatch|hub|hog|files|shortage")
 		return 2
 	default:
 		err = commands[args[0]](args[1:], stdout)
