@@ -1,7 +1,8 @@
 #!/bin/bash
-# setup.sh [kernel|browser]: installs what building and testing tierd need and the machine lacks, and says what and why.
+# setup.sh [kernel|browser|opencode]: installs what building and testing tierd need and the machine lacks, and says what and why.
 # Debian 12 or newer, or Ubuntu, as root; otherwise it says what to install. Prints nothing when nothing is missing. With
-# "kernel" it adds what only the build of the VMs' kernel needs, with "browser" what looks at the gateway's page.
+# "kernel" it adds what only the build of the VMs' kernel needs, with "browser" what looks at the gateway's page, with "opencode"
+# what fetches that client.
 set -euo pipefail
 
 go_wanted=1.26
@@ -33,6 +34,12 @@ if [ "${1:-}" = kernel ]; then
 		"bison bison 'to build a kernel'"
 		"bc bc 'to build a kernel'"
 		"ld binutils 'to build a kernel'"
+	)
+fi
+if [ "${1:-}" = opencode ]; then
+	needs+=(
+		"npm npm 'to fetch the OpenCode client'"
+		"openssl openssl 'to check what was fetched'"
 	)
 fi
 # Any browser of that kind will do; Ubuntu has none as a package.

@@ -16,15 +16,15 @@ import (
 	"github.com/tierd/tierd/packaging/figure"
 )
 
-// measured boots a bed of its own for one measurement.
-func measured(t *testing.T) (*Bed, context.Context) {
+// measured boots a bed of its own for one measurement, or for one test that needs more layers beneath the installed package.
+func measured(t *testing.T, more ...string) (*Bed, context.Context) {
 	t.Helper()
 	if err := prepareBeds(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(cancel)
-	b, err := Boot(ctx, fixture.installed, fixture.base.Model, fixture.base.Root)
+	b, err := Boot(ctx, slices.Concat([]string{fixture.installed}, more, []string{fixture.base.Model, fixture.base.Root})...)
 	if err != nil {
 		t.Fatal(err)
 	}

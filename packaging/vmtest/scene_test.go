@@ -75,10 +75,13 @@ func shell(words []string) string {
 	}
 	quoted := make([]string, len(words))
 	for i, w := range words {
-		quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		quoted[i] = quote(w)
 	}
 	return strings.Join(quoted, " ")
 }
+
+// quote makes one word for a shell, whatever is in it.
+func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
 // start begins a stream and waits for its first token, or its failure.
 func (s *scene) start(b *Bed, name, where string, tokens int) error {

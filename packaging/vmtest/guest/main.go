@@ -19,6 +19,8 @@ var commands = map[string]func(args []string, stdout io.Writer) error{
 	"starts":   starts,
 	"load":     clients,
 	"cloud":    cloud,
+	"engine":   engine,
+	"netwatch": netwatch,
 	"hub":      serveHub,
 	"hog":      hog,
 	"files":    files,
@@ -31,7 +33,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case os.Getpid() == 1:
 		err = becomeSystemd() // returns only when it could not
 	case len(args) == 0 || commands[args[0]] == nil:
-		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts|load|cloud|hub|hog|files|shortage")
+		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts|load|cloud|engine|netwatch|hub|hog|files|shortage")
 		return 2
 	default:
 		err = commands[args[0]](args[1:], stdout)
