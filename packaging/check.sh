@@ -35,9 +35,9 @@ formatted() {
 }
 staticcheck() {
 	packaging/tools.sh staticcheck && build/bin/staticcheck ./... && build/bin/staticcheck -tags vmtest ./packaging/vmtest &&
-		build/bin/staticcheck -tags browser ./packaging/browsertest
+		build/bin/staticcheck -tags browser ./packaging/browsertest && build/bin/staticcheck -tags opencode ./agent/opencode ./cmd/tierctl
 }
-go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest && go vet -tags browser ./packaging/browsertest; }
+go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest && go vet -tags browser ./packaging/browsertest && go vet -tags opencode ./agent/opencode ./cmd/tierctl; }
 # Every test is listed, so that skips are seen and counted; the output is shown only when something fails. A test that
 # fails alone is run once more: beds and processes share two cores with whatever else runs. It is named all the same.
 tests() {
@@ -52,6 +52,12 @@ go_test() { tests go ./... "$@"; }
 scenarios() { tests scenarios ./packaging/vmtest -tags vmtest -count=1 -timeout 25m -skip '^TestVM'; }
 # The page in a real browser; pictures of it are in build/page.
 in_browser() { packaging/setup.sh browser && tests page ./packaging/browsertest -tags browser -count=1 -timeout 5m; }
+# What is written for OpenCode, read by the real client, which is fetched once.
+real_client() {
+	local layer
+	layer=$(packaging/vmtest/mkopencode.sh) &&
+		TIERD_OPENCODE=$layer/usr/local/bin/opencode tests client "./agent/opencode ./cmd/tierctl" -tags opencode -count=1 -timeout 15m -run RealClient
+}
 package_alone() { rm -rf dist && packaging/build.sh; }
 # None is run again: what must never happen must not happen once.
 vm_scenarios() {
@@ -89,6 +95,7 @@ vm)
 all)
 	step "go test -race" go_test -race
 	step "page in a browser" in_browser
+	step "real OpenCode client" real_client
 	if step "package" packaging/packages.sh; then
 		step "package checkers" packaging/lint.sh
 		as_root "scenarios in a bed" "they boot systemd in namespaces" scenarios

@@ -115,6 +115,7 @@ func offer(l Listing) string {
 			names = append(names, l.Repo+"/"+f.Path)
 		}
 	}
+	slices.Sort(names) // a hub lists them in any order
 	const most = 12
 	switch {
 	case len(names) == 0:

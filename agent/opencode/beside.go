@@ -68,12 +68,12 @@ var (
 // plainly is a configuration as OpenCode parses it: variables are put in before, so that one may stand where a number should, and
 // a byte order mark is dropped. Each place keeps its line and column.
 func plainly(src []byte) []byte {
-	return variable.ReplaceAllFunc(ended(src), func(v []byte) []byte {
+	return variable.ReplaceAllFunc(bytes.TrimPrefix(src, bom), func(v []byte) []byte {
 		return append([]byte("0"), bytes.Repeat([]byte(" "), len(v)-1)...)
 	})
 }
 
-// ended is a configuration without a byte order mark and with an end of its last line: a comment without one is none to hujson.
+// ended is a configuration without a byte order mark and with an end of its last line: a comment without one is an error to hujson.
 func ended(src []byte) []byte { return append(bytes.Clone(bytes.TrimPrefix(src, bom)), '\n') }
 
 // faultIn says where and why OpenCode cannot read a configuration. An empty file is none to it, and no fault.
@@ -82,6 +82,9 @@ func faultIn(src []byte) (at string, err error) {
 		return "", nil
 	}
 	v, err := hujson.Parse(plainly(src))
+	if whole, e := hujson.Parse(ended(plainly(src))); e == nil { // tried apart: it would move the place of what is missing at the end
+		v, err = whole, nil
+	}
 	if err == nil {
 		if _, ok := v.Value.(*hujson.Object); !ok {
 			return ":1:1", errors.New("it is not an object")

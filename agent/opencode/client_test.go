@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -13,28 +12,6 @@ import (
 	"testing"
 	"time"
 )
-
-func modified(t *testing.T, file string) time.Time {
-	t.Helper()
-	info, err := os.Stat(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.ModTime()
-}
-
-// stderrOf runs the client by itself and returns all that it complains.
-func stderrOf(t *testing.T, c Client, args ...string) []byte {
-	t.Helper()
-	cmd := exec.Command(c.Path, args...)
-	cmd.Dir, cmd.Env = c.env.Dir, slices.Concat(c.env.Environ, Variables(false))
-	var words strings.Builder
-	cmd.Stderr = &words
-	if err := cmd.Run(); err == nil {
-		t.Errorf("%v did not fail", args)
-	}
-	return []byte(words.String())
-}
 
 // scripted is a program `opencode` in a folder of its own: for what the real one cannot be made to do.
 func scripted(t *testing.T, script string) Env {
@@ -276,4 +253,25 @@ func FuzzClientWords(f *testing.F) {
 			}
 		}
 	})
+}
+
+// faults are files that the client refuses, with the recording of what it says.
+var faults = []struct {
+	name  string
+	spoil func(string) string
+	user  string // opencode.jsonc
+	says  string
+}{
+	{
+		name:  "no-output",
+		spoil: func(s string) string { return strings.Replace(s, ",\n            \"output\": 16384", "", 1) },
+		says:  "Configuration is invalid at HOME/.config/opencode/opencode.json: Missing key provider.local_orch.models.orchestrator.limit.output",
+	}, {
+		name: "broken", user: `{ "model": "x", oops`,
+		says: "Config file at HOME/.config/opencode/opencode.jsonc is not valid JSON(C): InvalidSymbol at line 1, column 17",
+	}, {
+		name:  "no-key-file",
+		spoil: func(s string) string { return strings.Replace(s, `"EMPTY"`, `"{file:/nonexistent/key}"`, 1) },
+		says:  `Configuration is invalid at HOME/.config/opencode/opencode.json: bad file reference: "{file:/nonexistent/key}" /nonexistent/key does not exist`,
+	},
 }

@@ -193,3 +193,15 @@ func TestDriftIsWhatTheBytesAre(t *testing.T) {
 		}
 	})
 }
+
+// `tierctl status` works this out each time, with nobody to wait for.
+func BenchmarkDrift(b *testing.B) {
+	r := written(b, four(), here(), KindConfig)
+	now := change("orch", func(t *Tier) { t.Context, t.Wish = 32<<10, 32<<10 })
+	b.ReportAllocs()
+	for b.Loop() {
+		if d, err := DriftOf(r, now, here()); err != nil || d.Words() == "" {
+			b.Fatal(err)
+		}
+	}
+}

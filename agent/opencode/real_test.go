@@ -1,3 +1,5 @@
+//go:build opencode
+
 package opencode
 
 import (
@@ -5,27 +7,21 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// realClient is the OpenCode that packaging/vmtest/mkopencode.sh has put into the user's cache, or what $TIERD_OPENCODE names.
+// realClient is the OpenCode that $TIERD_OPENCODE names; packaging/vmtest/mkopencode.sh fetches one.
 func realClient(t *testing.T) string {
 	t.Helper()
-	if path := os.Getenv("TIERD_OPENCODE"); path != "" {
-		return path
+	path := os.Getenv("TIERD_OPENCODE")
+	if path == "" {
+		t.Fatal("TIERD_OPENCODE names no OpenCode")
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skip("the real OpenCode is not here: ", err)
-	}
-	found, _ := filepath.Glob(filepath.Join(cache, "tierd", "opencode", "*", "usr", "local", "bin", program))
-	if len(found) == 0 {
-		t.Skip("the real OpenCode is not here; packaging/vmtest/mkopencode.sh fetches it, or TIERD_OPENCODE names it")
-	}
-	return slices.MaxFunc(found, func(a, b string) int { return modified(t, a).Compare(modified(t, b)) })
+	return path
 }
 
 // realHome is that of somebody who has the real client, with files by their path beneath it.
@@ -54,27 +50,6 @@ func realHome(t *testing.T, files map[string]string) Env {
 }
 
 const ownFile = ".config/opencode/opencode.json"
-
-// faults are files that the client refuses, with the recording of what it says.
-var faults = []struct {
-	name  string
-	spoil func(string) string
-	user  string // opencode.jsonc
-	says  string
-}{
-	{
-		name:  "no-output",
-		spoil: func(s string) string { return strings.Replace(s, ",\n            \"output\": 16384", "", 1) },
-		says:  "Configuration is invalid at HOME/.config/opencode/opencode.json: Missing key provider.local_orch.models.orchestrator.limit.output",
-	}, {
-		name: "broken", user: `{ "model": "x", oops`,
-		says: "Config file at HOME/.config/opencode/opencode.jsonc is not valid JSON(C): InvalidSymbol at line 1, column 17",
-	}, {
-		name:  "no-key-file",
-		spoil: func(s string) string { return strings.Replace(s, `"EMPTY"`, `"{file:/nonexistent/key}"`, 1) },
-		says:  `Configuration is invalid at HOME/.config/opencode/opencode.json: bad file reference: "{file:/nonexistent/key}" /nonexistent/key does not exist`,
-	},
-}
 
 func goldenPlan(t *testing.T) string {
 	t.Helper()
@@ -233,12 +208,6 @@ func TestTheRealClientShowsWhoOverruledUs(t *testing.T) {
 	}
 }
 
-// like tells whether a remark is as wanted, whose Text and Hint are parts of its own.
-func like(got, want Remark) bool {
-	return got.Failed == want.Failed && got.Tier == want.Tier && got.Path == want.Path &&
-		strings.Contains(got.Text, want.Text) && strings.Contains(got.Hint, want.Hint)
-}
-
 // A key that the client does not know is dropped without a word, and shows here alone.
 func TestTheRealClientDropsATypo(t *testing.T) {
 	e := realHome(t, map[string]string{ownFile: strings.Replace(strings.Replace(goldenPlan(t), `"limit": {`, `"limt": {`, 1), `"share"`, `"shar"`, 1)})
@@ -250,4 +219,17 @@ func TestTheRealClientDropsATypo(t *testing.T) {
 	if !slices.EqualFunc(got, want, like) {
 		t.Errorf("it says %+v", got)
 	}
+}
+
+// stderrOf runs the client by itself and returns all that it complains.
+func stderrOf(t *testing.T, c Client, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(c.Path, args...)
+	cmd.Dir, cmd.Env = c.env.Dir, slices.Concat(c.env.Environ, Variables(false))
+	var words strings.Builder
+	cmd.Stderr = &words
+	if err := cmd.Run(); err == nil {
+		t.Errorf("%v did not fail", args)
+	}
+	return []byte(words.String())
 }

@@ -73,7 +73,7 @@ func (f *InForce) read(src []byte) error {
 	if at, err := faultIn(src); err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
-	plain, err := hujson.Standardize(slices.Clone(plainly(src)))
+	plain, err := hujson.Standardize(ended(plainly(src)))
 	if err != nil {
 		return fmt.Errorf(": %w", err)
 	}

@@ -31,8 +31,9 @@ func (a *app) opencodeVerifyCommand() *cobra.Command {
   - The file is compared with what apply would write now: after a switch or a change of
     tiers.toml it may have limits that no longer hold.
 
-Nothing is written, and OpenCode looks no name up. Exit status 3 when something is not as
-it should be, whatever the notes say.`,
+tierctl writes nothing, and OpenCode, which keeps files of its own from its first start on,
+looks no name up. Exit status 3 when something is not as it should be, whatever the notes
+say.`,
 		Example: `  tierctl opencode verify
   tierctl opencode verify --cold
   tierctl opencode verify --format json | jq '.remarks[] | select(.failed)'`,
@@ -154,7 +155,14 @@ func (a *app) verifyFiles(v *verified, p opencode.Place) (config opencode.InForc
 
 // verifyClient asks OpenCode what it makes of the file.
 func (a *app) verifyClient(ctx context.Context, v *verified, r *opencode.Record) error {
-	c, err := opencode.FindClient(ctx, a.opencodeEnv())
+	env := a.opencodeEnv()
+	if env.UID == 0 && env.SudoUser != "" && env.SudoUser != "root" {
+		v.add(opencode.Remark{
+			Text: "OpenCode is not asked as root, whose files it would leave in " + env.Home, Hint: "tierctl opencode verify, without sudo",
+		})
+		return nil
+	}
+	c, err := opencode.FindClient(ctx, env)
 	if errors.Is(err, context.Canceled) {
 		return err
 	}

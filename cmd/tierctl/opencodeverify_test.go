@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -65,21 +63,4 @@ func engineCommand(ts *testscript.TestScript, neg bool, args []string) {
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	ts.Check(err)
 	ts.Setenv(args[0], port)
-}
-
-// realClient is the OpenCode that packaging/vmtest/mkopencode.sh has put into the user's cache, or what $TIERD_OPENCODE names; ""
-// when there is none.
-func realClient() string {
-	if path := os.Getenv("TIERD_OPENCODE"); path != "" {
-		return path
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	found, _ := filepath.Glob(filepath.Join(cache, "tierd", "opencode", "*", "usr", "local", "bin", "opencode"))
-	if len(found) == 0 {
-		return ""
-	}
-	return slices.Max(found)
 }

@@ -31,9 +31,11 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the real command against a control server that a script describes.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -52,8 +54,6 @@ func TestScripts(t *testing.T) {
 			switch name {
 			case "root":
 				return os.Getuid() == 0, nil
-			case "client": // the real OpenCode is here
-				return realClient() != "", nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
@@ -67,7 +67,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("TIERCTL", command)
-			e.Setenv("OPENCODE", realClient())
+			e.Setenv("OPENCODE", os.Getenv("TIERD_OPENCODE"))
 			return os.CopyFS(filepath.Join(e.WorkDir, "fixtures"), os.DirFS("testdata/fixtures"))
 		},
 	})

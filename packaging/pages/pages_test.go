@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -285,5 +286,42 @@ func TestPiecesOfTiersTomlAreRight(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+var sourceFile = regexp.MustCompile(`^(?:(?:agent|cmd|docs|packaging|rocm|units)/)?[A-Za-z0-9_/*-]+\.(?:go|toml|md|json|txtar)$|^(?:agent|cmd|packaging|rocm|units)(?:/[a-z-]+)*$`)
+
+// TestFilesOfTheSourceAreThere: a page for newcomers that names files long gone leads them astray. A name without a folder is one
+// of those that the tree has under it.
+func TestFilesOfTheSourceAreThere(t *testing.T) {
+	names := map[string]bool{}
+	err := filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && slices.Contains([]string{"build", "dist", ".git"}, d.Name()) {
+			return fs.SkipDir
+		}
+		rel, _ := filepath.Rel(top, name)
+		names[rel], names[d.Name()] = true, true
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, p := range allPages(t) {
+		if p.Name != "docs/architecture.md" {
+			continue
+		}
+		for _, s := range p.Spans {
+			if !sourceFile.MatchString(s.Text) {
+				continue
+			}
+			found++
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(names)), func(n string) bool { ok, _ := path.Match(s.Text, n); return ok }) {
+				t.Errorf("%s:%d: there is no %s", p.Name, s.Line, s.Text)
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("only %d names of files were found", found)
 	}
 }
