@@ -13,6 +13,8 @@ const (
 	// maxOutput and a quarter of the context are the most that an answer gets. OpenCode sets that much of the context aside
 	// from the first prompt on: 32K of 64K would have it shorten the session when it is half full.
 	maxOutput = 16 << 10
+	// leastOutput holds a short edit; one answer that is cut within a tool call is lost.
+	leastOutput = 1 << 10
 	// sentOutput is the most that OpenCode asks for, whatever the limit says.
 	sentOutput = 32000
 )
