@@ -27,12 +27,14 @@ func (a *app) askModels(ctx context.Context, models []opencode.Model, tiers []op
 	prober := opencode.Prober{Transport: transport, Key: key, Limit: askReady}
 	asked := make([]opencode.Asked, len(models))
 	var late []int
+	ready := 0
 	var all sync.WaitGroup
 	begin := a.now()
 	for i, m := range models {
 		t, left := tierOf(m, tiers, status)
 		switch {
 		case left == "":
+			ready++
 			all.Go(func() { asked[i] = prober.Ask(ctx, m, t.Tools) })
 		case cold && t.Name != "":
 			late = append(late, i)
@@ -40,9 +42,13 @@ func (a *app) askModels(ctx context.Context, models []opencode.Model, tiers []op
 			asked[i] = opencode.Asked{Tier: m.Tier, Model: m.Ref, URL: m.BaseURL, LeftOut: left}
 		}
 	}
+	if ready > 0 {
+		fmt.Fprintf(a.stderr, "Asking %s for a word and a tool call.\n", count(ready, "model"))
+	}
 	all.Wait()
 	for _, i := range late {
 		t, _ := tierOf(models[i], tiers, status)
+		fmt.Fprintf(a.stderr, "Asking the model of tier %s, which is loaded for this.\n", t.Name)
 		asked[i] = a.askCold(ctx, prober, models[i], t)
 	}
 	a.markLoaded(ctx, asked, begin)
