@@ -92,6 +92,9 @@ func PlaceAt(scope Scope, file string, env Env) (Place, error) {
 	if err != nil {
 		return p, err
 	}
+	if isDirectory(file) {
+		return p, refuse(file, "name a file in it: --to "+Quote(filepath.Join(file, "opencode.json")), "%s is a directory, not a file", file)
+	}
 	p.Config, p.own, p.foreign, p.named = file, []string{file}, nil, true
 	return p, nil
 }

@@ -104,6 +104,10 @@ func TestANamedFile(t *testing.T) {
 			t.Errorf("%s: %s, %q", tt.rule, p.Config, p.Variable())
 		}
 	}
+	var no *Refused
+	if _, err := PlaceAt(ScopeUser, env.Home, env); !errors.As(err, &no) || no.Hint != "name a file in it: --to "+Quote(env.Home+"/opencode.json") {
+		t.Errorf("a directory: %#v", err)
+	}
 	env.Config = filepath.Join(env.Home, "mine.json")
 	p, err := PlaceAt(ScopeUser, "../mine.json", env)
 	if err != nil || p.Config != env.Config || p.Variable() != "" {
