@@ -55,7 +55,8 @@ func (a *app) askModels(ctx context.Context, models []opencode.Model, tiers []op
 	return asked
 }
 
-// tierOf finds the tier of a model, and why it is not to be asked without --cold; "" when it is ready. One without a name is gone.
+// tierOf finds the tier of a model, and why it is not to be asked without --cold; "" when it is ready. One without a name is not to
+// be asked at all.
 func tierOf(m opencode.Model, tiers []opencode.Tier, status *api.Status) (t opencode.Tier, left string) {
 	i := slices.IndexFunc(tiers, func(t opencode.Tier) bool { return t.Name == m.Tier })
 	if i < 0 {
@@ -68,6 +69,8 @@ func tierOf(m opencode.Model, tiers []opencode.Tier, status *api.Status) (t open
 	for _, now := range status.Tiers {
 		switch {
 		case now.Name != m.Tier || now.State == api.Ready:
+		case now.State == api.Blocked: // --cold would be refused
+			return opencode.Tier{}, "it is blocked, and no request starts it; tierctl status says why"
 		case now.State == api.Failed:
 			return t, "it has failed; --cold has it tried again"
 		default:
