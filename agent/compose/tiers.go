@@ -129,8 +129,8 @@ func shortTime(d time.Duration) string {
 	return text
 }
 
-// leastContext is what an agent of OpenCode needs: its first prompt is some 10K tokens, and where the answer has no room beside it
-// OpenCode compacts without end.
+// leastContext is what an agent of OpenCode needs: it begins with 3 to 8 thousand tokens, and where there is no room for work beside
+// them and the answer, OpenCode shortens the session without end.
 const leastContext = 16 << 10
 
 // remark fills in what has to be there, and says what has to be looked at.
@@ -151,7 +151,7 @@ func (s *stack) remark(t *tier) {
 		}
 		if n, err := strconv.Atoi(v.context.text); err == nil && n > 0 && n < leastContext {
 			s.note(Warning, v.context.from.at, v.context.from.key,
-				"is kept: %d tokens are enough for titles, but OpenCode's agents start with some 10K and then compact without end; write context = \"16K\" if one uses tier %s", n, t.tier)
+				"is kept: %d tokens are enough for titles, but an agent of OpenCode begins with 3 to 8 thousand, and shortens its session without end where they leave no room; write context = \"16K\" if one uses tier %s", n, t.tier)
 		}
 		if v.share.there() {
 			s.remarkShare(t, v)

@@ -135,9 +135,16 @@ func (s *stack) write(tiers []*tier) *writer {
 	return w
 }
 
+// ownModels is where the package has its models.
+const ownModels = "/var/lib/tierd/models"
+
 func (s *stack) writeHost(w *writer, tiers []*tier) {
 	w.table(origin{}, "host")
-	w.each("models", append(slices.Clip(s.folders), value{"/var/lib/tierd/models", added("tierd's own folder")}))
+	folders := slices.Clip(s.folders)
+	if !slices.ContainsFunc(folders, func(v value) bool { return v.text == ownModels }) {
+		folders = append(folders, value{ownModels, added("tierd's own folder")})
+	}
+	w.each("models", folders)
 	w.set("default_mode", "full", added("what `tierctl up` starts"))
 }
 

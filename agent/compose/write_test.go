@@ -39,6 +39,18 @@ func TestNoTextBecomesTOML(t *testing.T) {
 	})
 }
 
+// TestAFolderIsNamedOnce: that of the old stack may be tierd's own.
+func TestAFolderIsNamedOnce(t *testing.T) {
+	env := "LLAMA_MODELS_DIR=/var/lib/tierd/models\nUTILITY_PORT=8012\nUTILITY_GGUF=m.gguf\nUTILITY_CTX=16384\n"
+	r, faults := Import(envOf(env), nil, atHome)
+	if r == nil {
+		t.Fatal(faults)
+	}
+	if n := strings.Count(string(r.TOML), `"/var/lib/tierd/models"`); n != 1 {
+		t.Errorf("it is named %d times:\n%s", n, r.TOML)
+	}
+}
+
 func TestComments(t *testing.T) {
 	w := &writer{}
 	w.comment("a\nb = 1\r%s", "\x00")

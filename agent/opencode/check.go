@@ -16,7 +16,7 @@ func (p *planner) checkOptions() {
 			"the gateway has no port that serves every tier")
 	}
 	if p.o.Keys && p.o.KeyFile == "" {
-		p.refuse("", "`tierctl key opencode` makes one; put it into a file that only you may read, and name that file",
+		p.refuse("", "`tierctl key opencode` makes one; put it into a file that only you may read, and name it by `--key-file`",
 			"the gateway wants a key, and no file with one is named")
 	}
 	if f := p.o.KeyFile; f != "" && !fileForm(f) {
@@ -56,6 +56,10 @@ func (p *planner) checkTiers() {
 		if s.Context > 0 && s.Output > s.output {
 			p.warn(s.Name, "answers get a quarter of the context and 16K at most, or sessions are shortened too early",
 				"`output` of tier %q is %d tokens; OpenCode is told %d, for %d of context", s.Name, s.Output, s.output, s.Context)
+		}
+		if s.Context > 0 && s.Output > 0 && s.output < leastOutput {
+			p.warn(s.Name, "leave `output` out in tiers.toml, or write \"2K\" or more",
+				"`output` of tier %q is %d tokens: OpenCode ends each answer there, in the middle of an edit as well", s.Name, s.Output)
 		}
 		if s.Start == units.StartManual {
 			p.warn(s.Name, "write start = \"demand\" for it into tiers.toml",

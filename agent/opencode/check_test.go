@@ -35,6 +35,7 @@ func TestWhatIsRefusedOrWarnedOf(t *testing.T) {
 		{"a context that nobody knows", "coder", func(t *Tier) { t.Context, t.Wish = 0, 0 }, here(), false, `nobody knows the context of tier "coder"`},
 		{"an engine that serves less than was wished", "utility", func(t *Tier) { t.Context, t.Live = 8192, true }, here(), false, `tier "utility" serves 8192 tokens of context, and tiers.toml says 16384`},
 		{"an output that is too large", "coder", func(t *Tier) { t.Output = 32768 }, here(), false, "`output` of tier \"coder\" is 32768 tokens; OpenCode is told 12288, for 49152 of context"},
+		{"an output in which no edit fits", "coder", func(t *Tier) { t.Output = 99 }, here(), false, "`output` of tier \"coder\" is 99 tokens: OpenCode ends each answer there"},
 		{"a tier that no request starts", "coder", func(t *Tier) { t.Start = "manual" }, here(), false, `tier "coder" is started by hand alone: OpenCode's requests are refused while it is down`},
 		{"a tier that leaves the machine", "orch", func(t *Tier) { t.Leaves, t.Variant = true, "cloud" }, here(), false, `requests to tier "orch" leave this machine: orch/cloud is up, or would be started`},
 	} {

@@ -12,7 +12,7 @@ import (
 type Drift struct {
 	File   string
 	Leaves []Difference // Got is what it says, Want what it would say; nil where one of them says nothing
-	Remedy string       // the command that writes it anew, as it was chosen then
+	Remedy string       // the command that writes it anew, as it was chosen then, or that tells why it would not
 	tiers  map[string]string
 }
 
@@ -40,6 +40,9 @@ func DriftOf(r Record, tiers []Tier, base Options) (Drift, error) {
 	}
 	d.Leaves = bothWays(now, was)
 	d.Remedy = remedy(r, o)
+	if r.Scope != ScopeManaged && plan.Refused() { // of tiers, which the managed file does not speak of
+		d.Remedy = strings.Replace(d.Remedy, " apply", " plan", 1) + " tells why apply would refuse"
+	}
 	return d, nil
 }
 

@@ -66,6 +66,10 @@ func TestWhatHasChangedSinceIsSaidInAFewWords(t *testing.T) {
 	if d := drift(t, was, nil); d.Needed() {
 		t.Errorf("without tiers apply writes nothing: %s", d.Words())
 	}
+	small := drift(t, was, change("orch", func(t *Tier) { t.Context, t.Wish = 8192, 8192 }))
+	if want := "tierctl opencode plan tells why apply would refuse"; !small.Breaks() || small.Remedy != want {
+		t.Errorf("a tier that is too small: %s: %s", small.Words(), small.Remedy)
+	}
 	two := drift(t, was, change("orch", func(t *Tier) { t.Load *= 2; t.Silence *= 40 }))
 	if got := two.Words(); got != "2 settings would be others" {
 		t.Errorf("%s", got)

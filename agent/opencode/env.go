@@ -19,13 +19,14 @@ type Env struct {
 	Root       string // where /etc and /var are; "" is "/", another in tests
 }
 
-// configDir is the directory of OpenCode's global files. An XDG variable that is not absolute is ignored, as the specification
-// of the base directories has it.
+// configDir is the directory of OpenCode's global files. OpenCode takes a relative XDG_CONFIG_HOME from its working directory, which
+// fit refuses.
 func (e Env) configDir() string {
 	return filepath.Join(absolute(e.ConfigHome, e.Home, ".config"), "opencode")
 }
 
-// stateDir is where the kept bytes are, of files of the user's and of projects.
+// stateDir is where the kept bytes are, of files of the user's and of projects. A variable that is not absolute is ignored, as the
+// specification of the base directories has it.
 func (e Env) stateDir() string {
 	return filepath.Join(absolute(e.StateHome, e.Home, ".local", "state"), "tierd", "opencode")
 }

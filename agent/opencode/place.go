@@ -92,6 +92,9 @@ func PlaceAt(scope Scope, file string, env Env) (Place, error) {
 	if err != nil {
 		return p, err
 	}
+	if isDirectory(file) {
+		return p, refuse(file, "name a file in it: --to "+Quote(filepath.Join(file, "opencode.json")), "%s is a directory, not a file", file)
+	}
 	p.Config, p.own, p.foreign, p.named = file, []string{file}, nil, true
 	return p, nil
 }
@@ -120,10 +123,15 @@ func (e Env) fit(scope Scope) error {
 	case e.UID == 0 && e.SudoUser != "" && e.SudoUser != "root":
 		return refuse(e.Home, "run it without sudo, as "+e.SudoUser+"; `--managed` is what takes root",
 			"OpenCode's files belong to %s, and with sudo they would be root's", e.SudoUser)
+	case e.Home == "":
+		return refuse("", "set HOME to your home directory", "HOME is not set, so it is not known where your files are")
 	case !filepath.IsAbs(e.Home):
 		return refuse(e.Home, "set HOME to your home directory", "HOME is %q, which is no absolute path", e.Home)
 	case !isDirectory(e.Home):
 		return refuse(e.Home, "set HOME to your home directory", "HOME is %s, which is not there", e.Home)
+	case e.ConfigHome != "" && !filepath.IsAbs(e.ConfigHome):
+		return refuse(e.ConfigHome, "set XDG_CONFIG_HOME to an absolute path, or unset it",
+			"XDG_CONFIG_HOME is %q, which is no absolute path: OpenCode would look for its files below whatever directory it is started in", e.ConfigHome)
 	case scope == ScopeProject && !filepath.IsAbs(e.Dir):
 		return refuse(e.Dir, "change into the project's directory", "the working directory is not known")
 	case scope == ScopeProject && filepath.Clean(e.Dir) == filepath.Clean(e.Home):

@@ -21,8 +21,8 @@ func TestWhereFilesGo(t *testing.T) {
 		{"a user's", ScopeUser, func(*Env) {}, ".config/opencode/opencode.json", ".omo/omo.jsonc", ".local/state/tierd/opencode"},
 		{"XDG variables move it, and not the plugin's, which knows none of them", ScopeUser,
 			func(e *Env) { e.ConfigHome, e.StateHome = home+"/c", home+"/s" }, "c/opencode/opencode.json", ".omo/omo.jsonc", "s/tierd/opencode"},
-		{"an XDG variable that is not absolute is ignored", ScopeUser,
-			func(e *Env) { e.ConfigHome, e.StateHome = "c", "s" }, ".config/opencode/opencode.json", ".omo/omo.jsonc", ".local/state/tierd/opencode"},
+		{"an XDG_STATE_HOME that is not absolute is ignored", ScopeUser,
+			func(e *Env) { e.StateHome = "s" }, ".config/opencode/opencode.json", ".omo/omo.jsonc", ".local/state/tierd/opencode"},
 		{"OPENCODE_CONFIG_DIR is the user's own", ScopeUser,
 			func(e *Env) { e.ConfigDir = home + "/mine" }, ".config/opencode/opencode.json", ".omo/omo.jsonc", ".local/state/tierd/opencode"},
 		{"a project's, remembered with the user", ScopeProject, func(*Env) {},
@@ -68,7 +68,10 @@ func TestWhoMayNotWriteThere(t *testing.T) {
 		{"with sudo the files would be root's", ScopeUser, Env{Home: home, SudoUser: "ann"}, "belong to ann, and with sudo they would be root's", "run it without sudo, as ann", false},
 		{"a project's as well", ScopeProject, Env{Home: home, Dir: home + "/p", SudoUser: "ann"}, "belong to ann", "without sudo", false},
 		{"a managed one is root's", ScopeManaged, Env{Home: home, UID: 1000}, "/etc/opencode is written by root alone", "use sudo", true},
-		{"no home", ScopeUser, Env{UID: 1000}, `HOME is ""`, "set HOME", false},
+		{"no home", ScopeUser, Env{UID: 1000}, "HOME is not set", "set HOME", false},
+		{"a home that is relative", ScopeUser, Env{Home: "ann", UID: 1000}, `HOME is "ann", which is no absolute path`, "set HOME", false},
+		{"OpenCode takes a relative XDG_CONFIG_HOME from where it is started", ScopeUser, Env{Home: home, ConfigHome: "c", UID: 1000},
+			`XDG_CONFIG_HOME is "c", which is no absolute path`, "unset it", false},
 		{"a home that is not there", ScopeUser, Env{Home: home + "/nobody", UID: 1000}, "nobody, which is not there", "set HOME", false},
 		{"a home is no project", ScopeProject, Env{Home: home, Dir: home, UID: 1000}, "your home, which is no project", "leave `--project` out", false},
 		{"a directory that is gone", ScopeProject, Env{Home: home, UID: 1000}, "the working directory is not known", "change into", false},
@@ -100,6 +103,10 @@ func TestANamedFile(t *testing.T) {
 		if p.Config != filepath.Join(env.Home, tt.config) || p.Variable() != strings.ReplaceAll(tt.variable, "$HOME", env.Home) {
 			t.Errorf("%s: %s, %q", tt.rule, p.Config, p.Variable())
 		}
+	}
+	var no *Refused
+	if _, err := PlaceAt(ScopeUser, env.Home, env); !errors.As(err, &no) || no.Hint != "name a file in it: --to "+Quote(env.Home+"/opencode.json") {
+		t.Errorf("a directory: %#v", err)
 	}
 	env.Config = filepath.Join(env.Home, "mine.json")
 	p, err := PlaceAt(ScopeUser, "../mine.json", env)

@@ -13,6 +13,8 @@ const (
 	// maxOutput and a quarter of the context are the most that an answer gets. OpenCode sets that much of the context aside
 	// from the first prompt on: 32K of 64K would have it shorten the session when it is half full.
 	maxOutput = 16 << 10
+	// leastOutput holds a short edit; one answer that is cut within a tool call is lost.
+	leastOutput = 1 << 10
 	// sentOutput is the most that OpenCode asks for, whatever the limit says.
 	sentOutput = 32000
 )
@@ -22,7 +24,7 @@ const (
 // shortens the session, and where they pass it, it does so again and again.
 const (
 	primaryNeeds  = 12000 // begins with 7400
-	subagentNeeds = 6000  // explore begins with 2700, reviewer and utility with 3300, coder and general with 5700
+	subagentNeeds = 9000  // explore begins with 2700, reviewer and utility with 3300, coder and general with 5700; and a file or a diff
 	smallNeeds    = 4000  // a title takes 600 to 1000, and what the user wrote
 	sisyphusNeeds = 28000 // begins with 22400
 	workerNeeds   = 18000 // oracle, librarian and the categories begin with 13300 to 14300

@@ -45,15 +45,16 @@ func TestSizesThatCannotWork(t *testing.T) {
 	}{
 		{"a primary agent needs 12000", "orch", 15996, here(), true, `tier "orch" is too small for the primary agent, which begins with 7400 tokens and needs 12000: 15996 tokens of context less 3999 for the answer leave 11997`},
 		{"and 16000 are enough for it", "orch", 16000, here(), false, ""},
-		{"a subagent needs 6000", "reviewer", 7996, here(), false, `tier "reviewer" is too small for an agent and gets none: it needs 6000 tokens, and 7996 tokens of context less 1999 for the answer leave 5997`},
-		{"and 8000 are enough for it", "reviewer", 8000, here(), false, ""},
+		{"a subagent needs 9000", "reviewer", 11996, here(), false, `tier "reviewer" is too small for an agent and gets none: it needs 9000 tokens, and 11996 tokens of context less 2999 for the answer leave 8997`},
+		{"and 12000 are enough for it", "reviewer", 12000, here(), false, ""},
+		{"8K of a utility tier are for titles alone", "utility", 8192, here(), false, `tier "utility" is too small for an agent and gets none: it needs 9000 tokens, and 8192 tokens of context less 2048 for the answer leave 6144`},
 		{"titles need 4000", "utility", 5328, here(), false, `tier "utility" is too small for titles, which need 4000 tokens: 5328 tokens of context less 1332 for the answer leave 3996`},
 		{"Sisyphus needs 28000", "orch", 37328, plugin, true, `tier "orch" is too small for Sisyphus, which begins with 22400 tokens and needs 28000: 37328 tokens of context less 9332 for the answer leave 27996`},
 		{"and 37336 are enough for it", "orch", 37336, plugin, false, ""},
 		{"oracle and librarian need 18000", "reviewer", 23996, plugin, false, `oracle of the plugin goes to tier "coder": it needs tools and 18000 tokens, and of "reviewer" 23996 tokens of context less 5999 for the answer leave 17997`},
 		{"and 24000 are enough for them", "reviewer", 24000, plugin, false, ""},
 		{"the categories need 18000", "coder", 23996, plugin, false, `hephaestus of the plugin goes to tier "reviewer": it needs tools and 18000 tokens, and of "coder" 23996 tokens of context less 5999 for the answer leave 17997`},
-		{"its explorer is a subagent", "utility", 7996, plugin, false, `explore of the plugin goes to tier "coder": it needs tools and 6000 tokens, and of "utility" 7996 tokens of context less 1999 for the answer leave 5997`},
+		{"its explorer is a subagent", "utility", 11996, plugin, false, `explore of the plugin goes to tier "coder": it needs tools and 9000 tokens, and of "utility" 11996 tokens of context less 2999 for the answer leave 8997`},
 	} {
 		p := MakePlan(change(row.tier, func(t *Tier) { t.Context, t.Wish = row.context, row.context }), row.o)
 		found := false

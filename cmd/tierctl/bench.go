@@ -139,6 +139,11 @@ func (a *app) newBench(o benchOptions, names []string) (*benchRun, error) {
 	if run.given, err = givenBandwidth(o.bandwidth); err != nil {
 		return wrong("--bandwidth: %v", err)
 	}
+	if o.save != "" {
+		if err = writable(o.save); err != nil {
+			return nil, err
+		}
+	}
 	if o.compare != "" {
 		if run.before, err = readReport(o.compare); err != nil {
 			return nil, err

@@ -222,6 +222,23 @@ func TestBenchsTableFitsATerminal(t *testing.T) {
 	}
 }
 
+// TestBenchSaysEarlyWhatItCannotSave: not after an hour of measuring. Nothing is left where nothing was measured.
+func TestBenchSaysEarlyWhatItCannotSave(t *testing.T) {
+	b := newBenchBed(t)
+	dir := t.TempDir()
+	for _, file := range []string{filepath.Join(dir, "missing", "r.json"), dir} {
+		if status := b.run(t, "--save", file); status != exitFailed || !strings.Contains(b.errs.String(), "cannot save the report: open "+file) || b.out.Len() > 0 {
+			t.Errorf("%s: status %d\n%s%s", file, status, b.out.String(), b.errs.String())
+		}
+	}
+	if status := b.run(t, "nosuch", "--save", filepath.Join(dir, "r.json")); status != exitUsage {
+		t.Errorf("status %d: %s", status, b.errs.String())
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v was left, %v", left, err)
+	}
+}
+
 func TestBenchComparesWithAnEarlierReport(t *testing.T) {
 	b := newBenchBed(t)
 	file := filepath.Join(t.TempDir(), "before.json")

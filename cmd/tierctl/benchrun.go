@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -46,6 +47,20 @@ func whole(text string, most int) (int, error) {
 		return 0, fmt.Errorf("%q is not a number from 1 to %d", text, most)
 	}
 	return n, nil
+}
+
+// writable tells early what would keep a file from being written in the end. It leaves nothing behind.
+func writable(file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		if f, err = os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); err == nil {
+			err = os.Remove(file)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot save the report: %w", err)
+	}
+	return f.Close()
 }
 
 func jsonText(v any) ([]byte, error) {

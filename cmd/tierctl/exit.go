@@ -31,7 +31,7 @@ var meanings = []struct {
 	{exitDone, "done"},
 	{exitFailed, "failed: the message says what could not be done"},
 	{exitUsage, "wrong usage: unknown command or flag, or no such tier, variant, mode or change"},
-	{exitNotReady, "health: something asked about is not ready; doctor: something is wrong, an error or a warning; guard: it is wanted and not armed"},
+	{exitNotReady, "health: something asked about is not ready; doctor: something is wrong, an error or a warning; guard: it is wanted and not armed; opencode verify: something is not as it should be"},
 	{exitForbidden, "not permitted: changing anything takes root or one of the groups tierd, sudo, wheel"},
 	{exitUnreachable, "tierd does not answer"},
 	{exitRefused, "refused by the memory budget: it does not fit"},
@@ -144,7 +144,11 @@ func parts(err error) []error {
 
 func writeExitStatuses(w io.Writer) {
 	for _, m := range meanings {
-		fmt.Fprintf(w, "  %3d  %s\n", m.status, m.meaning)
+		meaning := m.meaning
+		if len(meaning) > 80 { // a line for each command
+			meaning = strings.ReplaceAll(meaning, "; ", "\n       ")
+		}
+		fmt.Fprintf(w, "  %3d  %s\n", m.status, meaning)
 	}
 }
 

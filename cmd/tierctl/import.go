@@ -141,7 +141,7 @@ func writeConfig(file string, text []byte, force bool) error {
 	}
 	temp, err := os.CreateTemp(filepath.Dir(file), ".tiers-*.toml")
 	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", file, err)
+		return cannotMake(file, err)
 	}
 	defer os.Remove(temp.Name())
 	_, err = temp.Write(text)
@@ -158,6 +158,19 @@ func writeConfig(file string, text []byte, force bool) error {
 		return fmt.Errorf("cannot write %s: %w", file, err)
 	}
 	return nil
+}
+
+// cannotMake says why there can be no file of that name, without that of the temporary one.
+func cannotMake(file string, err error) error {
+	f := &failure{status: exitFailed, message: fmt.Sprintf("cannot write %s: %v", file, err)}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		f.message = fmt.Sprintf("cannot write %s: folder %s: %v", file, filepath.Dir(file), at.Err)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		f.hint = "mkdir -p " + filepath.Dir(file)
+	}
+	return f
 }
 
 func existing(file string) error {

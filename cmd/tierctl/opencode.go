@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -126,14 +127,14 @@ func (a *app) opencodePlan(ctx context.Context, w opencodeWish) (opencode.Plan, 
 	}
 	tiers, told := liveTiers(ctx, config, status, o, key)
 	plan := opencode.MakePlan(tiers, o)
-	plan.Findings = append(told, plan.Findings...)
+	plan.Findings = slices.Concat(openKey(w.keyFile, o.KeyFile), told, plan.Findings)
 	return plan, nil
 }
 
 // liveTiers are the tiers as their running engines say, and what they did not say. Without a status nobody is asked.
 func liveTiers(ctx context.Context, config *units.Config, status *api.Status, o opencode.Options, key string) ([]opencode.Tier, []opencode.Finding) {
 	tiers := opencode.Tiers(config, status, nil)
-	if status == nil || o.Port == 0 {
+	if status == nil || o.Port == 0 || o.Keys && key == "" { // without a key each would refuse
 		return tiers, nil
 	}
 	live, told := opencode.Ask(ctx, &http.Transport{}, "http://"+hostPort(o.Address, o.Port), key, tiers) // a proxy would be elsewhere
@@ -172,6 +173,18 @@ func (a *app) opencodeSource(ctx context.Context, file string) (*api.Status, *un
 // maxKeyFile is ample for a key and a newline.
 const maxKeyFile = 4 << 10
 
+// openKey warns of a key that others can read: with it they are let in by the gateway as this user.
+func openKey(name, path string) []opencode.Finding {
+	info, err := os.Stat(path)
+	if name == "" || err != nil || info.Mode().Perm()&0o044 == 0 {
+		return nil
+	}
+	return []opencode.Finding{{Text: "other users can read the key in " + path, Hint: "chmod 600 " + name}}
+}
+
+// keyHint makes a key's file that only its user may read.
+func keyHint(name string) string { return "(umask 077; tierctl key opencode > " + name + ")" }
+
 // readKeyFile returns the absolute path and the key: OpenCode reads the file at each start, from whatever directory.
 func readKeyFile(name string) (path, key string, err error) {
 	path, err = filepath.Abs(name)
@@ -180,7 +193,7 @@ func readKeyFile(name string) (path, key string, err error) {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return "", "", &failure{status: exitFailed, message: fmt.Sprintf("cannot read the key: %v", err), hint: "tierctl key opencode > " + name}
+		return "", "", &failure{status: exitFailed, message: fmt.Sprintf("cannot read the key: %v", err), hint: keyHint(name)}
 	}
 	defer file.Close()
 	src, err := io.ReadAll(io.LimitReader(file, maxKeyFile))
@@ -189,7 +202,7 @@ func readKeyFile(name string) (path, key string, err error) {
 	}
 	key = strings.TrimSpace(string(src))
 	if key == "" || strings.ContainsAny(key, " \t\r\n") {
-		return "", "", &failure{status: exitFailed, message: path + " does not hold one key, and nothing else", hint: "tierctl key opencode > " + name}
+		return "", "", &failure{status: exitFailed, message: path + " does not hold one key, and nothing else", hint: keyHint(name)}
 	}
 	return path, key, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 
 	"github.com/spf13/cobra"
@@ -58,7 +59,7 @@ func (a *app) applyOpencode(cmd *cobra.Command, w opencodeWish, force, yes bool)
 		}
 	}
 	if err := opencode.Apply(p, c, force); err != nil {
-		return err
+		return notYours(err)
 	}
 	if a.format == formatJSON {
 		err = a.writeJSON(opencodeResultOf(p, c, plan, false))
@@ -67,6 +68,15 @@ func (a *app) applyOpencode(cmd *cobra.Command, w opencodeWish, force, yes bool)
 	}
 	a.sayNext(p, c)
 	return err
+}
+
+// notYours says what helps where a folder is another user's. The system's word for it says no more than that it is so.
+func notYours(err error) error {
+	var no *opencode.Refused
+	if errors.As(err, &no) || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return &failure{status: exitFailed, message: err.Error(), hint: "nothing was written: make the folder yours with chown, or name another file by --to"}
 }
 
 // withDiffs shows what others have changed, which the errors speak of.

@@ -27,12 +27,14 @@ func (a *app) askModels(ctx context.Context, models []opencode.Model, tiers []op
 	prober := opencode.Prober{Transport: transport, Key: key, Limit: askReady}
 	asked := make([]opencode.Asked, len(models))
 	var late []int
+	ready := 0
 	var all sync.WaitGroup
 	begin := a.now()
 	for i, m := range models {
 		t, left := tierOf(m, tiers, status)
 		switch {
 		case left == "":
+			ready++
 			all.Go(func() { asked[i] = prober.Ask(ctx, m, t.Tools) })
 		case cold && t.Name != "":
 			late = append(late, i)
@@ -40,16 +42,21 @@ func (a *app) askModels(ctx context.Context, models []opencode.Model, tiers []op
 			asked[i] = opencode.Asked{Tier: m.Tier, Model: m.Ref, URL: m.BaseURL, LeftOut: left}
 		}
 	}
+	if ready > 0 {
+		fmt.Fprintf(a.stderr, "Asking %s for a word and a tool call.\n", count(ready, "model"))
+	}
 	all.Wait()
 	for _, i := range late {
 		t, _ := tierOf(models[i], tiers, status)
+		fmt.Fprintf(a.stderr, "Asking the model of tier %s, which is loaded for this.\n", t.Name)
 		asked[i] = a.askCold(ctx, prober, models[i], t)
 	}
 	a.markLoaded(ctx, asked, begin)
 	return asked
 }
 
-// tierOf finds the tier of a model, and why it is not to be asked without --cold; "" when it is ready. One without a name is gone.
+// tierOf finds the tier of a model, and why it is not to be asked without --cold; "" when it is ready. One without a name is not to
+// be asked at all.
 func tierOf(m opencode.Model, tiers []opencode.Tier, status *api.Status) (t opencode.Tier, left string) {
 	i := slices.IndexFunc(tiers, func(t opencode.Tier) bool { return t.Name == m.Tier })
 	if i < 0 {
@@ -62,6 +69,8 @@ func tierOf(m opencode.Model, tiers []opencode.Tier, status *api.Status) (t open
 	for _, now := range status.Tiers {
 		switch {
 		case now.Name != m.Tier || now.State == api.Ready:
+		case now.State == api.Blocked: // --cold would be refused
+			return opencode.Tier{}, "it is blocked, and no request starts it; tierctl status says why"
 		case now.State == api.Failed:
 			return t, "it has failed; --cold has it tried again"
 		default:

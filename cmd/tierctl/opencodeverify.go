@@ -162,6 +162,7 @@ func (a *app) verifyClient(ctx context.Context, v *verified, r *opencode.Record)
 		})
 		return nil
 	}
+	fmt.Fprintln(a.stderr, "Asking OpenCode what it makes of its files, which takes some seconds.")
 	c, err := opencode.FindClient(ctx, env)
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -256,7 +257,11 @@ func (a *app) printVerified(v *verified) {
 			fmt.Fprintf(a.stdout, "    fix: %s\n", r.Hint)
 		}
 	}
-	fmt.Fprintf(a.stdout, "\n%s, %s.\n", count(v.failures(), "failure"), count(notes, "note"))
+	unasked := ""
+	if !slices.ContainsFunc(v.Models, func(m opencode.Asked) bool { return m.LeftOut == "" }) {
+		unasked = "; no model was asked"
+	}
+	fmt.Fprintf(a.stdout, "\n%s, %s%s.\n", count(v.failures(), "failure"), count(notes, "note"), unasked)
 }
 
 // paint is a colour where colours are shown.

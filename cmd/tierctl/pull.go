@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 
@@ -239,9 +240,12 @@ func pullFailure(err error) error {
 		return &failure{status: exitFailed, message: err.Error(), hint: "the same command fetches it anew; a proxy or a mirror between may have changed it"}
 	}
 	var own *failure
+	var reach *net.OpError
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.As(err, &reach):
+		return &failure{status: exitFailed, message: err.Error(), hint: "look at the network, or name another hub by HF_ENDPOINT; the same command goes on where this one stopped"}
 	case errors.Is(err, fs.ErrPermission):
 		return &failure{status: exitForbidden, message: err.Error(), hint: "another user has made a part of the folder: use sudo, or give it to yourself with chown -R"}
 	case errors.Is(err, unix.ENOSPC):

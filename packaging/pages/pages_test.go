@@ -49,7 +49,7 @@ var reasons = map[string]string{
 }
 
 // programs are those that commands may call besides tierctl, so that a word that is none of them is found.
-var programs = strings.Fields(`apt apt-get cat chown cmake cp curl dnf echo exec export git grep grubby head hf journalctl ls make man mkdir npm opencode
+var programs = strings.Fields(`apt apt-get cat chmod chown cmake cp curl dnf echo exec export git grep grubby head hf journalctl ls make man mkdir npm opencode
 	printf python3 reboot sed stat sudoedit systemctl systemd-analyze systemd-creds tail tee test tierctl update-grub update-initramfs usermod uv cd
 	$(hipconfig /opt/vllm/bin/vllm jq eval`)
 
