@@ -167,7 +167,7 @@ func (p *planner) config() File {
 	} else {
 		c.DefaultAgent, c.Agent = primaryAgent, p.agents()
 	}
-	comment := owned + "Your own settings belong into opencode.jsonc beside it, which wins."
+	comment := owned + "Your own settings belong in opencode.jsonc beside it, which wins."
 	return File{Kind: KindConfig, Data: text(comment, c), Key: p.o.KeyFile != ""}
 }
 

@@ -147,7 +147,7 @@ func (a *app) verifyFiles(v *verified, p opencode.Place) (config opencode.InForc
 		case opencode.Gone:
 			v.add(opencode.Remark{Failed: true, Text: f.Path + " is gone", Hint: "tierctl opencode apply writes it again, tierctl opencode undo forgets it"})
 		case opencode.Edited:
-			v.add(opencode.Remark{Text: f.Path + " has been edited since it was written", Hint: "tierctl opencode undo shows what; your own settings belong into opencode.jsonc"})
+			v.add(opencode.Remark{Text: f.Path + " has been edited since it was written", Hint: "tierctl opencode undo shows what; your own settings belong in opencode.jsonc"})
 		}
 	}
 	return config
