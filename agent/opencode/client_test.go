@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tierd/tierd/agent/openai"
 )
 
 // scripted is a program `opencode` in a folder of its own: for what the real one cannot be made to do.
@@ -150,7 +152,7 @@ func TestARunOfTheClientIsBounded(t *testing.T) {
 	t.Run("in complaints", func(t *testing.T) {
 		e := scripted(t, "head -c 1000000 /dev/zero | tr '\\0' e >&2; exit 1")
 		_, err := (Client{Path: e.program(), env: e}).run(context.Background(), time.Minute, "x")
-		if err == nil || len(err.Error()) > 2*maxComplaint {
+		if err == nil || len(err.Error()) > 2*openai.MaxLine {
 			t.Errorf("the error is of %d bytes", len(fmt.Sprint(err)))
 		}
 	})
@@ -244,7 +246,7 @@ func FuzzClientWords(f *testing.F) {
 				t.Errorf("model %q", m)
 			}
 		}
-		if c := complaint(out); strings.ContainsAny(c, "\n\x1b\x00") || len(c) > maxComplaint+len("…") {
+		if c := complaint(out); strings.ContainsAny(c, "\n\x1b\x00") || len(c) > openai.MaxLine+len("…") {
 			t.Errorf("complaint %q", c)
 		}
 		if tree, err := parseTree(out); err == nil {

@@ -1,7 +1,6 @@
 package opencode
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tierd/tierd/agent/openai"
 )
 
 // Asked is what became of small requests to one model, by the address and with the key that the configuration names.
@@ -143,19 +144,11 @@ func (p Prober) send(ctx context.Context, m Model, a *Asked, c chat) (*stream, e
 	ctx, cancel := context.WithTimeout(ctx, p.Limit)
 	defer cancel()
 	c.Model, c.Stream, c.Options.Usage = m.ID, true, true
-	body, err := json.Marshal(c)
+	r, err := openai.Request(ctx, m.BaseURL+"/chat/completions", p.Key, c)
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.BaseURL+"/chat/completions", bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "tierctl-opencode-verify")
-	if p.Key != "" {
-		r.Header.Set("Authorization", "Bearer "+p.Key)
-	}
 	answer, err := p.Transport.RoundTrip(r)
 	if err != nil {
 		return nil, p.unreachable(m, err)
@@ -164,7 +157,7 @@ func (p Prober) send(ctx context.Context, m Model, a *Asked, c chat) (*stream, e
 	a.Status, a.Again = answer.StatusCode, retryAfter(answer)
 	if answer.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what came of it is what there is to show
-		return nil, p.refused(m, answer, bodyText(text))
+		return nil, p.refused(m, answer, openai.Problem(text))
 	}
 	s, err := readStream(answer.Body, time.Now)
 	if err != nil {
@@ -258,9 +251,9 @@ func (s *stream) judge(m Model) (Tools, Remark) {
 	case s.nameless:
 		r.Text = fmt.Sprintf("tier %q begins a tool call without its name, which OpenCode takes for an error", m.Tier)
 	case c.name != toolName:
-		r.Text = fmt.Sprintf("the model of tier %q called a tool %q, which it was not offered", m.Tier, oneLine(c.name))
+		r.Text = fmt.Sprintf("the model of tier %q called a tool %q, which it was not offered", m.Tier, openai.Line(c.name))
 	case json.Unmarshal([]byte(c.arguments), &arguments) != nil:
-		r.Text = fmt.Sprintf("the model of tier %q called a tool with arguments that are no JSON: %s", m.Tier, oneLine(c.arguments))
+		r.Text = fmt.Sprintf("the model of tier %q called a tool with arguments that are no JSON: %s", m.Tier, openai.Line(c.arguments))
 	default:
 		return ToolsCalled, Remark{}
 	}

@@ -308,8 +308,5 @@ func FuzzStream(f *testing.F) {
 				t.Errorf("%s %+v", tools, r)
 			}
 		}
-		if text := bodyText(body); strings.ContainsAny(text, "\n\x1b\x00") || len(text) > maxComplaint+len("…") {
-			t.Errorf("%q", text)
-		}
 	})
 }

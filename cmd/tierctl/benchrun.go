@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -224,7 +223,7 @@ func (r *benchRun) stillUp(ctx context.Context, was api.Tier) error {
 func (r *benchRun) subject(f *benchFacts, t api.Tier) bench.Subject {
 	s := bench.Subject{
 		Tier:   bench.Tier{Tier: t.Name, Variant: t.Variant, Engine: t.Engine, Model: t.Model, Context: t.Context},
-		Client: bench.Client{Base: f.base(t.Port), Model: t.Name, Engine: t.Engine, Key: os.Getenv("TIERD_KEY")},
+		Client: bench.Client{Base: f.gateway.URL(t.Port), Model: t.Name, Engine: t.Engine, Key: os.Getenv("TIERD_KEY")},
 	}
 	u, ok := f.unit(t)
 	if !ok {
@@ -254,12 +253,12 @@ type benchFacts struct {
 	plan     *units.Plan // nil: not known
 	why      string      // then
 	snapshot rocm.Snapshot
-	listen   string
+	gateway  units.Gateway
 }
 
 // look reads the configuration and the models' files, as the user may.
 func (r *benchRun) look(ctx context.Context, status api.Status) *benchFacts {
-	f := &benchFacts{listen: "127.0.0.1", why: "tiers.toml cannot be read"}
+	f := &benchFacts{gateway: units.Gateway{Listen: "127.0.0.1"}, why: "tiers.toml cannot be read"}
 	if h, err := openHost("/"); err == nil {
 		f.snapshot = h.reader.Snapshot(ctx)
 		plan, _, err := planFile(status.ConfigPath, h.units(ctx, f.snapshot))
@@ -271,18 +270,9 @@ func (r *benchRun) look(ctx context.Context, status api.Status) *benchFacts {
 		f.snapshot = s
 	}
 	if f.plan != nil {
-		f.listen = f.plan.Config.Gateway.Listen
+		f.gateway = f.plan.Config.Gateway
 	}
 	return f
-}
-
-// base is where the gateway has a tier. An address that means all of this machine's is reached by loopback.
-func (f *benchFacts) base(port int) string {
-	host := f.listen
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(port))
 }
 
 func (f *benchFacts) unit(t api.Tier) (units.Unit, bool) {

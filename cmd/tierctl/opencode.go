@@ -136,7 +136,7 @@ func liveTiers(ctx context.Context, config *units.Config, status *api.Status, o 
 	if status == nil || o.Port == 0 {
 		return tiers, nil
 	}
-	live, told := opencode.Ask(ctx, &http.Transport{}, "http://"+hostPort(o.Address, o.Port), key, tiers) // a proxy would be elsewhere
+	live, told := opencode.Ask(ctx, &http.Transport{}, config.Gateway.URL(o.Port), key, tiers) // a proxy would be elsewhere
 	return opencode.Tiers(config, status, live), told
 }
 

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"slices"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -138,5 +136,3 @@ func (a *app) printChanges(w io.Writer, c opencode.Changes) {
 		fmt.Fprintf(w, "\n%s", diff)
 	}
 }
-
-func hostPort(address string, port int) string { return net.JoinHostPort(address, strconv.Itoa(port)) }
