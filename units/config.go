@@ -58,7 +58,9 @@ func (g Gateway) Reach() string {
 }
 
 // URL is where a program on this machine reaches the listener of a port, as in "http://127.0.0.1:8000".
-func (g Gateway) URL(port int) string { return "http://" + net.JoinHostPort(g.Reach(), strconv.Itoa(port)) }
+func (g Gateway) URL(port int) string {
+	return "http://" + net.JoinHostPort(g.Reach(), strconv.Itoa(port))
+}
 
 // Engine is one [engine.NAME] table: a program that serves models.
 type Engine struct {
