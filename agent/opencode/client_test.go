@@ -131,7 +131,7 @@ func TestARunOfTheClientIsBounded(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := scripted(t, test.script)
-			c := Client{Path: e.program(), env: e}
+			c := Client{Path: e.Program(), env: e}
 			begin := time.Now()
 			_, err := c.run(context.Background(), test.limit, "x")
 			if err == nil || !strings.HasSuffix(err.Error(), test.want) {
@@ -144,14 +144,14 @@ func TestARunOfTheClientIsBounded(t *testing.T) {
 	}
 	t.Run("a child that stays does not hold the answer back", func(t *testing.T) {
 		e := scripted(t, "sleep 1000 & echo done")
-		out, err := (Client{Path: e.program(), env: e}).run(context.Background(), time.Minute, "x")
+		out, err := (Client{Path: e.Program(), env: e}).run(context.Background(), time.Minute, "x")
 		if err != nil || string(out) != "done\n" {
 			t.Errorf("%q, %v", out, err)
 		}
 	})
 	t.Run("in complaints", func(t *testing.T) {
 		e := scripted(t, "head -c 1000000 /dev/zero | tr '\\0' e >&2; exit 1")
-		_, err := (Client{Path: e.program(), env: e}).run(context.Background(), time.Minute, "x")
+		_, err := (Client{Path: e.Program(), env: e}).run(context.Background(), time.Minute, "x")
 		if err == nil || len(err.Error()) > 2*openai.MaxLine {
 			t.Errorf("the error is of %d bytes", len(fmt.Sprint(err)))
 		}
@@ -160,7 +160,7 @@ func TestARunOfTheClientIsBounded(t *testing.T) {
 		e := scripted(t, "sleep 1000")
 		ctx, cancel := context.WithCancel(context.Background())
 		time.AfterFunc(soon, cancel)
-		if _, err := (Client{Path: e.program(), env: e}).run(ctx, time.Minute, "x"); !errors.Is(err, context.Canceled) {
+		if _, err := (Client{Path: e.Program(), env: e}).run(ctx, time.Minute, "x"); !errors.Is(err, context.Canceled) {
 			t.Errorf("the error is %v", err)
 		}
 	})

@@ -242,7 +242,7 @@ func (p *planner) models() []Model {
 func (p *planner) cut() map[string]int {
 	var cut map[string]int
 	for _, s := range p.seats {
-		if s.Live && s.Wish > s.Context {
+		if s.Wish > s.Context {
 			if cut == nil {
 				cut = map[string]int{}
 			}

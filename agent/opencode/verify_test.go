@@ -361,14 +361,14 @@ func TestVerifyWithoutAnAnswerIsAnError(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := scripted(t, test.script)
-			remarks, err := Verify(t.Context(), Client{Path: e.program(), env: e}, "/f", []byte(test.data))
+			remarks, err := Verify(t.Context(), Client{Path: e.Program(), env: e}, "/f", []byte(test.data))
 			if err == nil || !strings.Contains(err.Error(), test.want) || remarks != nil {
 				t.Errorf("%v, %v", remarks, err)
 			}
 		})
 	}
 	e := scripted(t, `[ "$1" = debug ] || { printf 'local_%s\n' orch/orchestrator coder/coder reviewer/reviewer utility/utility; exit; }`+"\n"+good)
-	remarks, err := Verify(t.Context(), Client{Path: e.program(), env: e}, "/f", []byte("{}"))
+	remarks, err := Verify(t.Context(), Client{Path: e.Program(), env: e}, "/f", []byte("{}"))
 	if err != nil || len(remarks) != 1 || !strings.Contains(remarks[0].Text, "ripgrep") {
 		t.Errorf("without ripgrep: %+v, %v", remarks, err)
 	}

@@ -105,8 +105,9 @@ func (a *app) opencodePlace(w opencodeWish) (opencode.Place, error) {
 	return opencode.Places(w.scope(), a.opencodeEnv())
 }
 
-// opencodePlan makes the plan: from the tiers as they are now where tierd answers and no file is named, else from tiers.toml.
-func (a *app) opencodePlan(ctx context.Context, w opencodeWish) (opencode.Plan, error) {
+// opencodePlan makes the plan for a place: from the tiers as they are now where tierd answers and no file is named, else from
+// tiers.toml. A tier that is down has the context that its engine was seen to serve when this place was written.
+func (a *app) opencodePlan(ctx context.Context, w opencodeWish, p opencode.Place) (opencode.Plan, error) {
 	status, config, err := a.opencodeSource(ctx, w.config)
 	if err != nil {
 		return opencode.Plan{}, err
@@ -125,6 +126,13 @@ func (a *app) opencodePlan(ctx context.Context, w opencodeWish) (opencode.Plan, 
 		}
 	}
 	tiers, told := liveTiers(ctx, config, status, o, key)
+	r, err := opencode.Written(p)
+	if err == nil {
+		tiers, err = opencode.Remembered(tiers, r)
+	}
+	if err != nil {
+		return opencode.Plan{}, err
+	}
 	plan := opencode.MakePlan(tiers, o)
 	plan.Findings = append(told, plan.Findings...)
 	return plan, nil

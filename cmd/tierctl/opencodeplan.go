@@ -49,7 +49,7 @@ func (a *app) opencodeLook(cmd *cobra.Command, w opencodeWish) (p opencode.Place
 	if p, err = a.opencodePlace(w); err != nil {
 		return p, c, plan, err
 	}
-	if plan, err = a.opencodePlan(cmd.Context(), w); err != nil {
+	if plan, err = a.opencodePlan(cmd.Context(), w, p); err != nil {
 		return p, c, plan, err
 	}
 	c, err = opencode.Look(p, plan)
