@@ -96,7 +96,7 @@ func TestBenchDisturbsNobody(t *testing.T) {
 		asks   bool
 		want   string // in what it prints
 	}{
-		{"a tier with requests is left alone", func(b *benchBed) { b.status.Tiers[0].IdleSince = time.Time{} }, nil, exitFailed, false, "not measured: it has requests in flight"},
+		{"a tier with requests is left alone", func(b *benchBed) { b.status.Tiers[0].IdleSince, b.settle = time.Time{}, 100*time.Millisecond }, nil, exitFailed, false, "not measured: it has requests in flight"},
 		{"another one with requests is named", func(b *benchBed) {
 			busy := idle
 			busy.IdleSince = time.Time{}

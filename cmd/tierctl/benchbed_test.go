@@ -31,12 +31,13 @@ type benchBed struct {
 	errs   strings.Builder
 	asked  atomic.Int32  // completions
 	slow   time.Duration // before each token
+	settle time.Duration // that a tier has to become idle: long, a busy machine is no request
 }
 
 // newBenchBed serves a coder of vLLM: its model is small enough to be written down, a mixture of four experts.
 func newBenchBed(t *testing.T) *benchBed {
 	t.Helper()
-	b := &benchBed{}
+	b := &benchBed{settle: time.Minute}
 	engine := httptest.NewServer(b)
 	t.Cleanup(engine.Close)
 	address, _ := url.Parse(engine.URL)
@@ -146,7 +147,7 @@ func (b *benchBed) run(t *testing.T, args ...string) int {
 	b.out.Reset()
 	b.errs.Reset()
 	a := newApp()
-	a.stdout, a.stderr, a.now = &b.out, &b.errs, func() time.Time { return noon }
+	a.stdout, a.stderr, a.now, a.settle = &b.out, &b.errs, func() time.Time { return noon }, b.settle
 	return a.run(append([]string{"bench", "--socket", b.control(t)}, args...))
 }
 

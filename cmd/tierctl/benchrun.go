@@ -115,15 +115,12 @@ func (r *benchRun) raise(ctx context.Context, c control, t api.Tier) (api.Status
 			return api.Status{}, err
 		}
 	}
-	return settled(ctx, c, t.Name)
+	return r.settled(ctx, c, t.Name)
 }
 
-// settle is how long a tier's last request may count as in flight: the gateway reports from time to time.
-const settle = 3 * time.Second
-
 // settled is the status once the tier is idle, or after a while all the same.
-func settled(ctx context.Context, c control, tier string) (api.Status, error) {
-	until := time.NewTimer(settle)
+func (r *benchRun) settled(ctx context.Context, c control, tier string) (api.Status, error) {
+	until := time.NewTimer(r.app.settle)
 	defer until.Stop()
 	for {
 		status, err := c.Status(ctx)
