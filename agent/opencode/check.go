@@ -32,7 +32,7 @@ func (p *planner) checkOptions() {
 	}
 	if p.o.OMO {
 		p.warn("", "leave the plugin out where nothing may leave this machine",
-			"oh-my-opencode is fetched from the npm registry at the first start, 480 MB of it, and asks github.com at each start")
+			"oh-my-opencode is fetched from the npm registry at the first start, 480 MB of it")
 	}
 }
 

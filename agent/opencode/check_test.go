@@ -29,7 +29,7 @@ func TestWhatIsRefusedOrWarnedOf(t *testing.T) {
 		{"a key's file by a relative path", "orch", same, with(func(o *Options) { o.KeyFile = "key" }), true, `the key's file "key" cannot be named`},
 		{"the plugin with OpenCode 2", "orch", same, with(func(o *Options) { o.OMO, o.Major = true, 2 }), true, "oh-my-opencode does not load in OpenCode 2"},
 		{"the plugin with nobody knows what", "orch", same, with(func(o *Options) { o.OMO, o.Major = true, 0 }), false, "it is not known which one is here"},
-		{"what the plugin asks of others", "orch", same, with(func(o *Options) { o.OMO = true }), false, "asks github.com at each start"},
+		{"what the plugin asks of others", "orch", same, with(func(o *Options) { o.OMO = true }), false, "is fetched from the npm registry at the first start"},
 		{"a primary agent without tools", "orch", func(t *Tier) { t.Tools = false }, here(), true, `tier "orch" calls no tools, so no agent can work on it`},
 		{"a subagent without tools", "coder", func(t *Tier) { t.Tools = false }, here(), false, `tier "coder" calls no tools, so it gets no agent`},
 		{"a context that nobody knows", "coder", func(t *Tier) { t.Context, t.Wish = 0, 0 }, here(), false, `nobody knows the context of tier "coder"`},

@@ -76,7 +76,8 @@ var jobs = []job{
 func (p *planner) omo() File {
 	c := omoConfig{
 		DisabledMCPs: []string{"context7", "grep_app", "websearch"}, // each of them a server elsewhere
-		Hooks:        []string{"comment-checker", "auto-update-checker"},
+		// The last fetches a program from github.com at each start where there is no ast-grep on PATH.
+		Hooks: []string{"comment-checker", "auto-update-checker", "ast-grep-sg-provision"},
 	}
 	for _, j := range jobs {
 		s := p.forJob(j)

@@ -81,22 +81,19 @@ func (c *client) nothingLeft(t *testing.T) {
 	}
 }
 
-// plugin has oh-my-opencode written for, puts it where the client would have fetched it to, and lets it answer once. It is slow
-// to start, and looks for a program of its own at one place elsewhere, which nothing turns off.
+// plugin has oh-my-opencode written for, puts it where the client would have fetched it to, and lets it answer once.
 func (c *client) plugin(t *testing.T) {
 	t.Helper()
 	before := c.left(t)
 	c.must(asAnn(".", "tierctl opencode apply --yes --with-omo && mkdir -p ~/.cache/opencode/packages && "+
 		"cp -r /opt/plugin ~/.cache/opencode/packages/oh-my-openagent@4.19.4"))
 	turns := c.open("plugin", "Who are you (plugin)?").end(t, "SISYPHUS", 2)
+	// OpenCode says nothing when it cannot load a plugin, and works without it.
 	if answers := by(turns, "plugin"); len(answers) != 1 || !slices.Contains(answers[0].Tools, "background_output") {
 		t.Errorf("the plugin was not there:\n%s", tell(turns))
 	}
-	for _, what := range c.left(t)[len(before):] {
-		if what != "github.com" && what != "tcp 192.0.2.1:443" {
-			t.Errorf("with the plugin the client looked up or tried to reach %q", what)
-		}
-		fmt.Printf("opencode plugin: %s\n", what)
+	if now := c.left(t); len(now) > len(before) {
+		t.Errorf("with the plugin the client looked up or tried to reach %q", now[len(before):])
 	}
 	c.must(asAnn(".", "tierctl opencode undo"))
 }

@@ -24,8 +24,8 @@ func TestNamesAreReadAndAnswered(t *testing.T) {
 		kind    uint16
 		answers byte
 	}{
-		{"registry.example.test", 1, 1},
-		{"registry.example.test", 28, 0}, // AAAA: there is none, so that the other address is taken
+		{"packages.example.test", 1, 1},
+		{"packages.example.test", 28, 0}, // AAAA: there is none, so that the other address is taken
 		{"localhost", 1, 1},
 	} {
 		packet := query(c.name, c.kind)
