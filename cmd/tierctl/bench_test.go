@@ -51,6 +51,30 @@ func TestBenchMeasuresThroughTheGateway(t *testing.T) {
 	}
 }
 
+// fasterThanAny makes a saved report one of a machine that no other is as fast as, however busy they are.
+func fasterThanAny(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := bench.ParseReport(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := &r.Tiers[0].Points[0]
+	*point.TTFT = bench.Figure{Median: 2e-6, Min: 1e-6, Max: 3e-6, Count: 3}
+	for _, rate := range []*bench.Figure{point.Writing, point.Total} {
+		*rate = bench.Figure{Median: 2e8, Min: 1e8, Max: 3e8, Count: 3}
+	}
+	if text, err = jsonText(r); err == nil {
+		err = os.WriteFile(file, text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestBenchComparesWithAnEarlierReport(t *testing.T) {
 	b := newBenchBed(t)
 	file := filepath.Join(t.TempDir(), "before.json")
@@ -58,13 +82,13 @@ func TestBenchComparesWithAnEarlierReport(t *testing.T) {
 	if status := b.run(t, append(args, "--save", file)...); status != 0 {
 		t.Fatal(b.errs.String())
 	}
-	b.slow = 20 * time.Millisecond
+	fasterThanAny(t, file)
 	if status := b.run(t, append(args, "--compare", file, "--format", "json")...); status != 0 {
 		t.Fatal(b.errs.String())
 	}
 	ratios := b.report(t).Comparison.Tiers[0].Ratios
 	for _, r := range ratios {
-		if slower := r.Figure == "ttft_seconds"; slower != (r.Ratio > 1) || !r.Outside { // three times as slow at least
+		if slower := r.Figure == "ttft_seconds"; slower != (r.Ratio > 1) || !r.Outside {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	cryptorand "crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -43,11 +42,6 @@ func whole(text string, most int) (int, error) {
 		return 0, fmt.Errorf("%q is not a number from 1 to %d", text, most)
 	}
 	return n, nil
-}
-
-func jsonText(v any) ([]byte, error) {
-	text, err := json.MarshalIndent(v, "", "  ")
-	return append(text, '\n'), err
 }
 
 // measure measures the tiers one after the other. An error is one that came before all measuring.

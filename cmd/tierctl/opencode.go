@@ -166,12 +166,11 @@ func (a *app) opencodeSource(ctx context.Context, file string) (*api.Status, *un
 			fmt.Fprintf(a.stderr, "tierd does not answer: what %s says is taken for what the tiers serve.\n", file)
 		}
 	}
-	src, err := os.ReadFile(file)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read the configuration: %w", err)
-	}
-	config, faults := units.ParseConfig(file, src)
-	if config == nil {
+	config, faults, err := readConfig(file)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case config == nil:
 		return nil, nil, planError(file, faults)
 	}
 	return status, config, nil

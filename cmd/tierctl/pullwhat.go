@@ -21,14 +21,13 @@ func pullConfig(o pullOptions, args []string) (*units.Config, error) {
 	if len(args) == 0 && len(o.tiers) == 0 && !o.all {
 		return nil, &failure{status: exitUsage, message: "pull what? Name a model, a tier with --tier, or --all", hint: "tierctl pull --help"}
 	}
-	src, err := os.ReadFile(o.config)
+	config, faults, err := readConfig(o.config)
 	if errors.Is(err, fs.ErrNotExist) && o.into != "" && len(o.tiers) == 0 && !o.all {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &failure{status: exitFailed, message: "cannot read the configuration: " + err.Error(), hint: "name the models, and the folder with --into"}
+		return nil, &failure{status: exitFailed, message: err.Error(), hint: "name the models, and the folder with --into"}
 	}
-	config, faults := units.ParseConfig(o.config, src)
 	if config == nil {
 		return nil, &failure{status: exitFailed, message: fmt.Sprintf("%s cannot be used: %s", o.config, count(errorCount(faults), "fault")), hint: "tierctl check " + o.config}
 	}
@@ -166,11 +165,7 @@ func inModelFolders(config *units.Config, folder string) bool {
 // completePull offers the models of tiers.toml.
 func (a *app) completePull(o *pullOptions) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		src, err := os.ReadFile(o.config)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		config, _ := units.ParseConfig(o.config, src)
+		config, _, _ := readConfig(o.config)
 		if config == nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
