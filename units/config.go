@@ -1,7 +1,6 @@
 package units
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -59,7 +58,11 @@ func (g Gateway) Reach() string {
 
 // URL is where a program on this machine reaches the listener of a port, as in "http://127.0.0.1:8000".
 func (g Gateway) URL(port int) string {
-	return "http://" + net.JoinHostPort(g.Reach(), strconv.Itoa(port))
+	host := g.Reach()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return "http://" + host + ":" + strconv.Itoa(port)
 }
 
 // Engine is one [engine.NAME] table: a program that serves models.
