@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func TestWhatAnErrorSays(t *testing.T) {
@@ -78,4 +80,22 @@ func FuzzProblem(f *testing.F) {
 			t.Errorf("%q", text)
 		}
 	})
+}
+
+// TestALineIsShownAsItIs: what was made fit once is not changed again, so that an error may hold another's words.
+func TestALineIsShownAsItIs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune("a \n\t\x1b[3m\x00\u00e4")))).Draw(t, "text")
+		if once := Line(text); len(once) <= MaxLine && Line(once) != once {
+			t.Errorf("%q is %q, and then %q", text, once, Line(once))
+		}
+	})
+}
+
+func TestNullIsNothingTold(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "null": false, "{}": true, `""`: true, "0": true} {
+		if Told(json.RawMessage(text)) != want {
+			t.Errorf("%q: %t", text, !want)
+		}
+	}
 }
