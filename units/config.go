@@ -1,7 +1,9 @@
 package units
 
 import (
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -40,6 +42,27 @@ type Gateway struct {
 	MaxBody        Bytes    `toml:"max_body"`        // of one request
 	OpenLoopback   bool     `toml:"open_loopback"`   // programs on this machine need no key
 	Keys           []Key    `toml:"key"`             // none: nobody needs one
+}
+
+// Reach is the address at which a program on this machine finds the listeners: loopback where they are at all of its addresses.
+func (g Gateway) Reach() string {
+	a, err := netip.ParseAddr(g.Listen)
+	switch {
+	case err != nil || !a.IsUnspecified():
+		return g.Listen
+	case a.Is6():
+		return netip.IPv6Loopback().String()
+	}
+	return "127.0.0.1"
+}
+
+// URL is where a program on this machine reaches the listener of a port, as in "http://127.0.0.1:8000".
+func (g Gateway) URL(port int) string {
+	host := g.Reach()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return "http://" + host + ":" + strconv.Itoa(port)
 }
 
 // Engine is one [engine.NAME] table: a program that serves models.

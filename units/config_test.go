@@ -305,3 +305,14 @@ func TestWhatHasToStayFreeIsNeverMoreThanTheReserveUnlessWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestAddressesThatMeanAllAreReachedByLoopback(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1": "http://127.0.0.1:8001", "0.0.0.0": "http://127.0.0.1:8001", "::": "http://[::1]:8001",
+		"::1": "http://[::1]:8001", "192.168.7.2": "http://192.168.7.2:8001",
+	} {
+		if got := (Gateway{Listen: listen}).URL(8001); got != want {
+			t.Errorf("%q: %s, want %s", listen, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,29 @@ func TestPagesHaveTheSumsOfThePlan(t *testing.T) {
 			}
 		} else if page != string(text) {
 			t.Errorf("the sums of %s are not those of the plan; run the tests with -update\n%s", file, firstDifference(page, string(text)))
+		}
+	}
+}
+
+// sumForm is how a comment of the shipped file gives a sum, with the name of the next local variant behind it.
+var sumForm = regexp.MustCompile(`(?s)([0-9.]+) GiB: ([0-9.]+) weights(?: \(BF16\))? \+ ([0-9.]+) KV cache(?: for [0-9]+K)? \+ ([0-9.]*[0-9])\..*?\[tier\.([a-z]+)\.variant\.([a-z]+)\]`)
+
+func TestTheShippedFileHasTheSumsOfThePlan(t *testing.T) {
+	p := strixPlan(t)
+	found := sumForm.FindAllStringSubmatch(string(shipped(t)), -1)
+	if len(found) != len(p.Config.Tiers)+1 { // orch has two kinds of weights
+		t.Errorf("%d sums", len(found))
+	}
+	for _, m := range found {
+		u, ok := p.Variant(m[5], m[6])
+		if !ok {
+			t.Errorf("%q is no variant", m[5]+"/"+m[6])
+		}
+		for i, b := range []Bytes{u.Memory, u.Charge.Weights, u.Charge.KV, u.Charge.Overhead} {
+			_, fraction, _ := strings.Cut(m[1+i], ".")
+			if want := fmt.Sprintf("%.*f", len(fraction), float64(b)/float64(GiB)); m[1+i] != want {
+				t.Errorf("%s/%s: figure %d of its comment is %s and should be %s", m[5], m[6], i+1, m[1+i], want)
+			}
 		}
 	}
 }

@@ -1,17 +1,16 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/openai"
 )
 
 // Kinds of engine that can be measured: both take a prompt as tokens, so that its length is exact.
@@ -63,7 +62,7 @@ type chunk struct {
 // stream asks for so many tokens and follows them to the end. Engines would end earlier where the model has no more to say.
 func (c Client) stream(ctx context.Context, prompt []int, tokens int) (answer, error) {
 	sent := time.Now()
-	res, err := c.post(ctx, "/v1/completions", map[string]any{
+	res, err := c.do(ctx, "/v1/completions", map[string]any{
 		"model": c.Model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": true,
 		"stream": true, "stream_options": map[string]bool{"include_usage": true},
 	})
@@ -100,8 +99,8 @@ func (a *answer) take(data string, sent time.Time) error {
 	if err := json.Unmarshal([]byte(data), &c); err != nil {
 		return fmt.Errorf("cannot read a part of the stream: %w", err)
 	}
-	if len(c.Error) > 0 && string(c.Error) != "null" {
-		return fmt.Errorf("the stream ended with an error: %s", reason([]byte(data)))
+	if openai.Told(c.Error) {
+		return fmt.Errorf("the stream ended with an error: %s", openai.Problem([]byte(data)))
 	}
 	if len(c.Choices) > 0 {
 		if a.begun.IsZero() {
@@ -134,7 +133,7 @@ func (c Client) tokenize(ctx context.Context, text string) ([]int, error) {
 	if c.Engine == Llama {
 		body = map[string]any{"model": c.Model, "content": text, "add_special": false}
 	}
-	res, err := c.post(ctx, "/tokenize", body)
+	res, err := c.do(ctx, "/tokenize", body)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +153,7 @@ func (c Client) version(ctx context.Context) string {
 	if c.Engine == Llama {
 		path = "/props"
 	}
-	res, err := c.do(ctx, http.MethodGet, path, nil)
+	res, err := c.do(ctx, path, nil)
 	if err != nil {
 		return ""
 	}
@@ -175,23 +174,11 @@ func (c Client) version(ctx context.Context) string {
 // maxAnswer bounds what is read of an answer that is no stream, in bytes. /props holds a chat template.
 const maxAnswer = 4 << 20
 
-func (c Client) post(ctx context.Context, path string, body any) (*http.Response, error) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	return c.do(ctx, http.MethodPost, path, text)
-}
-
 // do returns an answer whose status is 200; any other is an error that says what the gateway or the engine did.
-func (c Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, bytes.NewReader(body))
+func (c Client) do(ctx context.Context, path string, body any) (*http.Response, error) {
+	req, err := openai.Request(ctx, c.Base+path, c.Key, body)
 	if err != nil {
 		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if c.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}
 	res, err := c.HTTP.RoundTrip(req)
 	if err != nil {
@@ -205,22 +192,5 @@ func (c Client) do(ctx context.Context, method, path string, body []byte) (*http
 	if res.StatusCode == http.StatusUnauthorized {
 		return nil, errors.New("the gateway wants a key: put one into the variable TIERD_KEY (`tierctl key` makes one)")
 	}
-	return nil, fmt.Errorf("%s answered %d: %s", path, res.StatusCode, reason(text))
-}
-
-// reason takes the sentence out of an error as OpenAI's API has it, else the text's beginning.
-func reason(text []byte) string {
-	var e struct {
-		Error struct {
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(text, &e) == nil && e.Error.Message != "" {
-		text = []byte(e.Error.Message)
-	}
-	words := strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "?")), " ")
-	if len(words) > 200 {
-		words = strings.ToValidUTF8(words[:200], "") + "…"
-	}
-	return words
+	return nil, fmt.Errorf("%s answered %d: %s", path, res.StatusCode, openai.Problem(text))
 }

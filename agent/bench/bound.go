@@ -10,7 +10,13 @@ type Bandwidth struct {
 }
 
 // String is "256 GB/s (theoretical, LPDDR5X-8000 of 256 bits)".
-func (b Bandwidth) String() string { return fmt.Sprintf("%.3g GB/s (%s)", b.Bytes/1e9, b.Source) }
+func (b Bandwidth) String() string {
+	form := "%.3g GB/s (%s)"
+	if b.Bytes >= 1e12 { // or it would be 1.2e+03
+		form = "%.0f GB/s (%s)"
+	}
+	return fmt.Sprintf(form, b.Bytes/1e9, b.Source)
+}
 
 // Cost is what an engine has to read for a token, in bytes.
 type Cost struct {

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"math"
+	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -86,4 +88,30 @@ func TestMoreStreamsMayDoMoreTogetherAndLessEach(t *testing.T) {
 			t.Errorf("%d may do %v, %d %v", n, few, n+1, many)
 		}
 	})
+}
+
+func TestARateNeedsATimeAndSomethingThatCame(t *testing.T) {
+	for _, row := range []struct {
+		rule string
+		n    int
+		in   time.Duration
+		want []float64
+	}{
+		{"tokens a second", 30, 2 * time.Second, []float64{1, 15}},
+		{"an answer of one token has no time between two", 0, time.Second, []float64{1}},
+		{"a clock that stood still", 5, 0, []float64{1}},
+		{"a clock that was set back", 5, -time.Second, []float64{1}},
+	} {
+		if got := rate([]float64{1}, row.n, row.in); !slices.Equal(got, row.want) {
+			t.Errorf("%s: %v, want %v", row.rule, got, row.want)
+		}
+	}
+}
+
+func TestABandwidthIsWrittenForAPerson(t *testing.T) {
+	for bytes, want := range map[float64]string{256e9: "256 GB/s (x)", 87.654e9: "87.7 GB/s (x)", 1.2e12: "1200 GB/s (x)"} {
+		if got := (Bandwidth{Bytes: bytes, Source: "x"}).String(); got != want {
+			t.Errorf("%v is %q, want %q", bytes, got, want)
+		}
+	}
 }

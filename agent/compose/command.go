@@ -21,17 +21,23 @@ type argument struct {
 // command makes the server of a service's command; nil when it runs none that is known.
 func (s *stack) command(v service) *server {
 	var words []argument
+	var raw []string
 	for _, key := range []string{"entrypoint", "command"} {
 		i := slices.IndexFunc(v.keys, func(p pair) bool { return p.key == key })
 		if i < 0 {
 			continue
 		}
 		for _, text := range texts(v.keys[i].node) {
-			split := []string{text.text}
-			if len(v.keys[i].node.Content) == 0 { // a command that is one text is split as a shell would
-				split = s.split(text.text, v.file, text.from.at.Line)
+			line := text.from.at.Line
+			if inList := len(v.keys[i].node.Content) > 0; inList && !endsInShell(raw) { // it is one argument, whatever is in it
+				raw = append(raw, text.text)
+				words = append(words, s.argument(text.text, v, line, true)...)
+				continue
 			}
-			words = append(words, s.arguments(split, v, text.from.at.Line)...)
+			for _, word := range s.split(text.text, v.file, line) {
+				raw = append(raw, word)
+				words = append(words, s.argument(word, v, line, false)...)
+			}
 		}
 	}
 	for i, w := range words {
@@ -51,6 +57,7 @@ func (s *stack) command(v service) *server {
 // in `cd /models && llama-server`, it is the one that runs an engine, else the first.
 func (s *stack) split(text, file string, line int) []string {
 	var first []string
+	text = strings.ReplaceAll(text, "\\\n", "") // a line that goes on
 	for text != "" {
 		p := shellwords.NewParser()
 		words, err := p.Parse(text)
@@ -59,9 +66,8 @@ func (s *stack) split(text, file string, line int) []string {
 			return nil
 		}
 		for i, w := range words {
-			isShell := i >= 1 && slices.Contains([]string{"sh", "bash"}, path.Base(words[i-1])) && strings.HasPrefix(w, "-") && strings.HasSuffix(w, "c")
-			if isShell && i+1 < len(words) {
-				words = s.split(words[i+1], file, line)
+			if endsInShell(words[:i]) {
+				words = s.split(w, file, line)
 				break
 			}
 		}
@@ -85,15 +91,26 @@ func isEngine(word string) bool {
 	return name == "vllm" || name == "llama-server" || strings.HasPrefix(word, "vllm.entrypoints.")
 }
 
-// arguments replaces variables; a value with blanks becomes several words, as it does in compose.
-func (s *stack) arguments(words []string, v service, line int) []argument {
-	var list []argument
-	for _, raw := range words {
-		text, from := s.expand(raw, v.file, line)
-		from.key = cmp.Or(from.key, v.name)
-		for _, word := range strings.Fields(text) {
-			list = append(list, argument{raw, value{word, from}})
+// endsInShell tells whether the next word is a command for a shell to split.
+func endsInShell(words []string) bool {
+	n := len(words)
+	return n >= 2 && slices.Contains([]string{"sh", "bash"}, path.Base(words[n-2])) && strings.HasPrefix(words[n-1], "-") && strings.HasSuffix(words[n-1], "c")
+}
+
+// argument replaces variables in a word of a command. In a command that is one text, a value with blanks becomes several words, as it
+// does in compose, which replaces before it splits; a word that has blanks itself was quoted, and stays whole.
+func (s *stack) argument(raw string, v service, line int, whole bool) []argument {
+	text, from := s.expand(raw, v.file, line)
+	from.key = cmp.Or(from.key, v.name)
+	if whole || strings.ContainsAny(raw, " \t\n") {
+		if text == "" {
+			return nil
 		}
+		return []argument{{raw, value{text, from}}}
+	}
+	var list []argument
+	for _, word := range strings.Fields(text) {
+		list = append(list, argument{raw, value{word, from}})
 	}
 	return list
 }

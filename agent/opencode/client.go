@@ -43,7 +43,7 @@ var installed = []string{".opencode/bin", ".bun/bin", ".local/bin", ".npm-global
 // FindClient finds the OpenCode that a shell with this environment would start, else the one of an installer, and asks for its
 // version. ErrNoClient when there is none.
 func FindClient(ctx context.Context, e Env) (Client, error) {
-	path := e.program()
+	path := e.Program()
 	if path == "" {
 		return Client{}, ErrNoClient
 	}
@@ -56,8 +56,8 @@ func FindClient(ctx context.Context, e Env) (Client, error) {
 	return c, nil
 }
 
-// program looks the client up; "" when it is nowhere.
-func (e Env) program() string {
+// Program is the client that FindClient would ask, without running it; "" when there is none.
+func (e Env) Program() string {
 	dirs := filepath.SplitList(e.variable("PATH"))
 	for _, dir := range installed {
 		dirs = append(dirs, filepath.Join(e.Home, dir))

@@ -91,6 +91,19 @@ func chosen(was map[string]any, k Kind, o Options) Options {
 	return o
 }
 
+// Remembered are the tiers as Apply saw them when it wrote a record, where nobody asks them now: one of which its engine serves less
+// than tiers.toml wishes is not given the wish because it is down. A record that is nil remembers nothing.
+func Remembered(tiers []Tier, r *Record) ([]Tier, error) {
+	if r == nil || len(r.Cut) == 0 {
+		return tiers, nil
+	}
+	was, err := parseJSONC(r.latest().Data)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what was written to %s: %w", r.Path, err)
+	}
+	return remembered(tiers, was, r.Cut), nil
+}
+
 // remembered gives tiers that nobody asked the context that was told of them, as long as tiers.toml wishes the same.
 func remembered(tiers []Tier, was map[string]any, cut map[string]int) []Tier {
 	tiers = slices.Clone(tiers)

@@ -165,6 +165,41 @@ func TestAContextThatTheEngineCutIsRemembered(t *testing.T) {
 	}
 }
 
+// apply does not write the wish while the tier is down, or each stop of a tier would be followed by a context that it does not serve.
+func TestATierThatIsDownIsWrittenAsItWasSeen(t *testing.T) {
+	cut := change("utility", func(t *Tier) { t.Context, t.Live = 8192, true })
+	r := written(t, cut, here(), KindConfig)
+	for _, row := range []struct {
+		rule   string
+		now    []Tier
+		record *Record
+		want   int
+	}{
+		{"as it was seen", four(), &r, 8192},
+		{"as it is seen now", change("utility", func(t *Tier) { t.Live = true }), &r, 16 << 10},
+		{"another wish counts", change("utility", func(t *Tier) { t.Context, t.Wish = 12<<10, 12<<10 }), &r, 12 << 10},
+		{"nothing was written", four(), nil, 16 << 10},
+	} {
+		tiers, err := Remembered(row.now, row.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := MakePlan(tiers, here())
+		for _, m := range plan.Models {
+			if m.Tier == "utility" && m.Context != row.want {
+				t.Errorf("%s: %d tokens, want %d", row.rule, m.Context, row.want)
+			}
+		}
+		if row.want == 8192 && !reflect.DeepEqual(plan.Cut, r.Cut) {
+			t.Errorf("%s: the next apply does not know of it: %v", row.rule, plan.Cut)
+		}
+	}
+	r.Wrote = []Snapshot{snapshotOf([]byte("{"), 0o644)}
+	if _, err := Remembered(four(), &r); err == nil || !strings.Contains(err.Error(), r.Path) {
+		t.Errorf("a record that cannot be read: %v", err)
+	}
+}
+
 // A file is from before exactly when it is not what would be written.
 func TestDriftIsWhatTheBytesAre(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tierd/tierd/agent/openai"
 	"github.com/tierd/tierd/units"
 )
 
@@ -68,12 +69,9 @@ func Ask(ctx context.Context, rt http.RoundTripper, base, key string, tiers []Ti
 }
 
 func (q question) ask(ctx context.Context, rt http.RoundTripper, base, key string) (Live, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+q.path, nil)
+	r, err := openai.Request(ctx, base+q.path, key, nil)
 	if err != nil {
 		return Live{}, err
-	}
-	if key != "" {
-		r.Header.Set("Authorization", "Bearer "+key)
 	}
 	answer, err := rt.RoundTrip(r)
 	if err != nil {

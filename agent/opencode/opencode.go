@@ -86,7 +86,7 @@ type Model struct {
 type Plan struct {
 	Files    []File
 	Models   []Model        // one for each tier, in the order of tiers.toml
-	Cut      map[string]int // what tiers.toml wishes, in tokens, of tiers whose running engine serves less
+	Cut      map[string]int // what tiers.toml wishes, in tokens, of tiers whose engine serves less
 	Findings []Finding
 }
 

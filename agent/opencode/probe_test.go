@@ -2,89 +2,14 @@ package opencode
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
-
-// sse writes events as engines do.
-func sse(events ...string) string {
-	var b strings.Builder
-	for _, e := range events {
-		b.WriteString("data: " + e + "\n\n")
-	}
-	return b.String()
-}
-
-func word(text string) string {
-	data, _ := json.Marshal(text)
-	return `{"choices":[{"index":0,"delta":{"content":` + string(data) + `}}]}`
-}
-
-func finish(why string) string {
-	return `{"choices":[{"index":0,"delta":{},"finish_reason":"` + why + `"}]}`
-}
-
-const usage = `{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}`
-
-func callPart(index int, name, arguments string) string {
-	data, _ := json.Marshal(map[string]string{"name": name, "arguments": arguments})
-	if name == "" {
-		data, _ = json.Marshal(map[string]string{"arguments": arguments})
-	}
-	return fmt.Sprintf(`{"choices":[{"index":0,"delta":{"content":null,"tool_calls":[{"index":%d,"id":"c","type":"function","function":%s}]},"finish_reason":null}]}`, index, data)
-}
-
-var (
-	goodWord = sse(word("Hel"), word("lo"), finish("stop"), usage, "[DONE]")
-	goodCall = sse(callPart(0, "read", ""), callPart(0, "", `{"filePath":`), callPart(0, "", `"README.md"}`), finish("tool_calls"), usage, "[DONE]")
-)
-
-// engine answers the request for a word, and the one with a tool, as it is told; it keeps what was asked.
-type engine struct {
-	word, tool http.HandlerFunc
-	mu         sync.Mutex
-	asked      []string
-	headers    []http.Header
-}
-
-func answers(body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		io.WriteString(w, body)
-	}
-}
-
-func refuses(status int, retry, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		if retry != "" {
-			w.Header().Set("Retry-After", retry)
-		}
-		w.WriteHeader(status)
-		io.WriteString(w, body)
-	}
-}
-
-func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	e.mu.Lock()
-	e.asked = append(e.asked, r.URL.Path+" "+string(body))
-	e.headers = append(e.headers, r.Header)
-	e.mu.Unlock()
-	if strings.Contains(string(body), `"tools"`) {
-		e.tool(w, r)
-		return
-	}
-	e.word(w, r)
-}
 
 // ask runs a probe against such an engine.
 func ask(t *testing.T, e *engine, tools bool, change func(*Prober)) Asked {
@@ -272,44 +197,4 @@ func TestAnEngineThatDoesNotCountIsToldOf(t *testing.T) {
 	if len(a.Remarks) != 1 || a.Remarks[0].Failed || !strings.Contains(a.Remarks[0].Text, "how many tokens") {
 		t.Errorf("%+v", a.Remarks)
 	}
-}
-
-func TestCommentsAndOtherFieldsAreNoEvents(t *testing.T) {
-	text := ": waiting\n\nevent: x\nid: 3\nretry: 10\n\r\ndata:" + word("Hello") + "\r\n\r\n" + sse(finish("stop"), "[DONE]") + "data: {"
-	begin := time.Now()
-	s, err := readStream(strings.NewReader(text), func() time.Time { return begin })
-	if err != nil || s.words.String() != "Hello" || s.finish != "stop" || s.first != begin || s.whole() != nil {
-		t.Errorf("%+v, %v", s, err)
-	}
-	broken := errors.New("broken")
-	if _, err := readStream(io.MultiReader(strings.NewReader(sse(word("x"))), failing{broken}), time.Now); !errors.Is(err, broken) {
-		t.Errorf("the error is %v", err)
-	}
-}
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
-func FuzzStream(f *testing.F) {
-	for _, seed := range []string{
-		goodWord, goodCall, sse(`{"error":"x"}`), ": c\n\n", "data:\n\n", sse(`{"choices":[{"delta":{"tool_calls":[{"index":-1}]}}]}`), `{"error":{"message":"\u001b[2J"}}`, "\xff",
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := readStream(strings.NewReader(string(body)), time.Now)
-		if s == nil {
-			t.Fatal("there is no stream")
-		}
-		if err == nil {
-			_ = s.whole()
-			if tools, r := s.judge(modelAt("http://h")); (tools == ToolsCalled) != (r.Text == "") || strings.ContainsAny(r.Text, "\n\x1b") {
-				t.Errorf("%s %+v", tools, r)
-			}
-		}
-		if text := bodyText(body); strings.ContainsAny(text, "\n\x1b\x00") || len(text) > maxComplaint+len("…") {
-			t.Errorf("%q", text)
-		}
-	})
 }

@@ -92,7 +92,7 @@ func TestTheRealClientIsAsRecorded(t *testing.T) {
 				files[".config/opencode/opencode.jsonc"] = f.user
 			}
 			e := realHome(t, files)
-			c := Client{Path: e.program(), env: e}
+			c := Client{Path: e.Program(), env: e}
 			_, err := c.DebugConfig(ctx)
 			if err == nil || !strings.HasSuffix(err.Error(), ": "+strings.ReplaceAll(f.says, "HOME", e.Home)) {
 				t.Errorf("the error is %v", err)
@@ -139,7 +139,7 @@ func TestTheRealClientTakesEveryLeaf(t *testing.T) {
 func verifyReal(t *testing.T, e Env, file string) []Remark {
 	t.Helper()
 	ctx := context.Background()
-	c := Client{Path: e.program(), env: e}
+	c := Client{Path: e.Program(), env: e}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package opencode
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -142,4 +143,36 @@ func FuzzInForce(f *testing.F) {
 			shown.ModelOf(a)
 		}
 	})
+}
+
+// TestARecordThatIsDamaged: nothing is taken back by guessing, and the way out is said.
+func TestARecordThatIsDamaged(t *testing.T) {
+	env := laid(t, "omo")
+	run(t, env, applying(0, true, true))
+	before := file(t, env, ours)
+	name := filepath.Join(env.stateDir(), recordName(filepath.Join(env.Home, ours)))
+	if err := os.WriteFile(name, []byte(`{"path": "/etc/passwd"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range map[string]step{"apply": applying(1, true, true), "undo": undoing(true)} {
+		err := s(realDisk{}, env)
+		var no *Refused
+		if !errors.As(err, &no) || !strings.Contains(no.Text, name) || !strings.Contains(no.Hint, "remove "+name) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if file(t, env, ours) != before {
+		t.Error("and the file has changed")
+	}
+}
+
+// TestTheStateIsPrivate: what is kept may hold keys.
+func TestTheStateIsPrivate(t *testing.T) {
+	env := laid(t, "omo")
+	run(t, env, applying(0, true, true))
+	for path, text := range listing(t, env.Home) {
+		if strings.HasPrefix(path, ".local") && !strings.HasPrefix(text, "drwx------") && !strings.HasPrefix(text, "-rw-------") {
+			t.Errorf("%s is %.11s", path, text)
+		}
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tierd/tierd/agent/openai"
 )
 
 const (
@@ -75,18 +77,12 @@ func because(stderr []byte) string {
 	return ""
 }
 
-// escapes are the colours that the client writes also to a pipe, and what else a terminal would obey.
-var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
-
-// maxComplaint is as much of it as a person reads, in bytes.
-const maxComplaint = 400
-
 // complaint is what the client says went wrong. It says so on a line with "Error:", the place on one behind it, and then perhaps
 // shows the whole file; without such a line it is the last one, which is where other programs say it.
 func complaint(stderr []byte) string {
 	var lines []string
 	for line := range bytes.Lines(stderr) {
-		if line := strings.TrimSpace(escapes.ReplaceAllString(string(line), "")); line != "" {
+		if line := strings.TrimSpace(openai.Escapes.ReplaceAllString(string(line), "")); line != "" {
 			lines = append(lines, strings.ToValidUTF8(line, "?"))
 		}
 	}
@@ -101,10 +97,7 @@ func complaint(stderr []byte) string {
 			text += ": " + strings.TrimSpace(strings.TrimPrefix(rest[place], "↳"))
 		}
 	}
-	if len(text) > maxComplaint {
-		text = strings.ToValidUTF8(text[:maxComplaint], "") + "…"
-	}
-	return text
+	return openai.Line(text)
 }
 
 var placeForm = regexp.MustCompile(`^(↳|\S+ at line \d+, column \d+$)`)

@@ -1,8 +1,6 @@
 package opencode
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/openai"
 )
 
 // stream is what came in one streamed answer.
@@ -56,30 +57,23 @@ type event struct {
 	Error json.RawMessage `json:"error"`
 }
 
-// readStream reads server-sent events up to [DONE] or their end. Comments, which hold a connection open, are no events.
+// readStream reads server-sent events up to [DONE] or their end.
 func readStream(r io.Reader, now func() time.Time) (*stream, error) {
 	s := &stream{}
 	counted := &io.LimitedReader{R: r, N: maxStream}
-	lines := bufio.NewScanner(counted)
-	lines.Buffer(nil, maxStream)
-	for lines.Scan() {
-		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data:"))
-		if !ok {
-			continue
+	for frame, err := range api.Frames(counted) {
+		if err != nil {
+			return s, err
 		}
 		if s.first.IsZero() {
 			s.first = now()
 		}
-		data = bytes.TrimSpace(data)
-		if string(data) == "[DONE]" {
+		if frame.Data == "[DONE]" {
 			return s, nil
 		}
-		if err := s.take(data); err != nil && counted.N > 0 { // else it is only cut off
+		if err := s.take([]byte(frame.Data)); err != nil {
 			return s, err
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return s, err
 	}
 	if counted.N == 0 {
 		return s, fmt.Errorf("the answer has more than %d MiB", maxStream>>20)
@@ -92,10 +86,10 @@ func (s *stream) take(data []byte) error {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return fmt.Errorf("an event of the stream is not what OpenAI's are: %w", err)
 	}
-	if told(e.Error) {
-		s.fault = errorText(e.Error)
+	if openai.Told(e.Error) {
+		s.fault = openai.Problem(data)
 	}
-	s.usage = s.usage || told(e.Usage)
+	s.usage = s.usage || openai.Told(e.Usage)
 	for _, c := range e.Choices {
 		if c.Finish != "" {
 			s.finish = c.Finish
@@ -115,53 +109,6 @@ func (s *stream) take(data []byte) error {
 		}
 	}
 	return nil
-}
-
-func told(v json.RawMessage) bool { return len(v) > 0 && string(v) != "null" }
-
-// errorText reads an error object, or the text that some servers have instead.
-func errorText(v json.RawMessage) string {
-	var o struct {
-		Message string `json:"message"`
-	}
-	var text string
-	switch {
-	case json.Unmarshal(v, &o) == nil && o.Message != "":
-		text = o.Message
-	case json.Unmarshal(v, &text) == nil && text != "":
-	default:
-		text = string(v)
-	}
-	return oneLine(text)
-}
-
-// bodyText reads what an answer with an error status says.
-func bodyText(body []byte) string {
-	var o struct {
-		Error   json.RawMessage `json:"error"`
-		Detail  string          `json:"detail"`
-		Message string          `json:"message"`
-	}
-	if json.Unmarshal(body, &o) == nil {
-		switch {
-		case told(o.Error):
-			return errorText(o.Error)
-		case o.Message != "":
-			return oneLine(o.Message)
-		case o.Detail != "":
-			return oneLine(o.Detail)
-		}
-	}
-	return oneLine(string(body))
-}
-
-// oneLine makes foreign text fit to be shown: one line, no escape sequences, not too long.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(escapes.ReplaceAllString(strings.ToValidUTF8(text, "?"), " ")), " ")
-	if len(text) > maxComplaint {
-		text = strings.ToValidUTF8(text[:maxComplaint], "") + "…"
-	}
-	return text
 }
 
 // whole tells what is wrong with how a stream ended; nil when OpenCode could go on from there.

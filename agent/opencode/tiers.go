@@ -1,8 +1,6 @@
 package opencode
 
 import (
-	"net/netip"
-
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/units"
 )
@@ -80,12 +78,5 @@ func (t Tier) serving(l Live) Tier {
 // OptionsFor is how a client on this machine reaches the gateway of this configuration; what the user chooses is left as it is.
 func OptionsFor(c *units.Config) Options {
 	g := c.Gateway
-	o := Options{Address: g.Listen, Port: g.Port, Keys: len(g.Keys) > 0 && !g.OpenLoopback}
-	if a, err := netip.ParseAddr(g.Listen); err == nil && a.IsUnspecified() {
-		o.Address = "127.0.0.1"
-		if a.Is6() {
-			o.Address = "::1"
-		}
-	}
-	return o
+	return Options{Address: g.Reach(), Port: g.Port, Keys: len(g.Keys) > 0 && !g.OpenLoopback}
 }

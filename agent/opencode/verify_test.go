@@ -1,15 +1,10 @@
 package opencode
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -46,101 +41,6 @@ func TestWhatTheRealClientSaidOfOurPlanIsOurPlan(t *testing.T) {
 	if got := append(v.leaves(), v.models()...); len(got) > 0 {
 		t.Errorf("%+v", got)
 	}
-}
-
-func TestALeafIsTheSameWhateverTheClientMakesOfIt(t *testing.T) {
-	for _, test := range []struct {
-		name, key, want, got string
-		same                 bool
-	}{
-		{"a secret is masked", "apiKey", `"EMPTY"`, `"***"`, true},
-		{"a secret of somebody else that is not masked is another", "apiKey", `"EMPTY"`, `"sk-1"`, false},
-		{"a secret that is gone is missing", "apiKey", `"EMPTY"`, `null`, false},
-		{"an empty secret is none", "apiKey", `"{file:/k}"`, `""`, false},
-		{"no other word is masked", "name", `"EMPTY"`, `"***"`, false},
-		{"what a file holds is put in place", "name", `"{file:/k}"`, `"x"`, true},
-		{"what the environment holds as well", "name", `"a {env:X} b"`, `"a  b"`, true},
-		{"but a number is no text", "name", `"{env:X}"`, `1`, false},
-		{"a number however it is written", "context", `30000`, `3e4`, true},
-		{"another number", "context", `30000`, `30001`, false},
-		{"a number is no text of it", "context", `1`, `"1"`, false},
-		{"a list is one leaf", "enabled_providers", `["a","b"]`, `["b","a"]`, false},
-		{"plugins of others may stand beside ours", "plugin", `["a"]`, `["b","a"]`, true},
-		{"and ours may not be missing", "plugin", `["a","c"]`, `["b","a"]`, false},
-		{"plugins that are no list", "plugin", `["a"]`, `"a"`, false},
-		{"an empty branch is a leaf", "options", `{}`, `{}`, true},
-		{"an empty branch that is gone", "options", `{}`, `null`, false},
-		{"false is not nothing", "autoupdate", `false`, `null`, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			tree := func(value string) map[string]any {
-				m, err := parseTree([]byte(`{"a":{"` + test.key + `":` + value + `}}`))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return m
-			}
-			want, got := tree(test.want), tree(test.got)
-			if test.got == "null" {
-				delete(got["a"].(map[string]any), test.key)
-			}
-			d := compare(want, got, nil)
-			if same := len(d) == 0; same != test.same {
-				t.Errorf("%+v", d)
-			}
-			if !test.same && (len(d) != 1 || d[0].At() != "a."+test.key) {
-				t.Errorf("the difference is %+v", d)
-			}
-		})
-	}
-}
-
-func TestABranchThatIsMissingIsOneDifference(t *testing.T) {
-	v := asRecorded(t)
-	for _, gone := range []any{nil, "text"} {
-		resolved := clone(t, v.resolved)
-		if delete(resolved["provider"].(map[string]any), "local_coder"); gone != nil {
-			resolved["provider"].(map[string]any)["local_coder"] = gone
-		}
-		got := verdict{ours: v.ours, resolved: resolved, offered: v.offered, winner: nobody}.leaves()
-		if len(got) != 1 || !got[0].Failed || got[0].Path != "provider.local_coder" || got[0].Tier != "coder" {
-			t.Errorf("with %v: %+v", gone, got)
-		}
-	}
-}
-
-func clone(t testing.TB, tree map[string]any) map[string]any {
-	t.Helper()
-	data, err := json.Marshal(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := parseTree(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// paths are those of all leaves, in order.
-func paths(v any, path []string) [][]string {
-	m, ok := v.(map[string]any)
-	if !ok || len(m) == 0 {
-		return [][]string{path}
-	}
-	var all [][]string
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		all = append(all, paths(m[key], append(slices.Clone(path), key))...)
-	}
-	return all
-}
-
-// parent is the branch that a leaf hangs on.
-func parent(tree map[string]any, path []string) (branch map[string]any, key string) {
-	for _, key := range path[:len(path)-1] {
-		tree = tree[key].(map[string]any)
-	}
-	return tree, path[len(path)-1]
 }
 
 // Any plan compared with itself has no difference; any leaf that is changed or missing is one, which names its path.
@@ -230,126 +130,6 @@ func TestWhatBreaksTheSetUpIsAFailure(t *testing.T) {
 	}
 }
 
-func TestOfferedModelsAreTheTiersAlone(t *testing.T) {
-	v := asRecorded(t)
-	all := v.offered
-	local := clone(t, v.resolved)
-	local["provider"].(map[string]any)["mine"] = map[string]any{"options": map[string]any{"baseURL": "http://[::1]:1/v1"}}
-	local["provider"].(map[string]any)["far"] = map[string]any{"options": map[string]any{"baseURL": "http://example.org/v1"}}
-	for _, test := range []struct {
-		name    string
-		offered []string
-		want    []Remark
-	}{
-		{"as planned", all, nil},
-		{"none at all", nil, []Remark{
-			{Failed: true, Tier: "coder", Text: "does not offer local_coder/coder"}, {Failed: true, Tier: "orch"}, {Failed: true, Tier: "reviewer"}, {Failed: true, Tier: "utility"},
-		}},
-		{"one hosted model", append(slices.Clone(all), "opencode/a"), []Remark{{Failed: true, Text: "also offers opencode/a: with it, requests leave this machine", Hint: "--managed"}}},
-		{"hosted models of two", append(slices.Clone(all), "opencode/a", "zai/x", "opencode/b"), []Remark{
-			{Failed: true, Text: `opencode/a and 1 more of "opencode"`}, {Failed: true, Text: "zai/x:"},
-		}},
-		{"one of the user's own here", append(slices.Clone(all), "mine/m"), nil},
-		{"one of the user's own elsewhere", append(slices.Clone(all), "far/m"), []Remark{{Failed: true, Text: "far/m"}}},
-		{"another model of a tier's provider", append(slices.Clone(all), "local_orch/second"), nil},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got := verdict{ours: v.ours, resolved: local, offered: test.offered, winner: nobody}.models()
-			if !slices.EqualFunc(got, test.want, like) {
-				t.Errorf("%+v", got)
-			}
-		})
-	}
-	managed := verdict{ours: map[string]any{"share": "disabled"}, resolved: v.resolved, offered: all[1:], winner: nobody}
-	if got := managed.models(); len(got) > 0 {
-		t.Errorf("a managed file plans no models: %+v", got)
-	}
-	by := verdict{ours: v.ours, resolved: v.resolved, offered: append(slices.Clone(all), "x/y"), winner: func([]string) string { return "FILE" }}
-	if got := by.models(); len(got) != 1 || got[0].Hint != "take x out of enabled_providers in FILE" {
-		t.Errorf("%+v", got)
-	}
-}
-
-func TestOnlyAnAddressOfThisMachineStays(t *testing.T) {
-	for address, want := range map[string]bool{
-		"http://127.0.0.1:8001/v1": false, "http://localhost/v1": false, "http://[::1]:8/v1": false, "http://127.9.9.9": false, "http://[::ffff:127.0.0.1]/": false,
-		"http://10.0.0.1/v1": true, "https://api.example.org": true, "http://localhost.example.org/": true, "": true, "::": true, "unix:///x": true,
-	} {
-		if got := away(address); got != want {
-			t.Errorf("%q: %v", address, got)
-		}
-	}
-}
-
-// What wins is the last that says so, in the order that the client was seen to have.
-func TestTheFileThatWinsIsTheLastThatSaysSo(t *testing.T) {
-	home := t.TempDir()
-	e := Env{
-		Home: home, Root: filepath.Join(home, "root"), Dir: filepath.Join(home, "repo", "sub"), Config: filepath.Join(home, "named.json"), ConfigDir: filepath.Join(home, "dir"),
-		Environ: []string{`OPENCODE_CONFIG_CONTENT={"content":1,"all":1}`},
-	}
-	files := []string{
-		".config/opencode/config.json", ".config/opencode/opencode.json", ".config/opencode/opencode.jsonc", "named.json",
-		"repo/opencode.json", "repo/sub/opencode.jsonc", "repo/.opencode/opencode.json", "repo/sub/.opencode/opencode.json", "dir/opencode.jsonc",
-		"root/etc/opencode/opencode.json",
-	}
-	if err := os.MkdirAll(filepath.Join(home, "repo", ".git"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for i, name := range files {
-		path := filepath.Join(home, name)
-		text := fmt.Sprintf("{ \"only\": { \"%d\": true, }, \"all\": 1, } // %s", i, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-		if got := e.winner([]string{"only", fmt.Sprint(i)}, ""); got != path {
-			t.Errorf("the only one is %s, and it says %q", path, got)
-		}
-		want := path
-		if i < len(files)-1 {
-			want = "$OPENCODE_CONFIG_CONTENT"
-		}
-		if got := e.winner([]string{"all"}, ""); got != want {
-			t.Errorf("after %s it says %q", path, got)
-		}
-	}
-	e.Environ = nil
-	for i := len(files) - 1; i > 0; i-- {
-		if got := e.winner([]string{"all"}, filepath.Join(home, files[i])); got != filepath.Join(home, files[i-1]) {
-			t.Errorf("beside %s it says %q", files[i], got)
-		}
-		if err := os.Remove(filepath.Join(home, files[i])); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := e.winner([]string{"nobody"}, ""); got != "" {
-		t.Errorf("nobody says so, and it says %q", got)
-	}
-	if got := e.winner([]string{"all", "beneath"}, ""); got == "" {
-		t.Error("a value takes a whole branch away")
-	}
-}
-
-// Outside of a repository a file further up is nobody's.
-func TestOnlyTheRepositorysOwnFoldersAreTheProject(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if got := (Env{Dir: dir}).projects(); !slices.Equal(got, []string{dir}) {
-		t.Errorf("%q", got)
-	}
-	if got := (Env{}).projects(); got != nil {
-		t.Errorf("%q", got)
-	}
-	if err := os.Mkdir(filepath.Join(filepath.Dir(dir), ".git"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if got := (Env{Dir: dir}).projects(); !slices.Equal(got, []string{filepath.Dir(dir), dir}) {
-		t.Errorf("%q", got)
-	}
-}
-
 // A client that fails, or says what is no answer, is an error and no verdict.
 func TestVerifyWithoutAnAnswerIsAnError(t *testing.T) {
 	good := "cat <<'E'\n" + string(recorded(t, "config.json")) + "\nE"
@@ -361,64 +141,17 @@ func TestVerifyWithoutAnAnswerIsAnError(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := scripted(t, test.script)
-			remarks, err := Verify(t.Context(), Client{Path: e.program(), env: e}, "/f", []byte(test.data))
+			remarks, err := Verify(t.Context(), Client{Path: e.Program(), env: e}, "/f", []byte(test.data))
 			if err == nil || !strings.Contains(err.Error(), test.want) || remarks != nil {
 				t.Errorf("%v, %v", remarks, err)
 			}
 		})
 	}
 	e := scripted(t, `[ "$1" = debug ] || { printf 'local_%s\n' orch/orchestrator coder/coder reviewer/reviewer utility/utility; exit; }`+"\n"+good)
-	remarks, err := Verify(t.Context(), Client{Path: e.program(), env: e}, "/f", []byte("{}"))
+	remarks, err := Verify(t.Context(), Client{Path: e.Program(), env: e}, "/f", []byte("{}"))
 	if err != nil || len(remarks) != 1 || !strings.Contains(remarks[0].Text, "ripgrep") {
 		t.Errorf("without ripgrep: %+v, %v", remarks, err)
 	}
-}
-
-func TestValuesAreShownAsTheyStandAndShort(t *testing.T) {
-	for want, v := range map[string]any{"nothing": nil, `"a"`: "a", "3": json.Number("3"), `["a"]`: []any{"a"}, "+Inf": positive()} {
-		if got := show(v); got != want {
-			t.Errorf("%v: %s", v, got)
-		}
-	}
-	if got := show(strings.Repeat("é", 200)); len(got) > 90 || !strings.HasSuffix(got, "…") || bytes.ContainsRune([]byte(got), '�') {
-		t.Errorf("%s", got)
-	}
-}
-
-func positive() any {
-	f := 1e308
-	return f * 10
-}
-
-func FuzzForeignConfiguration(f *testing.F) {
-	plan, _ := MakePlan(four(), here()).File(KindConfig)
-	for _, seed := range [][]byte{plan.Data, []byte("{}"), []byte(`{"a":{"b":1,},} // x`), []byte("["), []byte("{\"enabled_providers\": 3}"), []byte(`{"provider":{"local_orch":[]}}`)} {
-		f.Add(seed)
-	}
-	ours, err := parseJSONC(plan.Data)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, src []byte) {
-		tree, err := parseJSONC(src)
-		if err != nil {
-			return
-		}
-		v := verdict{ours: ours, resolved: tree, offered: []string{"local_orch/orchestrator", "x/y"}, winner: func(p []string) string {
-			if has(tree, p) {
-				return "FILE"
-			}
-			return ""
-		}}
-		for _, r := range append(v.leaves(), v.models()...) {
-			if r.Text == "" || strings.Contains(r.Text, "\n") {
-				t.Errorf("%+v", r)
-			}
-		}
-		if !reflect.DeepEqual(plainValue(any(tree)), plainValue(any(tree))) {
-			t.Error("a value is not like itself")
-		}
-	})
 }
 
 // like tells whether a remark is as wanted, whose Text and Hint are parts of its own.

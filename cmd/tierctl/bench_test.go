@@ -1,168 +1,19 @@
 package main
 
 import (
-	"encoding/binary"
 	"encoding/json"
-	"fmt"
-	"iter"
-	"maps"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/bench"
-	"github.com/tierd/tierd/rocm"
 )
-
-// benchBed is a tier whose engine is in the test, with tierd beside it.
-type benchBed struct {
-	status api.Status
-	more   map[string][]string // answers of tierd besides
-	files  map[string][]byte   // that they name
-	budget api.Budget
-	out    strings.Builder
-	errs   strings.Builder
-	asked  atomic.Int32  // completions
-	slow   time.Duration // before each token
-}
-
-// newBenchBed serves a coder of vLLM: its model is small enough to be written down, a mixture of four experts.
-func newBenchBed(t *testing.T) *benchBed {
-	t.Helper()
-	b := &benchBed{}
-	engine := httptest.NewServer(b)
-	t.Cleanup(engine.Close)
-	address, _ := url.Parse(engine.URL)
-	var port int
-	fmt.Sscan(address.Port(), &port)
-	dir := t.TempDir()
-	model := filepath.Join(dir, "models", "small")
-	write := func(file, text string) string {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	write(filepath.Join(model, "config.json"), `{"model_type":"qwen3_moe","num_hidden_layers":1,"num_attention_heads":2,"head_dim":8,"hidden_size":16,
-		"num_experts":4,"num_experts_per_tok":1,"torch_dtype":"bfloat16","max_position_embeddings":8192}`)
-	header := `{"model.embed_tokens.weight":{"dtype":"BF16","shape":[100],"data_offsets":[0,200]},` +
-		`"lm_head.weight":{"dtype":"BF16","shape":[100],"data_offsets":[200,400]},` +
-		`"model.layers.0.mlp.experts.0.up_proj.weight":{"dtype":"BF16","shape":[400],"data_offsets":[400,1200]}}`
-	write(filepath.Join(model, "model.safetensors"), string(binary.LittleEndian.AppendUint64(nil, uint64(len(header))))+header+strings.Repeat("\x00", 1200))
-	config := write(filepath.Join(dir, "tiers.toml"), fmt.Sprintf(`
-[host]
-models = [%q]
-[engine.vllm]
-command = [%q, "serve"]
-gpu = false
-[tier.coder]
-port = %d
-[tier.coder.variant.main]
-engine = "vllm"
-model = "small"
-context = "4K"
-parallel = 2
-`, filepath.Join(dir, "models"), write(filepath.Join(dir, "vllm"), "#!/bin/sh\n"), port))
-	b.status = api.Status{Version: "0.1.0", ConfigPath: config, Gateway: "connected", Tiers: []api.Tier{{
-		Name: "coder", Port: port, State: api.Ready, Variant: "main", Engine: "vllm", Model: "small", Context: 4096, IdleSince: noon,
-	}}}
-	return b
-}
-
-// ServeHTTP is the gateway with the tier's engine behind it.
-func (b *benchBed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case "/version":
-		fmt.Fprint(w, `{"version":"0.19.1"}`)
-	case "/tokenize":
-		tokens, _ := json.Marshal(map[string]any{"tokens": slices.Collect(seq(100))})
-		w.Write(tokens)
-	case "/v1/completions":
-		b.asked.Add(1)
-		var body struct {
-			Prompt    []int `json:"prompt"`
-			MaxTokens int   `json:"max_tokens"`
-		}
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		for range body.MaxTokens {
-			select {
-			case <-r.Context().Done():
-				return
-			case <-time.After(b.slow + time.Millisecond):
-			}
-			fmt.Fprint(w, "data: {\"choices\":[{\"text\":\"a\"}]}\n\n")
-			w.(http.Flusher).Flush()
-		}
-		fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d}}\n\ndata: [DONE]\n\n", len(body.Prompt), body.MaxTokens)
-	default:
-		http.NotFound(w, r)
-	}
-}
-
-func seq(n int) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for i := range n {
-			if !yield(i) {
-				return
-			}
-		}
-	}
-}
-
-// control serves what tierd says, and returns its socket.
-func (b *benchBed) control(t *testing.T) string {
-	t.Helper()
-	answers := map[string][]string{"GET /v1/status": {"200 @status"}, "GET /v1/budget": {"200 @budget"}}
-	maps.Copy(answers, b.more)
-	return serveControl(t, &fakeControl{answers: answers, read: func(name string) []byte {
-		if text, ok := b.files[name]; ok {
-			return text
-		}
-		text, err := json.Marshal(map[string]any{"status": b.status, "budget": b.budget}[name])
-		if err != nil {
-			t.Error(err)
-		}
-		return text
-	}})
-}
-
-// run calls tierctl bench with a daemon that gives the bed's status.
-func (b *benchBed) run(t *testing.T, args ...string) int {
-	t.Helper()
-	b.out.Reset()
-	b.errs.Reset()
-	a := newApp()
-	a.stdout, a.stderr, a.now = &b.out, &b.errs, func() time.Time { return noon }
-	return a.run(append([]string{"bench", "--socket", b.control(t)}, args...))
-}
-
-// report is what --format json printed.
-func (b *benchBed) report(t *testing.T) bench.Report {
-	t.Helper()
-	r, err := bench.ParseReport([]byte(b.out.String()))
-	if err != nil {
-		t.Fatalf("%v:\n%s%s", err, b.out.String(), b.errs.String())
-	}
-	return r
-}
 
 func TestBenchMeasuresThroughTheGateway(t *testing.T) {
 	b := newBenchBed(t)
@@ -200,25 +51,27 @@ func TestBenchMeasuresThroughTheGateway(t *testing.T) {
 	}
 }
 
-func TestBenchsTableFitsATerminal(t *testing.T) {
-	b := newBenchBed(t)
-	if status := b.run(t, "coder", "--depth", "0,1K", "--concurrency", "1,4", "--tokens", "4", "--bandwidth", "256"); status != 0 {
-		t.Fatalf("status %d: %s", status, b.errs.String())
+// fasterThanAny makes a saved report one of a machine that no other is as fast as, however busy they are.
+func fasterThanAny(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
 	}
-	out := b.out.String()
-	for line := range strings.Lines(out) {
-		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
-			t.Errorf("%d columns: %s", n, line)
-		}
+	r, err := bench.ParseReport(text)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, want := range []string{
-		"coder/main: small on vllm 0.19.1\n", "DEPTH  REQS  TTFT ", "\n0      1     ", "\n1024   1     ", "–",
-		"\n  0 tokens, 4 requests: at most 2 at a time are let through\n",
-		"\n  Bound: 256 GB/s (by --bandwidth),\n  by 400B of weights for each token (1 of 4 experts) and its KV cache.\n",
-	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("%q is missing in\n%s", want, out)
-		}
+	point := &r.Tiers[0].Points[0]
+	*point.TTFT = bench.Figure{Median: 2e-6, Min: 1e-6, Max: 3e-6, Count: 3}
+	for _, rate := range []*bench.Figure{point.Writing, point.Total} {
+		*rate = bench.Figure{Median: 2e8, Min: 1e8, Max: 3e8, Count: 3}
+	}
+	if text, err = jsonText(r); err == nil {
+		err = os.WriteFile(file, text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -246,13 +99,13 @@ func TestBenchComparesWithAnEarlierReport(t *testing.T) {
 	if status := b.run(t, append(args, "--save", file)...); status != 0 {
 		t.Fatal(b.errs.String())
 	}
-	b.slow = 20 * time.Millisecond
+	fasterThanAny(t, file)
 	if status := b.run(t, append(args, "--compare", file, "--format", "json")...); status != 0 {
 		t.Fatal(b.errs.String())
 	}
 	ratios := b.report(t).Comparison.Tiers[0].Ratios
 	for _, r := range ratios {
-		if slower := r.Figure == "ttft_seconds"; slower != (r.Ratio > 1) || !r.Outside { // three times as slow at least
+		if slower := r.Figure == "ttft_seconds"; slower != (r.Ratio > 1) || !r.Outside {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -284,7 +137,7 @@ func TestBenchDisturbsNobody(t *testing.T) {
 		asks   bool
 		want   string // in what it prints
 	}{
-		{"a tier with requests is left alone", func(b *benchBed) { b.status.Tiers[0].IdleSince = time.Time{} }, nil, exitFailed, false, "not measured: it has requests in flight"},
+		{"a tier with requests is left alone", func(b *benchBed) { b.status.Tiers[0].IdleSince, b.settle = time.Time{}, 100*time.Millisecond }, nil, exitFailed, false, "not measured: it has requests in flight"},
 		{"another one with requests is named", func(b *benchBed) {
 			busy := idle
 			busy.IdleSince = time.Time{}
@@ -383,99 +236,5 @@ func TestBenchIsInterrupted(t *testing.T) {
 	}
 	if status := cmd.ProcessState.ExitCode(); status != exitInterrupted || out.String() != string(saved) {
 		t.Errorf("status %d\n%s%s", status, out.String(), errs.String())
-	}
-}
-
-func pointer(n uint64) *uint64 { return &n }
-
-func TestBandwidthIsOfTheBestSource(t *testing.T) {
-	halo := &rocm.GPU{APU: true, KFD: &rocm.KFD{}}
-	halo.KFD.Gfx = "gfx1151"
-	for _, row := range []struct {
-		rule  string
-		speed *rocm.MemorySpeed
-		gpu   *rocm.GPU
-		read  float64
-		want  string
-	}{
-		{"the firmware knows", &rocm.MemorySpeed{Transfers: 7500e6, Bits: 256}, halo, 1, "240 GB/s (theoretical, 7500 MT/s by 256 bits as the firmware says)"},
-		{"Strix Halo is known", nil, halo, 1, "256 GB/s (theoretical, LPDDR5X-8000 by 256 bits as Strix Halo has)"},
-		{"else it is measured, and marked", nil, nil, 41.2e9, "41.2 GB/s (by a short test that read with the CPU; it may be more)"},
-		{"else it is not known", nil, nil, 0, "<nil>"},
-	} {
-		t.Run(row.rule, func(t *testing.T) {
-			got := hostBandwidth(row.speed, row.gpu, func() float64 { return row.read })
-			if fmt.Sprint(got) != row.want || got != nil && got.Measured != (row.read > 1) {
-				t.Errorf("got %v", got)
-			}
-		})
-	}
-}
-
-func TestAGPUWithMemoryOfItsOwnHasItsOwnBandwidth(t *testing.T) {
-	r := &benchRun{read: func(uint64) float64 { return 5e9 }}
-	discrete := rocm.Snapshot{GPUs: []rocm.GPU{{AMD: true}}, Memory: rocm.Memory{MemAvailable: pointer(8 << 30)}}
-	if got := r.bandwidth(discrete, true); got != nil {
-		t.Errorf("on the GPU: %v", got)
-	}
-	if got := r.bandwidth(discrete, false); got == nil {
-		t.Error("on the CPU it is not known")
-	}
-	r.given = &bench.Bandwidth{Bytes: 960e9}
-	if got := r.bandwidth(discrete, true); got != r.given {
-		t.Errorf("what was given: %v", got)
-	}
-}
-
-func TestReadingMemoryTakesTime(t *testing.T) {
-	if got := readSpeed(1<<20, 3); got < 1e6 || got > 1e15 {
-		t.Errorf("%v bytes a second", got)
-	}
-	if got := readMemory(leastRead*freePart - 1); got != 0 {
-		t.Errorf("with little room %v bytes a second", got)
-	}
-	words := make([]uint64, 1003)
-	var want uint64
-	for i := range words {
-		words[i] = uint64(i * i)
-		want += words[i]
-	}
-	if got := sum(words); got != want {
-		t.Errorf("%d, want %d", got, want)
-	}
-}
-
-// TestTheWidestTableFitsATerminal holds for figures of any size that a model can have.
-func TestTheWidestTableFitsATerminal(t *testing.T) {
-	wide := func() *bench.Figure { return &bench.Figure{Median: 99949, Min: 0.0123, Max: 99949, Count: 3} }
-	percent := 100.0
-	var out strings.Builder
-	printBenchTier(&out, bench.Tier{
-		Tier: "orchestrator", Variant: "llama-rocm", Engine: "llama", Version: "b11669-Debian", Model: strings.Repeat("long/", 20),
-		Points: []bench.Point{{Depth: 131072, Streams: 1024, TTFT: wide(), CachedTTFT: wide(), Reading: wide(), Writing: wide(), Total: wide(), Percent: &percent}},
-	})
-	for line := range strings.Lines(out.String()) {
-		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > pageWidth {
-			t.Errorf("%d columns: %s", n, line)
-		}
-	}
-}
-
-func TestDigits(t *testing.T) {
-	for n, want := range map[float64]string{0: "0.000", 0.0123: "0.012", 0.9996: "1.00", 1.234: "1.23", 9.996: "10.0", 12.34: "12.3", 99.96: "100", 1290.4: "1290", 9999.6: "10.0k", 99949: "99.9k", 817825: "818k"} {
-		if got := digits(n); got != want {
-			t.Errorf("%v is %s, want %s", n, got, want)
-		}
-	}
-}
-
-func TestAddressesThatMeanAllAreReachedByLoopback(t *testing.T) {
-	for listen, want := range map[string]string{
-		"127.0.0.1": "http://127.0.0.1:8001", "0.0.0.0": "http://127.0.0.1:8001", "::": "http://127.0.0.1:8001", "": "http://127.0.0.1:8001",
-		"::1": "http://[::1]:8001", "192.168.7.2": "http://192.168.7.2:8001",
-	} {
-		if got := (&benchFacts{listen: listen}).base(8001); got != want {
-			t.Errorf("%q: %s, want %s", listen, got, want)
-		}
 	}
 }

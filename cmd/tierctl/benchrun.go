@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	cryptorand "crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/bench"
-	"github.com/tierd/tierd/rocm"
 	"github.com/tierd/tierd/units"
 )
 
@@ -61,11 +58,6 @@ func writable(file string) error {
 		return fmt.Errorf("cannot save the report: %w", err)
 	}
 	return f.Close()
-}
-
-func jsonText(v any) ([]byte, error) {
-	text, err := json.MarshalIndent(v, "", "  ")
-	return append(text, '\n'), err
 }
 
 // measure measures the tiers one after the other. An error is one that came before all measuring.
@@ -133,15 +125,12 @@ func (r *benchRun) raise(ctx context.Context, c control, t api.Tier) (api.Status
 			return api.Status{}, err
 		}
 	}
-	return settled(ctx, c, t.Name)
+	return r.settled(ctx, c, t.Name)
 }
 
-// settle is how long a tier's last request may count as in flight: the gateway reports from time to time.
-const settle = 3 * time.Second
-
 // settled is the status once the tier is idle, or after a while all the same.
-func settled(ctx context.Context, c control, tier string) (api.Status, error) {
-	until := time.NewTimer(settle)
+func (r *benchRun) settled(ctx context.Context, c control, tier string) (api.Status, error) {
+	until := time.NewTimer(r.app.settle)
 	defer until.Stop()
 	for {
 		status, err := c.Status(ctx)
@@ -233,91 +222,4 @@ func (r *benchRun) stillUp(ctx context.Context, was api.Tier) error {
 		return errors.New("it is not up any more as it was")
 	}
 	return nil
-}
-
-// subject is a tier with what its files say of its model.
-func (r *benchRun) subject(f *benchFacts, t api.Tier) bench.Subject {
-	s := bench.Subject{
-		Tier:   bench.Tier{Tier: t.Name, Variant: t.Variant, Engine: t.Engine, Model: t.Model, Context: t.Context},
-		Client: bench.Client{Base: f.base(t.Port), Model: t.Name, Engine: t.Engine, Key: os.Getenv("TIERD_KEY")},
-	}
-	u, ok := f.unit(t)
-	if !ok {
-		s.Tier.Notes = append(s.Tier.Notes, "no bound: "+f.why)
-		return s
-	}
-	s.Limit = f.limit(t)
-	s.Tier.Bandwidth = r.bandwidth(f.snapshot, u.GPU)
-	if t.RestartPending {
-		s.Tier.Notes = append(s.Tier.Notes, "no bound: it runs with another configuration than tiers.toml has now")
-		return s
-	}
-	if !u.Reads.Known() {
-		s.Tier.Notes = append(s.Tier.Notes, "no bound: what a token reads of its model is not known")
-		return s
-	}
-	s.Cost = bench.Cost{Weights: uint64(u.Reads.Weights), KV: func(depth int) uint64 { return uint64(u.Reads.KV(depth)) }}
-	s.Tier.Weights, s.Tier.Experts, s.Tier.Used = uint64(u.Reads.Weights), u.Reads.Experts, u.Reads.Used
-	if s.Tier.Bandwidth == nil {
-		s.Tier.Notes = append(s.Tier.Notes, "no bound: the bandwidth of the memory that it is in is not known; --bandwidth tells it")
-	}
-	return s
-}
-
-// benchFacts is what is known of the tiers without asking them.
-type benchFacts struct {
-	plan     *units.Plan // nil: not known
-	why      string      // then
-	snapshot rocm.Snapshot
-	listen   string
-}
-
-// look reads the configuration and the models' files, as the user may.
-func (r *benchRun) look(ctx context.Context, status api.Status) *benchFacts {
-	f := &benchFacts{listen: "127.0.0.1", why: "tiers.toml cannot be read"}
-	if h, err := openHost("/"); err == nil {
-		f.snapshot = h.reader.Snapshot(ctx)
-		plan, _, err := planFile(status.ConfigPath, h.units(ctx, f.snapshot))
-		if f.plan = plan; err != nil {
-			f.why = err.Error()
-		}
-	}
-	if s, err := r.app.daemonSnapshot(ctx); err == nil {
-		f.snapshot = s
-	}
-	if f.plan != nil {
-		f.listen = f.plan.Config.Gateway.Listen
-	}
-	return f
-}
-
-// base is where the gateway has a tier. An address that means all of this machine's is reached by loopback.
-func (f *benchFacts) base(port int) string {
-	host := f.listen
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(port))
-}
-
-func (f *benchFacts) unit(t api.Tier) (units.Unit, bool) {
-	if f.plan == nil {
-		return units.Unit{}, false
-	}
-	u, ok := f.plan.Variant(t.Name, t.Variant)
-	if !ok || u.Model != t.Model {
-		f.why = "tiers.toml does not have what is up"
-		return u, false
-	}
-	return u, true
-}
-
-// limit is how many requests the gateway lets through at a time; 0: no limit.
-func (f *benchFacts) limit(t api.Tier) int {
-	for _, tier := range f.plan.Config.Tiers {
-		if v, ok := tier.Variant(t.Variant); tier.Name == t.Name && ok {
-			return f.plan.Config.ConcurrencyOf(tier, v)
-		}
-	}
-	return 0
 }

@@ -55,13 +55,9 @@ tier and the file can be used. Exit status 1 when there is a fault that is no wa
 
 // planFile reads a configuration as tierd would. The plan is nil when a fault is more than a warning.
 func planFile(file string, host units.Host) (*units.Plan, []units.Fault, error) {
-	src, err := os.ReadFile(file)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read the configuration: %w", err)
-	}
-	config, faults := units.ParseConfig(file, src)
+	config, faults, err := readConfig(file)
 	if config == nil {
-		return nil, faults, nil
+		return nil, faults, err
 	}
 	plan, more := units.MakePlan(config, host)
 	faults = append(faults, more...)
@@ -89,6 +85,16 @@ func (a *app) printCheck(file string, plan *units.Plan, faults []units.Fault, ho
 		fmt.Fprintln(a.stdout, goodSentence(file, plan, len(faults), host))
 	}
 	return nil
+}
+
+// readConfig reads a tiers.toml without a look at this machine. The Config is nil when its text has errors.
+func readConfig(file string) (*units.Config, []units.Fault, error) {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	config, faults := units.ParseConfig(file, src)
+	return config, faults, nil
 }
 
 func errorCount(faults []units.Fault) int {

@@ -3,20 +3,16 @@ package main
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tierd/tierd/agent/api"
 )
 
-// completeWithin bounds how long a Tab may hang when tierd does not answer.
-const completeWithin = 500 * time.Millisecond
-
 // live completes from the daemon's status. Without a daemon there is nothing to offer, and no error to show: stderr
 // would land in the middle of the user's line.
 func (a *app) live(cmd *cobra.Command, offer func(api.Status) []cobra.Completion) ([]cobra.Completion, cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.completeWithin)
 	defer cancel()
 	status, err := a.client().Status(ctx)
 	if err != nil {
@@ -73,7 +69,7 @@ func (a *app) completeModes(cmd *cobra.Command, args []string, _ string) ([]cobr
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.completeWithin)
 	defer cancel()
 	modes, err := a.client().Modes(ctx)
 	if err != nil {
@@ -86,7 +82,7 @@ func (a *app) completeChanges(cmd *cobra.Command, args []string, _ string) ([]co
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.completeWithin)
 	defer cancel()
 	changes, err := a.client().Changes(ctx)
 	if err != nil {

@@ -21,6 +21,8 @@ func newApp() *app {
 		stderr: os.Stderr,
 		now:    time.Now,
 		dial:   func(socket string) control { return api.New(socket) },
+
+		completeWithin: 500 * time.Millisecond, settle: 3 * time.Second,
 	}
 }
 
@@ -31,6 +33,9 @@ type app struct {
 	now            func() time.Time
 	dial           func(socket string) control
 	root           string // where /etc and /var are, for OpenCode's managed configuration; "": "/", but in tests
+
+	completeWithin time.Duration // how long a Tab may hang when tierd does not answer
+	settle         time.Duration // how long a tier's last request may count as in flight: the gateway reports from time to time
 
 	socket string
 	format string

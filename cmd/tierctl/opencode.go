@@ -106,8 +106,9 @@ func (a *app) opencodePlace(w opencodeWish) (opencode.Place, error) {
 	return opencode.Places(w.scope(), a.opencodeEnv())
 }
 
-// opencodePlan makes the plan: from the tiers as they are now where tierd answers and no file is named, else from tiers.toml.
-func (a *app) opencodePlan(ctx context.Context, w opencodeWish) (opencode.Plan, error) {
+// opencodePlan makes the plan for a place: from the tiers as they are now where tierd answers and no file is named, else from
+// tiers.toml. A tier that is down has the context that its engine was seen to serve when this place was written.
+func (a *app) opencodePlan(ctx context.Context, w opencodeWish, p opencode.Place) (opencode.Plan, error) {
 	status, config, err := a.opencodeSource(ctx, w.config)
 	if err != nil {
 		return opencode.Plan{}, err
@@ -126,6 +127,13 @@ func (a *app) opencodePlan(ctx context.Context, w opencodeWish) (opencode.Plan, 
 		}
 	}
 	tiers, told := liveTiers(ctx, config, status, o, key)
+	r, err := opencode.Written(p)
+	if err == nil {
+		tiers, err = opencode.Remembered(tiers, r)
+	}
+	if err != nil {
+		return opencode.Plan{}, err
+	}
 	plan := opencode.MakePlan(tiers, o)
 	plan.Findings = slices.Concat(openKey(w.keyFile, o.KeyFile), told, plan.Findings)
 	return plan, nil
@@ -137,7 +145,7 @@ func liveTiers(ctx context.Context, config *units.Config, status *api.Status, o 
 	if status == nil || o.Port == 0 || o.Keys && key == "" { // without a key each would refuse
 		return tiers, nil
 	}
-	live, told := opencode.Ask(ctx, &http.Transport{}, "http://"+hostPort(o.Address, o.Port), key, tiers) // a proxy would be elsewhere
+	live, told := opencode.Ask(ctx, &http.Transport{}, config.Gateway.URL(o.Port), key, tiers) // a proxy would be elsewhere
 	return opencode.Tiers(config, status, live), told
 }
 
@@ -159,12 +167,11 @@ func (a *app) opencodeSource(ctx context.Context, file string) (*api.Status, *un
 			fmt.Fprintf(a.stderr, "tierd does not answer: what %s says is taken for what the tiers serve.\n", file)
 		}
 	}
-	src, err := os.ReadFile(file)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read the configuration: %w", err)
-	}
-	config, faults := units.ParseConfig(file, src)
-	if config == nil {
+	config, faults, err := readConfig(file)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case config == nil:
 		return nil, nil, planError(file, faults)
 	}
 	return status, config, nil

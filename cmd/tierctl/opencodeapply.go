@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os/exec"
 
 	"github.com/spf13/cobra"
 
@@ -108,8 +107,8 @@ func (a *app) sayNext(p opencode.Place, c opencode.Changes) {
 	if v := p.Variable(); v != "" {
 		fmt.Fprintf(a.stderr, "OpenCode finds it with this in its environment: %s\n", v)
 	}
-	if _, err := exec.LookPath("opencode"); err != nil {
-		fmt.Fprintln(a.stderr, "There is no opencode in PATH: the configuration waits for it.")
+	if a.opencodeEnv().Program() == "" {
+		fmt.Fprintln(a.stderr, "OpenCode is not installed: the configuration waits for it.")
 	} else if c.Needed() {
 		fmt.Fprintln(a.stderr, "Sessions of OpenCode that run have the old one: it is read at their start.")
 	}

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"slices"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +49,7 @@ func (a *app) opencodeLook(cmd *cobra.Command, w opencodeWish) (p opencode.Place
 	if p, err = a.opencodePlace(w); err != nil {
 		return p, c, plan, err
 	}
-	if plan, err = a.opencodePlan(cmd.Context(), w); err != nil {
+	if plan, err = a.opencodePlan(cmd.Context(), w, p); err != nil {
 		return p, c, plan, err
 	}
 	c, err = opencode.Look(p, plan)
@@ -138,5 +136,3 @@ func (a *app) printChanges(w io.Writer, c opencode.Changes) {
 		fmt.Fprintf(w, "\n%s", diff)
 	}
 }
-
-func hostPort(address string, port int) string { return net.JoinHostPort(address, strconv.Itoa(port)) }

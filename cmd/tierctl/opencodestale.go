@@ -1,12 +1,9 @@
 package main
 
 import (
-	"os"
-
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/doctor"
 	"github.com/tierd/tierd/agent/opencode"
-	"github.com/tierd/tierd/units"
 )
 
 // opencodeDrift is in what the invoking user's configuration of OpenCode would differ if apply wrote it now. It asks nobody: status
@@ -21,11 +18,7 @@ func (a *app) opencodeDrift(status api.Status) (opencode.Drift, bool) {
 	if err != nil || r == nil || !exists(r.Path) {
 		return opencode.Drift{}, false
 	}
-	src, err := os.ReadFile(status.ConfigPath)
-	if err != nil {
-		return opencode.Drift{}, false
-	}
-	config, _ := units.ParseConfig(status.ConfigPath, src)
+	config, _, _ := readConfig(status.ConfigPath)
 	if config == nil {
 		return opencode.Drift{}, false
 	}

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/agent/hub"
-	"github.com/tierd/tierd/units"
 )
 
 // pullOptions are the flags of pull.
@@ -196,25 +195,6 @@ func pullAll(ctx context.Context, h *hub.Hub, t hub.Transfer, folder *hub.Folder
 		results = append(results, resultOf(p, folder.Path, m-n))
 	}
 	return results, nil
-}
-
-// checkRoom compares what has to come with what the disk has.
-func checkRoom(folder *hub.Folder, missing, here int64) error {
-	free, reserve, err := folder.Room()
-	if err != nil || missing-here <= max(free-reserve, 0) {
-		return err
-	}
-	size := func(n int64) units.Bytes { return units.Bytes(max(n, 0)) }
-	sum := size(missing).String() + " are missing"
-	if here > 0 {
-		sum += fmt.Sprintf(", %s of that came before", size(here))
-	}
-	return &failure{
-		status: exitFailed,
-		message: fmt.Sprintf("not enough room in %s: %s, %s are free, and %s stay free for the rest of the system: %s too little",
-			folder.Path, sum, size(free), size(reserve), size(missing-here-max(free-reserve, 0))),
-		hint: "make room, or --into a folder on another disk",
-	}
 }
 
 func resultOf(p *hub.Pull, folder string, fetched int64) pulled {

@@ -21,14 +21,13 @@ func pullConfig(o pullOptions, args []string) (*units.Config, error) {
 	if len(args) == 0 && len(o.tiers) == 0 && !o.all {
 		return nil, &failure{status: exitUsage, message: "pull what? Name a model, a tier with --tier, or --all", hint: "tierctl pull --help"}
 	}
-	src, err := os.ReadFile(o.config)
+	config, faults, err := readConfig(o.config)
 	if errors.Is(err, fs.ErrNotExist) && o.into != "" && len(o.tiers) == 0 && !o.all {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &failure{status: exitFailed, message: "cannot read the configuration: " + err.Error(), hint: "name the models, and the folder with --into"}
+		return nil, &failure{status: exitFailed, message: err.Error(), hint: "name the models, and the folder with --into"}
 	}
-	config, faults := units.ParseConfig(o.config, src)
 	if config == nil {
 		return nil, &failure{status: exitFailed, message: fmt.Sprintf("%s cannot be used: %s", o.config, count(errorCount(faults), "fault")), hint: "tierctl check " + o.config}
 	}
@@ -166,11 +165,7 @@ func inModelFolders(config *units.Config, folder string) bool {
 // completePull offers the models of tiers.toml.
 func (a *app) completePull(o *pullOptions) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		src, err := os.ReadFile(o.config)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		config, _ := units.ParseConfig(o.config, src)
+		config, _, _ := readConfig(o.config)
 		if config == nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -186,5 +181,24 @@ func (a *app) completePull(o *pullOptions) cobra.CompletionFunc {
 			out = append(out, cobra.CompletionWithDesc(m.Name, list(m.Users)+", "+state))
 		}
 		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// checkRoom compares what has to come with what the disk has.
+func checkRoom(folder *hub.Folder, missing, here int64) error {
+	free, reserve, err := folder.Room()
+	if err != nil || missing-here <= max(free-reserve, 0) {
+		return err
+	}
+	size := func(n int64) units.Bytes { return units.Bytes(max(n, 0)) }
+	sum := size(missing).String() + " are missing"
+	if here > 0 {
+		sum += fmt.Sprintf(", %s of that came before", size(here))
+	}
+	return &failure{
+		status: exitFailed,
+		message: fmt.Sprintf("not enough room in %s: %s, %s are free, and %s stay free for the rest of the system: %s too little",
+			folder.Path, sum, size(free), size(reserve), size(missing-here-max(free-reserve, 0))),
+		hint: "make room, or --into a folder on another disk",
 	}
 }
