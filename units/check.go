@@ -134,7 +134,7 @@ func (c *Config) checkTier(fs *faults, t Tier) {
 		add("concurrency", "concurrency of tier %q: %d is not within 0 to %d; 0 is no limit", t.Name, n, maxConcurrency)
 	}
 	if t.Output == 0 && c.source.has("tier", t.Name, "output") {
-		add("output", "output of tier %q is nothing; leave it out, and an answer gets what its role needs", t.Name)
+		add("output", "output of tier %q is 0; leave it out, and an answer gets what its role needs", t.Name)
 	}
 	if t.Alive != "" && t.Alive != KeepaliveComments {
 		add("keepalive", "keepalive of tier %q: %s is not %q; leave it out for streams that begin with the engine's first byte",

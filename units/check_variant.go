@@ -137,7 +137,7 @@ func (k variantCheck) local() {
 		k.add("context", "context of %s: %d tokens for each of %d requests is more than an engine can count", k.name(), v.Context, v.Parallel)
 	}
 	if v.Memory == 0 && k.written("memory") {
-		k.add("memory", "memory of %s is nothing; leave it out, and it is worked out from the model's files", k.name())
+		k.add("memory", "memory of %s is 0; leave it out, and it is worked out from the model's files", k.name())
 	}
 	if v.Memory > 0 && v.KVMemory > v.Memory {
 		k.add("kv_memory", "kv_memory of %s: %s is more than its whole memory of %s", k.name(), v.KVMemory, v.Memory)

@@ -86,6 +86,8 @@ func runPage(t *testing.T, p pages.Page) {
 		readyToInstall(ctx, t, b)
 	case p.Name == "docs/opencode.md":
 		asShipped(ctx, t, b)
+	default:
+		awaitGuard(ctx, t, b)
 	}
 	for _, block := range p.Blocks {
 		if block.NotRun() != "" {
@@ -106,6 +108,13 @@ func readyToInstall(ctx context.Context, t *testing.T, b *Bed) {
 		_, err = b.Must(ctx, "mv "+at+" /root/")
 	}
 	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitGuard waits for the guard to find tierd, a second after the machine came up; nobody reads that fast.
+func awaitGuard(ctx context.Context, t *testing.T, b *Bed) {
+	if _, err := b.Must(ctx, "until tierctl guard --format json | jq -e .connected; do sleep 0.1; done"); err != nil {
 		t.Fatal(err)
 	}
 }
