@@ -33,11 +33,13 @@ formatted() {
 	files=$(gofmt -l agent cmd units rocm packaging)
 	[ -z "$files" ] || { echo "gofmt would change: $files"; return 1; }
 }
-staticcheck() {
-	packaging/tools.sh staticcheck && build/bin/staticcheck ./... && build/bin/staticcheck -tags vmtest ./packaging/vmtest &&
-		build/bin/staticcheck -tags browser ./packaging/browsertest && build/bin/staticcheck -tags opencode ./agent/opencode ./cmd/tierctl
+# everywhere COMMAND...: on all packages, and on those with files behind a tag.
+everywhere() {
+	"$@" ./... && "$@" -tags vmtest ./packaging/vmtest && "$@" -tags browser ./packaging/browsertest &&
+		"$@" -tags opencode ./agent/opencode ./cmd/tierctl
 }
-go_vet() { go vet ./... && go vet -tags vmtest ./packaging/vmtest && go vet -tags browser ./packaging/browsertest && go vet -tags opencode ./agent/opencode ./cmd/tierctl; }
+staticcheck() { packaging/tools.sh staticcheck && everywhere build/bin/staticcheck; }
+go_vet() { everywhere go vet; }
 # Every test is listed, so that skips are seen and counted; the output is shown only when something fails. A test that
 # fails alone is run once more: beds and processes share two cores with whatever else runs. It is named all the same.
 tests() {

@@ -81,9 +81,12 @@ func faultIn(src []byte) (at string, err error) {
 	if len(src) == 0 {
 		return "", nil
 	}
-	v, err := hujson.Parse(plainly(src))
-	if whole, e := hujson.Parse(ended(plainly(src))); e == nil { // tried apart: it would move the place of what is missing at the end
-		v, err = whole, nil
+	src = plainly(src)
+	v, err := hujson.Parse(src)
+	if err != nil { // tried apart: it would move the place of what is missing at the end
+		if whole, e := hujson.Parse(ended(src)); e == nil {
+			v, err = whole, nil
+		}
 	}
 	if err == nil {
 		if _, ok := v.Value.(*hujson.Object); !ok {

@@ -85,14 +85,8 @@ var severityTitles = []struct {
 
 // printFindings writes the findings in groups, the worst first, three lines for each: what, why, fix. What is fine has one.
 func (a *app) printFindings(found []doctor.Finding) {
-	paint := func(colour string) string {
-		if !colourful(a.stdout) {
-			return ""
-		}
-		return colour
-	}
 	for _, group := range severityTitles {
-		title := painted(group.title, paint(group.paint)) + "\n"
+		title := painted(group.title, a.paint(group.paint)) + "\n"
 		for _, f := range found {
 			if f.Severity != group.severity {
 				continue

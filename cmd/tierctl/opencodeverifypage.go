@@ -39,14 +39,6 @@ func (a *app) printVerified(v *verified) {
 	fmt.Fprintf(a.stdout, "\n%s, %s%s.\n", count(v.failures(), "failure"), count(notes, "note"), unasked)
 }
 
-// paint is a colour where colours are shown.
-func (a *app) paint(colour string) string {
-	if !colourful(a.stdout) {
-		return ""
-	}
-	return colour
-}
-
 func askedRows(models []opencode.Asked) []row {
 	rows := make([]row, len(models))
 	for i, m := range models {

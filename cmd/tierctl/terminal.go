@@ -54,6 +54,14 @@ func redrawable(w io.Writer) bool {
 	return columns > 0 && rows > 0 && colourful(w)
 }
 
+// paint is a colour where colours are shown.
+func (a *app) paint(colour string) string {
+	if !colourful(a.stdout) {
+		return ""
+	}
+	return colour
+}
+
 func painted(text, paint string) string {
 	if paint == "" || text == "" {
 		return text
