@@ -15,7 +15,8 @@ import (
 // counters is what an engine says of its work.
 type counters struct {
 	known    bool
-	inFlight float64 // requests running and waiting
+	running  float64 // requests running and waiting, as the engine's own gauges have it
+	inFlight float64 // those, or what vLLM's API server has, whichever is more
 	work     float64 // grows with every token, read or written
 }
 
@@ -35,31 +36,53 @@ var (
 // counters reads /metrics, and for vLLM /load: a stuck engine leaves its own gauges at zero for requests that come
 // after the stall, while the API server behind /load counts them. Not known: the engine offers no metrics.
 func (p *prober) counters(ctx context.Context) (counters, error) {
-	var seen counters
+	seen, load, err := p.ledger(ctx)
+	if err != nil || !seen.known {
+		return counters{}, err
+	}
+	if load < p.drift.Load() {
+		p.drift.Store(load) // fewer than none: the counter had lost some
+	}
+	seen.inFlight = max(seen.running, float64(load-p.drift.Load()))
+	return seen, nil
+}
+
+// settle takes what /load counts beyond the engine's own gauges for its drift. vLLM takes an answered request off that
+// counter in another thread than the one that puts the next one on, without a lock (load_aware_call and
+// decrement_server_load in its api_utils.py), so it may come to stand one too high for good; each stall_timeout would then
+// cost the idle engine a token. The caller has just seen a completion, so the gauges are alive.
+func (p *prober) settle(ctx context.Context) error {
+	seen, load, err := p.ledger(ctx)
+	if err == nil && seen.known && seen.running == 0 {
+		p.drift.Store(load)
+	}
+	return err
+}
+
+// ledger is what the engine says of its work, and what vLLM's API server counts; 0 for another engine.
+func (p *prober) ledger(ctx context.Context) (seen counters, load int64, err error) {
 	status, err := p.ask(ctx, "GET", "/metrics", nil, func(body io.Reader) (err error) {
 		seen, err = parseMetrics(body)
 		return err
 	})
-	if err != nil {
-		return counters{}, fmt.Errorf("cannot read the engine's metrics: %w", err)
+	switch {
+	case err != nil:
+		return counters{}, 0, fmt.Errorf("cannot read the engine's metrics: %w", err)
+	case status != http.StatusOK:
+		return counters{}, 0, nil
+	case p.engine != "vllm":
+		return seen, 0, nil
 	}
-	if status != http.StatusOK {
-		return counters{}, nil
-	}
-	if p.engine != "vllm" {
-		return seen, nil
-	}
-	var load struct {
-		Server float64 `json:"server_load"`
+	var answer struct {
+		Server int64 `json:"server_load"`
 	}
 	_, err = p.ask(ctx, "GET", "/load", nil, func(body io.Reader) error {
-		return json.NewDecoder(body).Decode(&load)
+		return json.NewDecoder(body).Decode(&answer)
 	})
 	if err != nil {
-		return counters{}, fmt.Errorf("cannot read the engine's /load: %w", err)
+		return counters{}, 0, fmt.Errorf("cannot read the engine's /load: %w", err)
 	}
-	seen.inFlight = max(seen.inFlight, load.Server)
-	return seen, nil
+	return seen, answer.Server, nil
 }
 
 // parseMetrics adds up the figures of interest in a Prometheus text: lines of `name{labels} value [time]`. Lines that it
@@ -85,7 +108,7 @@ func parseMetrics(text io.Reader) (counters, error) {
 		case working:
 			seen.work += value
 		case flying:
-			seen.inFlight += value
+			seen.running += value
 		}
 	}
 	return seen, lines.Err()

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type prober struct {
 	client *http.Client
 	engine string
 	served string // the name to ask for; set from /v1/models when the command line named none
+
+	drift atomic.Int64 // what vLLM's /load says when nothing is in flight
 }
 
 // newProber keeps no connection open: an idle client delays the end of either engine at a stop.

@@ -25,6 +25,7 @@ type engineView interface {
 	healthy(ctx context.Context) error
 	counters(ctx context.Context) (counters, error)
 	completes(ctx context.Context) error
+	settle(ctx context.Context) error
 }
 
 // watch judges whether a ready engine still works. It feeds systemd's watchdog as long as it does.
@@ -113,5 +114,5 @@ func (w *watch) look(ctx context.Context) error {
 		return fmt.Errorf("%.0f requests are in flight and there has been no token for %s", seen.inFlight, elapsed(idle))
 	}
 	w.movedAt = time.Now()
-	return nil
+	return w.engine.settle(ctx)
 }

@@ -22,6 +22,9 @@ type patient struct {
 	work     float64
 	growth   float64 // of work, by look
 	unknown  bool    // no metrics
+
+	miscounts bool // its requests in flight are none
+	asked     int  // for a token
 }
 
 func (p *patient) wait(ctx context.Context, hang bool) error {
@@ -36,7 +39,17 @@ func (p *patient) healthy(ctx context.Context) error {
 	return p.wait(ctx, p.silent && (p.cured.IsZero() || time.Now().Before(p.cured)))
 }
 
-func (p *patient) completes(ctx context.Context) error { return p.wait(ctx, p.hung) }
+func (p *patient) completes(ctx context.Context) error {
+	p.asked++
+	return p.wait(ctx, p.hung)
+}
+
+func (p *patient) settle(context.Context) error {
+	if p.miscounts {
+		p.inFlight = 0
+	}
+	return nil
+}
 
 func (p *patient) counters(context.Context) (counters, error) {
 	p.work += p.growth
@@ -82,6 +95,18 @@ func TestTheWatchdogIsFedOnlyWhileTheEngineWorks(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAnIdleEngineThatMiscountsIsAskedForOneToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		engine := &patient{inFlight: 1, miscounts: true}
+		why := newWatch(engine, time.Minute, 5*time.Minute, func(...string) {}).run(ctx)
+		if why != "" || engine.asked != 1 {
+			t.Errorf("asked for %d tokens in an hour, given up: %q", engine.asked, why)
+		}
+	})
 }
 
 func TestAnEngineGetsThreeChances(t *testing.T) {

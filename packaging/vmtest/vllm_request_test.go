@@ -112,25 +112,63 @@ func (v *vllmBed) openStream(ctx context.Context) (<-chan outcome, error) {
 	}
 }
 
-// openPlain begins a long request that is not streamed and returns once the engine has it beside the requests that it
-// has already.
+// openPlain begins a long request that is not streamed, beside those that are open already, and returns once the gateway
+// has given it to the engine. The gateway is asked and not vLLM, whose /load may miscount (settle in cmd/tier-shim).
 func (v *vllmBed) openPlain(ctx context.Context, already int) (<-chan outcome, error) {
 	end := make(chan outcome, 1)
 	go func() { end <- v.complete(ctx, coderPort, "coder", longRequest, false, nil) }()
+	bound := time.After(30 * time.Second)
 	for {
-		load, err := v.engineSays(ctx, "/load")
-		if err != nil {
-			return nil, err
-		}
-		if strings.Contains(load, fmt.Sprintf(`"server_load":%d`, already+1)) {
-			return end, nil
+		now, err := v.inFlight(ctx)
+		if err != nil || now == already+1 {
+			return end, err
 		}
 		select {
 		case o := <-end:
 			return nil, fmt.Errorf("a long request ended at once: %v %s", o, o.text)
-		case <-time.After(100 * time.Millisecond):
+		case <-bound:
+			said, err := v.serverLoad(ctx)
+			return nil, fmt.Errorf("the gateway has %d requests in flight, not %d; the engine's /load says %d (%v)", now, already+1, said, err)
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// inFlight is how many requests the gateway has given to coder's engine.
+func (v *vllmBed) inFlight(ctx context.Context) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:8000/health", nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := v.HTTP().Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	var health struct {
+		Tiers map[string]struct {
+			InFlight *int `json:"in_flight"`
+		}
+	}
+	if err := json.NewDecoder(res.Body).Decode(&health); err != nil || health.Tiers["coder"].InFlight == nil {
+		return 0, fmt.Errorf("the gateway's /health does not tell what coder has in flight: %v", err)
+	}
+	return *health.Tiers["coder"].InFlight, nil
+}
+
+// serverLoad is how many requests vLLM's API server says that it has.
+func (v *vllmBed) serverLoad(ctx context.Context) (int, error) {
+	said, err := v.engineSays(ctx, "/load")
+	if err != nil {
+		return 0, err
+	}
+	var load struct {
+		Server *int `json:"server_load"`
+	}
+	if err := json.NewDecoder(strings.NewReader(said)).Decode(&load); err != nil || load.Server == nil {
+		return 0, fmt.Errorf("the engine's /load says %q", said)
+	}
+	return *load.Server, nil
 }
 
 // engineSays asks the engine itself, past the gateway.

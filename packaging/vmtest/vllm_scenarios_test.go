@@ -4,6 +4,7 @@ package vmtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -204,15 +205,19 @@ func streamedRequest(ctx context.Context, v *vllmBed) (string, error) {
 	if !o.whole() || o.chunks < tokens/2 || o.first > o.took/2 {
 		return "", fmt.Errorf("a stream of %d tokens ended so: %v, first after %s of %s %s", tokens, o, o.first, o.took, o.text)
 	}
+	idle, err := v.serverLoad(ctx)
+	if err != nil {
+		return "", err
+	}
 	leaving, leave := context.WithCancel(ctx)
 	defer leave()
 	end, err := v.openStream(leaving)
 	if err != nil {
 		return "", err
 	}
-	before, err := v.engineSays(ctx, "/load")
-	if err == nil && !strings.Contains(before, `"server_load":1`) {
-		err = fmt.Errorf("with one request open the engine's /load says %s", before)
+	busy, err := v.serverLoad(ctx)
+	if err == nil && busy <= idle {
+		err = fmt.Errorf("with one request open the engine's /load says %d, and said %d before", busy, idle)
 	}
 	if err != nil {
 		return "", err
@@ -221,11 +226,11 @@ func streamedRequest(ctx context.Context, v *vllmBed) (string, error) {
 	<-end
 	begin := time.Now()
 	for {
-		after, err := v.engineSays(ctx, "/load")
+		after, err := v.serverLoad(ctx)
 		if err != nil {
 			return "", fmt.Errorf("the engine still works for a client that has left: %w", err)
 		}
-		if strings.Contains(after, `"server_load":0`) {
+		if after <= idle {
 			break
 		}
 		pause(ctx, 50*time.Millisecond)
@@ -249,6 +254,9 @@ func stopWithRequests(ctx context.Context, v *vllmBed) (string, error) {
 		return "", err
 	}
 	list, err := v.processes(ctx, coder)
+	if err == nil && len(stream)+len(plain) > 0 {
+		err = errors.New("a long request ended before the stop began")
+	}
 	if err != nil {
 		return "", err
 	}
