@@ -24,7 +24,7 @@ in ten minutes.
 Where there is no session bus it ends at once, with exit status 0.`,
 		Example: `  tierctl notify --try
   systemctl --user status tierd-notify
-  systemctl --user disable --now tierd-notify`,
+  systemctl --user mask --now tierd-notify`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := openDesktop()
