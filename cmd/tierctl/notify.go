@@ -95,10 +95,10 @@ func (a *app) guardKind(ctx context.Context, e api.Event) string {
 	}
 	for _, known := range g.Recent {
 		switch {
-		case known.Text != e.Text || known.Tier != e.Tier:
-		case known.DryRun:
+		case known.Tier != e.Tier:
+		case known.DryRun && e.Text == "dry run: "+known.Text:
 			return "dry-run"
-		default:
+		case !known.DryRun && e.Text == known.Text:
 			return known.Kind
 		}
 	}
