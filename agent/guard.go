@@ -180,7 +180,7 @@ func (a *Agent) guardFault() string {
 		return "tier-guard is not connected: when memory runs short, nobody acts before the kernel's OOM killer does; " +
 			"`systemctl enable --now tier-guard` starts it, and enabled = false in [guard] does without"
 	case g.state != nil && !g.state.Armed:
-		return "tier-guard is not armed, and acts on nothing: " + g.state.Why
+		return "tier-guard is not armed, and acts only as far as it can: " + g.state.Why
 	}
 	return ""
 }

@@ -29,14 +29,14 @@ func TestWhatIsWrongWithTheGuardIsToldWithTheStatus(t *testing.T) {
 			state := calm
 			state.Armed, state.Why = false, "cannot kill a child of its own"
 			b.guardedAs(state)
-		}, "tier-guard is not armed, and acts on nothing: cannot kill a child of its own"},
+		}, "tier-guard is not armed, and acts only as far as it can: cannot kill a child of its own"},
 		"it no longer can": {func(b *bed) {
 			g := b.guarded()
 			g.set(func() { g.state.Armed, g.state.Why = false, "cannot read /proc/meminfo" })
 			g.tells("disarmed", "", "cannot read /proc/meminfo")
 			b.after(0)
 		},
-			"tier-guard is not armed, and acts on nothing: cannot read /proc/meminfo"},
+			"tier-guard is not armed, and acts only as far as it can: cannot read /proc/meminfo"},
 		"it can again": {func(b *bed) {
 			g := b.guarded()
 			g.tells("disarmed", "", "no")

@@ -60,8 +60,12 @@ func (a *Agent) hearEvent(e api.GuardEvent) {
 	case "ask", "stop", "kill", "not-returned", "alarm", "disarmed":
 		level = slog.LevelWarn
 	}
-	a.opts.Log.Log(a.ctx, level, "tier-guard: "+e.Text, "kind", e.Kind, "tier", e.Tier, "unit", e.Unit, "available", e.Available, "dry_run", e.DryRun)
-	a.events.add(api.Event{Kind: "guard", Tier: e.Tier, Unit: e.Unit, Text: e.Text})
+	text := e.Text
+	if e.DryRun { // it reads as if it had been done
+		text = "dry run: " + text
+	}
+	a.opts.Log.Log(a.ctx, level, "tier-guard: "+text, "kind", e.Kind, "tier", e.Tier, "unit", e.Unit, "available", e.Available, "dry_run", e.DryRun)
+	a.events.add(api.Event{Kind: "guard", Tier: e.Tier, Unit: e.Unit, Text: text})
 	if e.Kind == "armed" || e.Kind == "disarmed" {
 		if g.state == nil {
 			g.state = &api.GuardState{}
@@ -194,6 +198,9 @@ func (a *Agent) settlePressed() {
 	for unit := range a.guard.pressed {
 		s := a.seen[unit]
 		ended := s.ActiveState == "failed" || strings.HasPrefix(s.SubState, "auto-restart")
+		if ended { // also a start that was as good as over when the guard came: it would see to the tier's next life
+			a.giveUp(unit, a.guard.rests[a.tierOf(unit)].Text)
+		}
 		if ended && !a.locks[unit] && !time.Now().Before(a.guard.stopAgain) && a.conflict(a.tierOf(unit)) == nil {
 			a.stopPressed(unit)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,6 +134,33 @@ func TestAStartThatTheGuardGaveUpSaysSo(t *testing.T) {
 	})
 }
 
+// TestAKillAsAStartEndsIsNoNewStart has the guard kill a tier around the moment at which its start is over: what started it must not
+// wait for the life that Restart= would give it, with the stop behind that.
+func TestAKillAsAStartEndsIsNoNewStart(t *testing.T) {
+	for late := range 60 {
+		inBed(t, func(b *bed) {
+			g := b.guarded()
+			var lives atomic.Int64
+			b.shims(func(ctx context.Context, unit string) api.AdmitAnswer {
+				lives.Add(1)
+				return b.Admit(ctx, unit, "start", nil)
+			})
+			if _, err := b.Act(context.Background(), "coder", api.TierRequest{Action: "start"}); err != nil {
+				t.Fatal(err)
+			}
+			b.after(b.systemd.load + time.Duration(late)*time.Millisecond)
+			b.systemd.by(func() { b.systemd.again[coder] = true })
+			g.tells("kill", coder, gaveWay)
+			b.systemd.slay(coder)
+			b.after(time.Minute - time.Second)
+			b.mustHaveGivenWay("coder", coder)
+			if n := lives.Load(); n != 1 {
+				t.Errorf("killed %d ms after it had loaded it has begun %d times", late, n)
+			}
+		})
+	}
+}
+
 func TestASwitchThatTheGuardGaveUpLeavesWhatServes(t *testing.T) {
 	inBed(t, func(b *bed) {
 		g := b.guarded()
@@ -186,6 +214,17 @@ func TestWhatTheGuardSaysOfOthersTouchesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestADryRunIsTold: a sentence of what would be done reads as if it had been.
+func TestADryRunIsTold(t *testing.T) {
+	inGuardedBed(t, func(b *bed, g *fakeGuard) {
+		g.event(api.GuardEvent{Time: time.Now(), Kind: "kill", Tier: "coder", Unit: coder, Text: "coder gives way at once", DryRun: true})
+		b.after(time.Second)
+		if got := b.texts("guard"); !slices.Contains(got, "dry run: coder gives way at once") || slices.Contains(got, "coder gives way at once") {
+			t.Errorf("the events are %q", got)
+		}
+	})
 }
 
 func TestAnOrderToStopIsNoneOfTheGuards(t *testing.T) {

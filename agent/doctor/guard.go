@@ -53,6 +53,7 @@ func (r *report) checkGuard() {
 		f.What = "the pressure guard does not answer"
 	case !s.Armed:
 		f.What = "the pressure guard is not armed: " + cmp.Or(s.Why, "it does not say why")
+		f.Why = "it acts only as far as it can: when memory runs short it may be that no tier gives way"
 	case s.DryRun:
 		f.Severity, f.What = Note, "the pressure guard only tells what it would do (dry run)"
 		f.Fix = "in tiers.toml, [guard]: remove dry_run, then: sudo tierctl reload"

@@ -51,12 +51,15 @@ func (r *report) checkEarlyoom(k Killer) {
 	}
 	f := Finding{ID: "earlyoom", Severity: Warning, Source: source,
 		What: fmt.Sprintf("earlyoom %s, and would end a tier before any other program", k.state()),
-		Why:  "it goes by the OOM score, in which tiers come first, busy or not; and its percentages are of memory without the GPU's, so it acts late"}
+		Why:  "it goes by the OOM score, in which tiers come first, busy or not"}
 	args := k.Options
 	if names == nil {
 		f.What = fmt.Sprintf("earlyoom %s, and would end a program before an idle tier gives way", k.state())
 		f.Why = "its percentages are of memory without the GPU's, so its line is high while no model is loaded"
 	} else {
+		if !early {
+			f.Why += "; and its percentages are of memory without the GPU's, so it acts late"
+		}
 		spare := "^(" + strings.Join(r.processNames(), "|") + ")$"
 		if old := k.option("--avoid"); old != "" {
 			spare = "(" + old + ")|" + spare

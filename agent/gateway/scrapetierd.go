@@ -31,7 +31,7 @@ var (
 
 var (
 	guardConnectedDesc = desc("guard_connected", "1 if tier-guard is connected to tierd.")
-	guardArmedDesc     = desc("guard_armed", "1 if tier-guard acts when memory runs short.")
+	guardArmedDesc     = desc("guard_armed", "1 if tier-guard has shown that it can act when memory runs short.")
 	guardRestingDesc   = desc("guard_resting_tiers", "Tiers that gave way to memory pressure and are not back.")
 	guardActionsDesc   = desc("guard_actions_total", "What tier-guard did and found, by kind.", "kind")
 	guardAvailableDesc = desc("guard_available_bytes", "Available memory as tier-guard sees it.")

@@ -1,6 +1,9 @@
 package guard
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 const (
 	leastGrace  = 500 * time.Millisecond
@@ -146,7 +149,7 @@ func (g *Guard) judge(l *look, d *Decision) {
 	if l.Available+lost > o.Start {
 		back = max(back, l.Available+lost-o.Start)
 	}
-	d.Victim.Back = min(back, o.Held)
+	d.Victim.Back = min(back, cmp.Or(o.Held, o.Victim.Gives))
 	switch {
 	case waited < settleAfter:
 		return

@@ -184,3 +184,72 @@ func TestWould(t *testing.T) {
 		})
 	}
 }
+
+func TestThatNobodyIsLeftIsSaidForAsLongAsItIsSo(t *testing.T) {
+	_, g := bed()
+	f := at(800, tiersOf(t, "a lost"))
+	for range 7 {
+		g.Step(f)
+		f.At += 500 * time.Millisecond
+	}
+	f.Total -= 700 * mib // so that nobody outside has it
+	f.Available = 100 * mib
+	alarms := 0
+	for range 20 {
+		d := g.Step(f)
+		if d.Act == Alarm {
+			alarms++
+		}
+		f.At += 100 * time.Millisecond
+	}
+	if got := g.Would(f); alarms != 1 || !strings.HasPrefix(got, "no tier is left that may be stopped: 100 MiB available") {
+		t.Errorf("after %d alarms: %s", alarms, got)
+	}
+}
+
+func TestADryRunIsNotQuietBelowTheLine(t *testing.T) {
+	_, g := bed()
+	g.pace.DryRun = true
+	f := at(800, tiersOf(t, "a"))
+	for range 7 {
+		g.Step(f)
+		f.At += 500 * time.Millisecond
+	}
+	f.Total -= 510 * mib
+	f.Available = 290 * mib
+	if d := g.Step(f); d.Act != Stop {
+		t.Fatalf("%+v", d)
+	}
+	for range 30 {
+		f.At += 100 * time.Millisecond
+		if d := g.Step(f); d.Reason != Holding && d.Act != Refuse {
+			t.Errorf("%s", d.AppendText(nil))
+		}
+	}
+}
+
+// TestWhatAVictimGaveBackIsToldWhereNobodyCouldMeasureIt is of a kernel without the memory controller.
+func TestWhatAVictimGaveBackIsToldWhereNobodyCouldMeasureIt(t *testing.T) {
+	_, g := bed()
+	f := at(800, tiersOf(t, "a unknown"))
+	f.Tiers[0].Charge = 400 * mib
+	for range 7 {
+		g.Step(f)
+		f.At += 500 * time.Millisecond
+	}
+	f.Available = 290 * mib
+	if d := g.Step(f); d.Act != Stop {
+		t.Fatalf("%+v", d)
+	}
+	f.Tiers[0].Up, f.Available = false, 640*mib
+	for range 20 {
+		f.At += 100 * time.Millisecond
+		if d := g.Step(f); d.Reason == Returned {
+			if text := string(d.AppendText(nil)); !strings.HasPrefix(text, "a gave back 350 MiB of about 400 MiB") {
+				t.Error(text)
+			}
+			return
+		}
+	}
+	t.Error("it is never told")
+}

@@ -208,12 +208,19 @@ func (g *Guard) none(l *look, b *bounds, d *Decision) {
 	}
 	switch {
 	case g.Short.Blocked: // told as such
-	case !left && !g.Short.None:
-		g.Short.None = true
-		d.Act, d.Reason = Alarm, NoneLeft
-	case left && b.outside && !g.Short.Outside:
-		g.Short.Outside = true
-		d.Act, d.Reason = Alarm, Outside
+	case !left:
+		d.Reason = NoneLeft
+		g.tellOnce(d, &g.Short.None)
+	case b.outside:
+		d.Reason = Outside
+		g.tellOnce(d, &g.Short.Outside)
+	}
+}
+
+// tellOnce makes an alarm of what was not told yet in this shortage.
+func (g *Guard) tellOnce(d *Decision, told *bool) {
+	if !*told {
+		*told, d.Act = true, Alarm
 	}
 }
 

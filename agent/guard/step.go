@@ -146,7 +146,13 @@ func (g *Guard) act(l *look, d *Decision) {
 		}
 		g.setAside()
 	}
-	if g.stuck(l, d) || l.At < g.Resting {
+	if g.stuck(l, d) {
+		return
+	}
+	if l.At < g.Resting {
+		if l.Available < g.lines.Soft {
+			d.Reason = Holding
+		}
 		return
 	}
 	g.choose(l, d)

@@ -41,7 +41,11 @@ func (k *keeper) status() {
 	case k.spoken == nil:
 		of = ", found without tierd"
 	}
-	k.notify.send(fmt.Sprintf("STATUS=%s; soft line %s, %d tiers watched%s", what, size(k.table.lines.Soft), len(k.table.tiers), of))
+	tiers := "tiers"
+	if len(k.table.tiers) == 1 {
+		tiers = "tier"
+	}
+	k.notify.send(fmt.Sprintf("STATUS=%s; soft line %s, %d %s watched%s", what, size(k.table.lines.Soft), len(k.table.tiers), tiers, of))
 }
 
 // state is the guard as tierctl shows it.

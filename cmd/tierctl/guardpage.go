@@ -20,7 +20,7 @@ func (a *app) printGuard(g api.Guard) {
 		writePairs(a.stdout, "", page.pairs(s))
 		fmt.Fprintln(a.stdout)
 		if len(s.Order) == 0 {
-			fmt.Fprintln(a.stdout, "No tier is up, so none can give way.")
+			fmt.Fprintln(a.stdout, "There is no tier that can give way.")
 		} else {
 			writeTable(a.stdout, orderHeader, page.order(s))
 		}
@@ -66,7 +66,9 @@ func (p guardPage) verdict() string {
 	switch {
 	case !p.Enabled:
 		return "The guard is off: tiers.toml says so in [guard]. When memory runs short the kernel ends something."
-	case !p.Connected || p.State == nil || !p.State.Armed:
+	case !p.Connected:
+		return "The guard is " + p.paint("not connected", red) + " to tierd."
+	case p.State == nil || !p.State.Armed:
 		return "The guard is " + p.paint("not armed", red) + "."
 	}
 	text := fmt.Sprintf("The guard is %s for %s", p.paint("armed", green), formatAge(p.now.Sub(p.State.Since)))

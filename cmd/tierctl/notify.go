@@ -24,7 +24,7 @@ in ten minutes.
 Where there is no session bus it ends at once, with exit status 0.`,
 		Example: `  tierctl notify --try
   systemctl --user status tierd-notify
-  systemctl --user disable --now tierd-notify`,
+  systemctl --user mask --now tierd-notify`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := openDesktop()
@@ -95,10 +95,10 @@ func (a *app) guardKind(ctx context.Context, e api.Event) string {
 	}
 	for _, known := range g.Recent {
 		switch {
-		case known.Text != e.Text || known.Tier != e.Tier:
-		case known.DryRun:
+		case known.Tier != e.Tier:
+		case known.DryRun && e.Text == "dry run: "+known.Text:
 			return "dry-run"
-		default:
+		case !known.DryRun && e.Text == known.Text:
 			return known.Kind
 		}
 	}

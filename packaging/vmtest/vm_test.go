@@ -41,8 +41,8 @@ var vmGuest = sync.OnceValues(func() (string, error) {
 	return out, nil
 })
 
-// startVM boots a VM with so much memory on the bed's tree and model, for one test.
-func startVM(t *testing.T, memory int64) (*VM, context.Context) {
+// startVM boots a VM with so much memory on the bed's tree and model, and on layers above them, for one test.
+func startVM(t *testing.T, memory int64, above ...string) (*VM, context.Context) {
 	t.Helper()
 	kernel, err := vmKernel()
 	if err != nil {
@@ -57,7 +57,7 @@ func startVM(t *testing.T, memory int64) (*VM, context.Context) {
 	begin := time.Now()
 	v, err := StartVM(ctx, Machine{
 		Kernel: kernel, Guest: guest, Memory: memory,
-		Layers: []string{fixture.base.Model, fixture.base.Root},
+		Layers: append(above, fixture.base.Model, fixture.base.Root),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -13,18 +13,19 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // commands are what the program can be told to do. Each writes its result to stdout.
 var commands = map[string]func(args []string, stdout io.Writer) error{
-	"agent":    serve,
-	"watch":    watch,
-	"requests": requests,
-	"starts":   starts,
-	"load":     clients,
-	"cloud":    cloud,
-	"engine":   engine,
-	"netwatch": netwatch,
-	"hub":      serveHub,
-	"hog":      hog,
-	"files":    files,
-	"shortage": shortage,
+	"agent":         serve,
+	"watch":         watch,
+	"requests":      requests,
+	"starts":        starts,
+	"load":          clients,
+	"cloud":         cloud,
+	"engine":        engine,
+	"netwatch":      netwatch,
+	"hub":           serveHub,
+	"hog":           hog,
+	"files":         files,
+	"shortage":      shortage,
+	"notifications": notifications,
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -33,7 +34,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case os.Getpid() == 1:
 		err = becomeSystemd() // returns only when it could not
 	case len(args) == 0 || commands[args[0]] == nil:
-		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts|load|cloud|engine|netwatch|hub|hog|files|shortage")
+		fmt.Fprintln(stderr, "usage: guest agent|watch|requests|starts|load|cloud|engine|netwatch|hub|hog|files|shortage|notifications")
 		return 2
 	default:
 		err = commands[args[0]](args[1:], stdout)

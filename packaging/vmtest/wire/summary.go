@@ -61,3 +61,11 @@ type Shortage struct {
 	OOMKills   int64                // of the whole host
 	Over       bool                 // this is the last line
 }
+
+// Notification is one that a desktop was asked to show.
+type Notification struct {
+	App           string
+	Replaces      uint32 // the one whose place it takes; 0: none's
+	Summary, Body string
+	Urgency       byte // 0 to 2
+}
