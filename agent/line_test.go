@@ -245,6 +245,24 @@ func TestTheFirstInLineKeepsTheRoomThatOthersMakeForIt(t *testing.T) {
 	})
 }
 
+func TestWhoWaitsForItsTurnKeepsTheRoomThatItFitsInto(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change(`memory = "2GiB"`, `memory = "50GiB"`) // util: fits beside orch or coder, and not beside both
+		mustReload(b, false)
+		b.has(128)
+		b.free(128)
+		b.systemd.load = time.Minute
+		b.begin("orch")
+		b.after(time.Second)
+		waits := b.begin("coder") // for its turn on the GPU
+		b.after(time.Second)
+		if c := b.wait(b.startWith("util", false)); c.Err == nil || c.Err.Kind != api.KindBudget {
+			t.Errorf("a later one: %s, %+v", c.State, c.Err)
+		}
+		mustDone(t, b.wait(waits))
+	})
+}
+
 func TestWhoeverAsksNextWaitsForThoseWhoGiveWayAlready(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.has(71)
