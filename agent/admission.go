@@ -24,8 +24,8 @@ const (
 )
 
 // Admission answers the shims on the admission socket: one line of JSON from the shim, lines that say why it waits, one
-// with the answer, then the connection ends. A shim that
-// closes its end first has given up, and the agent's answer is no longer waited for.
+// with the answer, then the connection ends. A shim that closes its end first has given up, and the agent's answer is no
+// longer waited for.
 type Admission struct {
 	control Control
 	log     *slog.Logger

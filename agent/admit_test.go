@@ -92,3 +92,17 @@ func TestAdmission(t *testing.T) {
 		})
 	})
 }
+
+func TestAReadingFromBeforeAUnitWasLetInDoesNotEndThat(t *testing.T) {
+	a := New(Options{Log: quiet()})
+	a.adopted = true
+	a.admitted[coder] = admission{asked: 5}
+	a.settleAdmissions(5) // begun before, so that it does not show the unit
+	if _, there := a.admitted[coder]; !there {
+		t.Error("two units could load into the same room")
+	}
+	a.settleAdmissions(6)
+	if _, there := a.admitted[coder]; there {
+		t.Error("it has ended since, and keeps its room")
+	}
+}

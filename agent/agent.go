@@ -171,25 +171,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
 
-	peaks, err := loadMeasured(a.opts.StateDir)
-	if err != nil {
-		a.opts.Log.Warn("earlier runs teach nothing", "err", err)
-	}
-	a.measured.peaks = peaks
-	if a.waysOut, err = loadWaysOut(a.opts.RunDir); err != nil {
-		a.opts.Log.Warn("a switch of an earlier tierd may not be taken back", "err", err)
-	}
-	if a.guard.rests, err = loadRests(a.opts.RunDir); err != nil {
-		a.opts.Log.Warn("tiers that gave way to memory pressure may start at once", "err", err)
-	}
-	for tier, r := range a.guard.rests {
-		if a.rests(tier) {
-			a.gave[r.Unit] = r.words()
-		}
-	}
-	if a.chosen, err = loadChosen(a.opts.StateDir, bootID(a.opts.Root)); err != nil {
-		a.opts.Log.Warn("tiers come up in their default variants", "err", err)
-	}
+	a.recall()
 	a.alarm = newAlarm()
 	a.observe(ReadAll) // the configuration is read after it: what a unit may have depends on systemd's version
 	for {
@@ -230,6 +212,29 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
+// recall takes up what an earlier tierd has left. What cannot be read is said, and does without.
+func (a *Agent) recall() {
+	warn := func(cost string, err error) {
+		if err != nil {
+			a.opts.Log.Warn(cost, "err", err)
+		}
+	}
+	var err error
+	a.measured.peaks, err = loadMeasured(a.opts.StateDir)
+	warn("earlier runs teach nothing", err)
+	a.waysOut, err = loadWaysOut(a.opts.RunDir)
+	warn("a switch of an earlier tierd may not be taken back", err)
+	a.guard.rests, err = loadRests(a.opts.RunDir)
+	warn("tiers that gave way to memory pressure may start at once", err)
+	for tier, r := range a.guard.rests {
+		if a.rests(tier) {
+			a.gave[r.Unit] = r.words()
+		}
+	}
+	a.chosen, err = loadChosen(a.opts.StateDir, bootID(a.opts.Root))
+	warn("tiers come up in their default variants", err)
+}
+
 // announce opens the agent for requests once both the units and the configuration were read, well or not.
 func (a *Agent) announce() {
 	select {
@@ -239,61 +244,4 @@ func (a *Agent) announce() {
 			close(a.ready)
 		}
 	}
-}
-
-// finish lets the loop's goroutines hand in their last results.
-func (a *Agent) finish() {
-	idle := make(chan struct{})
-	go func() { a.children.Wait(); close(idle) }()
-	for {
-		select {
-		case f := <-a.inbox:
-			f()
-		case <-idle:
-			a.events.close()
-			return
-		}
-	}
-}
-
-// spawn runs slow work beside the loop. Its result comes back by post.
-func (a *Agent) spawn(work func(ctx context.Context)) {
-	ctx := a.ctx
-	a.children.Go(func() { work(ctx) })
-}
-
-// post hands a result to the loop, from one of its goroutines. The loop takes it even while it ends.
-func (a *Agent) post(f func()) {
-	select {
-	case a.inbox <- f:
-	case <-a.ended:
-	}
-}
-
-var errEnded = &api.Error{Kind: api.KindUnavailable, Message: "tierd is ending"}
-
-// inLoop runs f in the loop and returns what it says. It waits until the agent has something to tell.
-func inLoop[T any](ctx context.Context, a *Agent, f func() (T, error)) (T, error) {
-	var zero T
-	select {
-	case <-a.ready:
-	case <-a.ended:
-		return zero, errEnded
-	case <-ctx.Done():
-		return zero, ctx.Err()
-	}
-	type result struct {
-		value T
-		err   error
-	}
-	answer := make(chan result, 1)
-	select {
-	case a.inbox <- func() { v, err := f(); answer <- result{v, err} }:
-	case <-a.ended:
-		return zero, errEnded
-	case <-ctx.Done():
-		return zero, ctx.Err()
-	}
-	r := <-answer // the loop never waits, so this comes at once
-	return r.value, r.err
 }

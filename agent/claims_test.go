@@ -129,6 +129,11 @@ func TestAClaimFollowsItsUnit(t *testing.T) {
 		if c, there = b.claimNow(coder); there {
 			t.Errorf("when it has ended: %+v", c)
 		}
+		b.after(time.Hour)
+		mustDone(t, b.act("coder", "start", ""))
+		if c, _ = b.claimNow(coder); c.Idle != c.Resident || c.Idle > time.Second { // and not since the request of its life before
+			t.Errorf("up again: %+v", c)
+		}
 	})
 }
 

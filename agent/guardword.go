@@ -190,18 +190,21 @@ func (a *Agent) pressureStopped(c *change) {
 	}
 }
 
-// settlePressed stops what has failed, or is about to be started again, after the guard had told it to go.
+// settlePressed stops what has failed, or is about to be started again, after the guard had told it to go. A start that was about
+// to end well by then waits for nothing else than that restart. One that was ordered since has ended the rest, and stays.
 func (a *Agent) settlePressed() {
 	if a.systemdErr != nil || a.observations == 0 || a.ctx.Err() != nil {
 		return
 	}
 	for unit := range a.guard.pressed {
 		s := a.seen[unit]
-		ended := s.ActiveState == "failed" || strings.HasPrefix(s.SubState, "auto-restart")
-		if ended { // also a start that was as good as over when the guard came: it would see to the tier's next life
-			a.giveUp(unit, a.guard.rests[a.tierOf(unit)].Text)
+		if s.ActiveState != "failed" && !strings.HasPrefix(s.SubState, "auto-restart") {
+			continue
 		}
-		if ended && !a.locks[unit] && !time.Now().Before(a.guard.stopAgain) && a.conflict(a.tierOf(unit)) == nil {
+		if tier := a.tierOf(unit); a.rests(tier) {
+			a.giveUp(unit, a.guard.rests[tier].Text)
+		}
+		if !a.locks[unit] && !time.Now().Before(a.guard.stopAgain) && a.conflict(a.tierOf(unit)) == nil {
 			a.stopPressed(unit)
 		}
 	}

@@ -245,6 +245,49 @@ func TestTheFirstInLineKeepsTheRoomThatOthersMakeForIt(t *testing.T) {
 	})
 }
 
+func TestWhoWaitsForItsTurnKeepsTheRoomThatItFitsInto(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.change(`memory = "2GiB"`, `memory = "50GiB"`) // util: fits beside orch or coder, and not beside both
+		mustReload(b, false)
+		b.has(128)
+		b.free(128)
+		b.systemd.load = time.Minute
+		b.begin("orch")
+		b.after(time.Second)
+		waits := b.begin("coder") // for its turn on the GPU
+		b.after(time.Second)
+		if c := b.wait(b.startWith("util", false)); c.Err == nil || c.Err.Kind != api.KindBudget {
+			t.Errorf("a later one: %s, %+v", c.State, c.Err)
+		}
+		mustDone(t, b.wait(waits))
+	})
+}
+
+func TestWhoeverAsksNextWaitsForThoseWhoGiveWayAlready(t *testing.T) {
+	inBed(t, func(b *bed) {
+		b.has(71)
+		b.free(71) // coder and the reserve, and no more
+		mustDone(t, b.act("coder", "start", ""))
+		b.aged()
+		asks, err := inLoop(context.Background(), b.Agent, func() ([]*asker, error) { // both are judged in one go
+			b.leaves[orchA], b.leaves[util] = true, true
+			return []*asker{b.enter(orchA), b.enter(util)}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range asks {
+			if answer := <-x.answer; !answer.OK {
+				t.Errorf("%s: %+v", x.unit, answer)
+			}
+		}
+		b.after(time.Second)
+		if got := b.kinds(); !slices.Equal(got, []string{"start done", "evict done"}) {
+			t.Errorf("coder gives way once, and the changes are %q", got)
+		}
+	})
+}
+
 func TestTwoThatWaitDoNotWaitForEachOtherAfterARestart(t *testing.T) {
 	inBed(t, func(b *bed) {
 		b.systemd.slow[util] = true

@@ -51,6 +51,9 @@ func loadMeasured(dir string) (map[string]peak, error) {
 	if err := json.NewDecoder(io.LimitReader(file, maxMeasuring)).Decode(&peaks); err != nil {
 		return map[string]peak{}, fmt.Errorf("cannot read what earlier runs took: %s: %w", file.Name(), err)
 	}
+	if peaks == nil { // the file says null
+		peaks = map[string]peak{}
+	}
 	return peaks, nil
 }
 

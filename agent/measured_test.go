@@ -170,6 +170,11 @@ func TestAFileOfMeasuredFiguresThatIsBrokenCostsTheFiguresOnly(t *testing.T) {
 	if peaks, err := loadMeasured(t.TempDir()); err != nil || peaks == nil {
 		t.Errorf("without a file: %v, %v", peaks, err)
 	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, measuredName), "null")
+	if peaks, err := loadMeasured(dir); err != nil || peaks == nil {
+		t.Errorf("of null: %v, %v", peaks, err)
+	}
 }
 
 func TestFiguresAreKeptInOneStep(t *testing.T) {

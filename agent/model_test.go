@@ -269,9 +269,9 @@ var aSwitchingDeed = rapid.Custom(func(t *rapid.T) deed {
 })
 
 // TestWhateverHappens lets users, administrators, crashes, restarts and a failing bus do anything in any order. Never is a
-// third variant started beside two, or a running unit defined, nor do units that load or run pass the budget, both variants of
-// a switch counted; every change and every call of Ensure ends; and afterwards no tier is up twice, and every unit is loaded as planned and shown as it
-// is.
+// third variant started beside two, or a running unit defined, nor do units that load or run pass the budget, both variants
+// of a switch counted; every change and every call of Ensure ends; and afterwards no tier is up twice, and every unit is
+// loaded as planned and shown as it is.
 func TestWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		happens(t, r, rapid.SliceOfN(anyDeed, 1, 25).Draw(r, "deeds"), rapid.SampledFrom([]uint64{125, 75, 35}).Draw(r, "GiB"))

@@ -208,6 +208,9 @@ func parseRests(text []byte) (map[string]rest, error) {
 	if err := json.Unmarshal(text, &rests); err != nil {
 		return nil, err
 	}
+	if rests == nil { // the text is null
+		rests = map[string]rest{}
+	}
 	for tier, r := range rests {
 		if len(r.Stops) == 0 || r.Step < 0 || r.Step >= len(restPauses) {
 			return nil, fmt.Errorf("%q has no stop, or a step that there is not", tier)

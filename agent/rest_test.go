@@ -92,6 +92,7 @@ func rests(t interface{ Fatal(...any) }, r rest) string {
 func TestRestsThatAnEarlierTierdLeft(t *testing.T) {
 	for rule, c := range map[string]struct{ text, want string }{
 		"none":                 {"", ""},
+		"null":                 {"null", ""},
 		"nonsense":             {"{", "cannot read which tiers rest: "},
 		"a rest without a why": {`{"coder":{"unit":"u","stops":[]}}`, "has no stop"},
 		"a step too far":       {`{"coder":{"unit":"u","stops":["2026-05-01T12:00:00Z"],"step":3}}`, "a step that there is not"},
@@ -131,10 +132,11 @@ func TestAClockThatWasSetBackMakesNoRestLonger(t *testing.T) {
 func FuzzParseRests(f *testing.F) {
 	f.Add([]byte(`{"coder":{"unit":"u","text":"t","stops":["2026-05-01T12:00:00Z"],"step":2,"until":"2026-05-01T12:15:00Z","down":true,"over":true}}`))
 	f.Add([]byte(`{}`))
+	f.Add([]byte(`null`))
 	f.Add([]byte(`{"":{"stops":[null],"step":-1}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		list, err := parseRests(text)
-		if err != nil && list != nil {
+		if (err == nil) != (list != nil) {
 			t.Errorf("of %q: %v and %v", text, list, err)
 		}
 		for _, r := range list {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/budget"
 	"github.com/tierd/tierd/units"
 )
 
@@ -282,5 +283,21 @@ func TestAStopEndsBothVariantsOfASwitch(t *testing.T) {
 		}
 		b.after(time.Minute)
 		b.mustState("orch", api.Stopped)
+	})
+}
+
+// What is free before the tiers outside a mode have ended says nothing of what comes up after them.
+func TestAModePlansItsSwitchesByWhatItLeavesUp(t *testing.T) {
+	inBed(t, func(b *bed) {
+		mustDone(t, b.act("orch", "start", "a"))
+		mustDone(t, b.act("coder", "start", ""))
+		beside, err := inLoop(context.Background(), b.Agent, func() (map[string]string, error) {
+			want, _, err := b.members(api.StackRequest{Mode: "small"})
+			ram, free := 128*gib, gib
+			return b.besides(want, nil, b.running(), budget.Host{RAM: &ram, Free: &free, Reserve: 10 * gib}), err
+		})
+		if err != nil || len(beside) != 1 || beside[orchB] != orchA {
+			t.Errorf("got %v, %v", beside, err)
+		}
 	})
 }

@@ -35,8 +35,8 @@ formatted() {
 }
 # everywhere COMMAND...: on all packages, and on those with files behind a tag.
 everywhere() {
-	"$@" ./... && "$@" -tags vmtest ./packaging/vmtest && "$@" -tags browser ./packaging/browsertest &&
-		"$@" -tags opencode ./agent/opencode ./cmd/tierctl
+	"$@" ./... && "$@" -tags vmtest ./packaging/vmtest && "$@" -tags vllm ./packaging/vmtest && "$@" -tags browser ./packaging/browsertest &&
+		"$@" -tags opencode ./agent/opencode ./cmd/tierctl && "$@" -tags profile ./cmd/tier-gateway
 }
 staticcheck() { packaging/tools.sh staticcheck && everywhere build/bin/staticcheck; }
 go_vet() { everywhere go vet; }

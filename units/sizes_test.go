@@ -145,6 +145,7 @@ func TestVLLMIsToldWhatItMayTake(t *testing.T) {
 		{"or of the machine's, as long as nobody knows", "", func(h *Host) { h.MemTotal = 124 * GiB }, "1691353088", "0.49"},
 		{"nothing of either is known", "", func(*Host) {}, "1691353088", ""},
 		{"what the file says", `kv_memory = "4GiB"`, func(h *Host) { h.GPUTotal = 120 * GiB }, "4294967296", "0.53"},
+		{"both as the file says", "kv_memory = \"4GiB\"\ngpu_utilization = 0.7", func(h *Host) { h.GPUTotal = 120 * GiB }, "4294967296", "0.7"},
 		{"a share alone sizes the cache", "gpu_utilization = 0.6", func(h *Host) { h.GPUTotal = 120 * GiB }, "", "0.6"},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
@@ -315,6 +316,8 @@ func TestModelsBesideTheModelAreCharged(t *testing.T) {
 			}
 		})
 	}
+	small := chargeOf(t, h, "tier-utility.service", utilityMemory, `extra_args = ["-ctk", "q4_0", "-ctv", "q4_0", "-md", "/m/draft.gguf"]`)
+	near(t, "a draft's KV cache, which has types of its own", small.Charge.KV, 0.28125*18/64+0.28125)
 	u := unit(t, edit(t, utilityMemory, `extra_args = ["--mmproj", "/m/gone.gguf"]`), h, "tier-utility.service")
 	if !strings.HasPrefix(u.Blocked, "/m/gone.gguf of small.gguf: it is not there; fetch the model again; or write what it takes") {
 		t.Errorf("one that is missing: %s", u.Blocked)
@@ -425,6 +428,11 @@ func TestWhatAnEarlierRunTookCounts(t *testing.T) {
 	}
 	if written := chargeOf(t, h, "tier-utility.service"); written.Memory != 2*GiB || written.Charge.Measured != 3*GiB {
 		t.Errorf("what is written stands: %+v", written.Charge)
+	}
+	// A warning that names the model's files does not count with it.
+	_, faults := MakePlan(parse(t, edit(t, coderMemory, "", utilityMemory, `memory = "2.5GiB"`)), h)
+	if got := lines(faults); got != "" {
+		t.Errorf("what the files ask for is written, and yet: %s", got)
 	}
 }
 

@@ -10,11 +10,8 @@ import (
 	"time"
 )
 
-// Paths of tierd's sockets. Both are made by tierd.socket, so that they outlive the daemon.
-const (
-	ControlSocket = "/run/tierd/tierd.sock"
-	AdmitSocket   = "/run/tierd/admit.sock"
-)
+// ControlSocket is where tierd serves this API. tierd.socket makes it, so that it outlives the daemon.
+const ControlSocket = "/run/tierd/tierd.sock"
 
 // Envelope is the one shape of an answer: Type tells which of the other fields is set.
 type Envelope struct {

@@ -100,6 +100,25 @@ func TestWhatATierHoldsOfACarveOutIsVRAM(t *testing.T) {
 	}
 }
 
+func TestWhatLiesOnAnotherCardIsNotOfThePool(t *testing.T) {
+	n := func(b units.Bytes) *uint64 { m := uint64(b); return &m }
+	on := func(pci string, gtt units.Bytes) rocm.ClientMemory {
+		return rocm.ClientMemory{PCI: pci, GTT: uint64(gtt)}
+	}
+	card := func(pci string) rocm.GPU {
+		return rocm.GPU{Card: "card" + pci, PCI: pci, AMD: true, APU: true, Pool: rocm.PoolGTT, PoolSize: n(120 * gib)}
+	}
+	s := rocm.Snapshot{GPUs: []rocm.GPU{card("0000:c5:00.0"), card("0000:03:00.0")}, Clients: []rocm.Client{
+		{PID: 7, Memory: []rocm.ClientMemory{on("0000:c5:00.0", 2*gib), on("0000:03:00.0", 4*gib)}},
+		{PID: 8, Unit: "tier-coder.service", Memory: []rocm.ClientMemory{on("0000:c5:00.0", 8*gib), on("0000:03:00.0", 16*gib)}},
+	}}
+	for choice, want := range map[string][2]units.Bytes{"c5:00.0": {2 * gib, 8 * gib}, "03:00.0": {4 * gib, 16 * gib}} {
+		if others, held := GPUOf(s, choice).Others, Held(s, choice, "tier-coder.service"); others != want[0] || held != want[1] {
+			t.Errorf("%s: others hold %s, coder %s", choice, others, held)
+		}
+	}
+}
+
 func TestHowLargeHIPSaysTheGPUIs(t *testing.T) {
 	for tree, want := range map[string][2]units.Bytes{
 		"gtt120-idle": {120 * gib, 0}, "gttsize-only": {67065913344, 0}, "carve96": {96 * gib, 96 * gib}, "nonamd": {},

@@ -70,7 +70,7 @@ func loading(c *Claim) { c.Phase, c.Taken, c.Resident = Loading, 0, 0 }
 func leaving(c *Claim) { c.Phase = Ending }
 
 func TestJudge(t *testing.T) {
-	const waited = 2 * time.Minute
+	const waited = time.Minute // which is MaxWait
 	for _, c := range []struct {
 		rule    string
 		host    func(*Host)
@@ -91,7 +91,7 @@ func TestJudge(t *testing.T) {
 		{"when no idle one makes room, a busy one is waited for", nil, []Claim{with(orch, busy), with(coder, busy), utility}, reviewer, true, 0, Wait,
 			"", "waits for room: it would need that of coder, which is busy"},
 		{"until the asker has waited long enough", nil, []Claim{with(orch, busy), with(coder, busy), utility}, reviewer, true, waited, IfWay,
-			"tier-coder.service", "coder gives way after 2m0s"},
+			"tier-coder.service", "coder gives way after 1m0s"},
 		{"a tier that came up just now is spared", nil, []Claim{with(orch, busy), with(coder, fresh), utility}, reviewer, true, 0, Wait,
 			"", "coder, which came up 30s ago"},
 		{"a pinned one for ever", nil, []Claim{with(orch, pinned), with(coder, pinned), utility}, reviewer, true, time.Hour, No,
@@ -114,11 +114,17 @@ func TestJudge(t *testing.T) {
 		{"what leaked is gone from both", func(h *Host) { h.GPU.Leaked = 60 * gib }, nil, coder, false, 0, No, "",
 			"64.4GiB for tier-coder.service + 60GiB leaked by a process that is gone + 12GiB reserve is 136.4GiB"},
 		{"a remote tier takes nothing", func(h *Host) { h.Free = size(0) }, nil, Claim{Unit: "tier-cloud.service", Tier: "cloud"}, false, 0, Yes, "", ""},
+		{"what its other variant has not taken does not come back with it", func(h *Host) { h.Free = size(60 * gib) },
+			[]Claim{with(coder, loading, func(c *Claim) { c.Unit = "tier-coder-llama.service" })}, coder, false, 0, No, "",
+			"it needs 64.4GiB, 8GiB has to stay free, and 60GiB is free"},
 		{"its own other variant does not count", nil, []Claim{with(coder, func(c *Claim) { c.Unit = "tier-coder-llama.service" }), orch}, coder, false, 0, Yes, "", ""},
-		{"of equals the one unused for longer goes", nil, []Claim{with(orch, func(c *Claim) { c.Priority, c.Idle = 80, 2*time.Minute }), coder, utility}, reviewer, true, 0, IfWay,
+		{"of equals the one unused for longer goes, although the other comes back sooner", nil,
+			[]Claim{with(orch, func(c *Claim) { c.Priority, c.Idle = 80, 2*time.Minute }), coder}, with(reviewer, func(c *Claim) { c.Need.RAM = 40 * gib }), true, 0, IfWay,
 			"tier-coder.service", "coder gives way"},
-		{"and then the one that comes back sooner", nil, []Claim{with(orch, func(c *Claim) { c.Priority = 80 }), coder}, with(reviewer, func(c *Claim) { c.Need.RAM = 40 * gib }), true, 0, IfWay,
+		{"and then the one that comes back sooner", nil, []Claim{coder, with(orch, func(c *Claim) { c.Priority = 80 })}, with(reviewer, func(c *Claim) { c.Need.RAM = 40 * gib }), true, 0, IfWay,
 			"tier-orch.service", "orch gives way"},
+		{"a tier that is to be kept for no time may go as soon as it is up", nil, []Claim{orch, with(coder, func(c *Claim) { c.Resident, c.Keeps = 0, 0 }), utility}, reviewer, true, 0, IfWay,
+			"tier-coder.service", "coder gives way"},
 		{"two small ones go before a dear one", nil, []Claim{orch, cpuTier("a", 10, 20*gib), cpuTier("b", 20, 30*gib), cpuTier("c", 30, 10*gib)}, reviewer, true, 0, IfWay,
 			"tier-a.service tier-b.service", "a and b give way"},
 	} {
@@ -151,6 +157,11 @@ func TestMemoryThatIsNotBackYetCostsNobodyElse(t *testing.T) {
 	if v := Judge(h, ask, held); v.Answer != IfWay {
 		t.Errorf("when it does not come back: %s: %s", v.Answer, v.Reason)
 	}
+	ask.Settling = true
+	held = append(held, coder) // who came up meanwhile
+	if v := Judge(h, ask, held); v.Answer != IfWay {
+		t.Errorf("when others were promised the room: %s: %s", v.Answer, v.Reason)
+	}
 }
 
 func TestWaitingSaysWhenToLookAgain(t *testing.T) {
@@ -160,7 +171,7 @@ func TestWaitingSaysWhenToLookAgain(t *testing.T) {
 	if v := Judge(on(halo(), held), ask, held); v.Answer != Wait || v.Look != 90*time.Second {
 		t.Errorf("got %s, to look after %s", v.Answer, v.Look)
 	}
-	held[1] = with(coder, busy)
+	held[1] = with(coder, fresh, busy) // it is spared beyond its residency
 	if v := Judge(on(halo(), held), ask, held); v.Answer != Wait || v.Look != 10*time.Minute-time.Second {
 		t.Errorf("got %s, to look after %s", v.Answer, v.Look)
 	}

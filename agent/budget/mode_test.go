@@ -68,6 +68,10 @@ func TestWhatAModeLeavesOut(t *testing.T) {
 			}
 		})
 	}
+	leaked := Host{RAM: size(128 * gib), Reserve: 12 * gib, GPU: &GPU{Pool: GTT, Size: 120 * gib, Leaked: 30 * gib}}
+	if m := OfMode(leaked, []units.Unit{member("orch", boot, 90, 40*gib), member("review", demand, 20, 50*gib)}); !strings.Contains(m.Left["tier-review.service"], "and 46GiB is free") {
+		t.Errorf("what leaked is no room: %q", m.Left)
+	}
 	if m := OfMode(Host{Reserve: gib}, []units.Unit{member("orch", boot, 1, 999*gib)}); len(m.Left) > 0 || !m.Fits() {
 		t.Errorf("a host that does not say how large it is: %+v", m)
 	}

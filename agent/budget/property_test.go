@@ -257,3 +257,21 @@ func TestManyTiersAreThinnedOut(t *testing.T) {
 		}
 	})
 }
+
+// TestOfManyTiersTheCheapestGo: where not every set is looked at, priorities decide all the same.
+func TestOfManyTiersTheCheapestGo(t *testing.T) {
+	h := Host{RAM: size(256 * gib), Free: size(0)}
+	var held []Claim
+	var want []string
+	for i := range maxSearched + 6 {
+		c := cpuTier(string(rune('a'+i)), 10+i, 12*gib)
+		held = append(held, c)
+		if i < 2 {
+			want = append(want, c.Unit)
+		}
+	}
+	ask := Ask{Unit: "u", Tier: "u", Need: Need{RAM: 24 * gib}, Evict: true}
+	if v := Judge(h, ask, held); !slices.Equal(v.Victims, want) {
+		t.Errorf("%v give way, want %v", v.Victims, want)
+	}
+}

@@ -34,7 +34,8 @@ func (s Sums) Report(unit func(name string) units.Unit) *api.Budget {
 	return b
 }
 
-// Report is a mode as it would be; what stays on demand is said when nothing else has to be. free is what is free now, which is told and not summed up.
+// Report is a mode as it would be; what stays on demand is said when nothing else has to be. free is what is free now,
+// which is told and not summed up.
 func (m Mode) Report(name string, free *units.Bytes, unit func(name string) units.Unit) *api.Budget {
 	b := m.Sums.Report(unit)
 	for i := range b.Tiers {

@@ -9,8 +9,8 @@ import (
 	"github.com/tierd/tierd/units"
 )
 
-// problem is one ask beside everything that is held of other tiers, or of any when it asks to come up beside its own. A set of claims is the list of their places in held,
-// ascending.
+// problem is one ask beside everything that is held of other tiers, or of any when it asks to come up beside its own. A set
+// of claims is the list of their places in held, ascending.
 type problem struct {
 	host Host
 	ask  Ask

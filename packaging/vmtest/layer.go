@@ -72,8 +72,7 @@ func NewestPackage(dir, pattern string) (string, error) {
 }
 
 // Manifest lists every file of the bed's own file systems with kind, mode, owner and link target, to be compared with
-// another: what changes by itself while a system runs is left out, and so
-// are the backups that useradd and its like make.
+// another: what changes by itself while a system runs is left out, and so are the backups that useradd and its like make.
 func (b *Bed) Manifest(ctx context.Context) ([]byte, error) {
 	const script = `find / -xdev \( -path /tmp -o -path /bed -o -path /var/log -o -path /var/tmp -o -path /var/cache/apt -o -path /var/cache/debconf \
 		-o -path /var/cache/ldconfig -o -path /var/lib/apt -o -path '/etc/*-' -o -path /var/lib/systemd \) -prune -o -printf '%y %m %u %g %p %l\n' | sort
