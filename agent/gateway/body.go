@@ -75,7 +75,7 @@ const readStep = 1 << 20
 func tooLarge(limit int64) *failure {
 	return &failure{
 		status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error", code: "body_too_large",
-		message: fmt.Sprintf("The request body is larger than %d MiB, the gateway's limit.", limit>>20),
+		message: fmt.Sprintf("The request body is larger than %.4g MiB, which is what `max_body` in [gateway] of tiers.toml allows.", float64(limit)/(1<<20)),
 	}
 }
 
