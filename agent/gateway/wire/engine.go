@@ -19,7 +19,6 @@ type Engine struct {
 	sys     syscall.RawConn // nil: not a socket
 	br      *bufio.Reader
 	room    int  // bytes that an answer's head may still have
-	used    bool // it has given a whole answer
 	heard   bool // a byte of the answer to the present request has come
 	writing chan error
 	wrote   error
@@ -81,8 +80,17 @@ func (e *Engine) Fit() bool {
 // smallBody is what fits into the buffer of a unix socket whatever the engine does (its default size is 208 KiB).
 const smallBody = 64 << 10
 
+// UnreadError is the failure of a request that the engine closed the connection to before it had read all of it: whatever
+// became of the engine, it was not for that request.
+type UnreadError struct{ Err error }
+
+func (e *UnreadError) Error() string { return e.Err.Error() }
+
+// Unwrap is for package errors.
+func (e *UnreadError) Unwrap() error { return e.Err }
+
 // Do sends a request, of which head is all up to the empty line, and reads the head of the answer, interim ones left out. The
-// request's memory must not change before Done has returned.
+// request's memory must not change before Done has returned. An *UnreadError says that the request can be sent again.
 func (e *Engine) Do(method string, head []byte, body [][]byte) (*http.Response, error) {
 	e.heard, e.wrote = false, nil
 	if e.br == nil {
@@ -102,10 +110,23 @@ func (e *Engine) Do(method string, head []byte, body [][]byte) (*http.Response, 
 		go func() { e.writing <- e.write(head, body) }()
 	}
 	res, err := e.answer(method)
-	if err != nil && e.wrote != nil && !e.heard {
-		return nil, e.wrote
+	if err == nil || e.heard {
+		return res, err
 	}
-	return res, err
+	return nil, e.unread(err)
+}
+
+// unread finds out whether an engine that closed the connection without a word had read the request. It has not when the
+// write failed. When all was written, the kernel resets a connection that is closed with something unread in it (true of
+// unix sockets and of TCP), and else just ends it.
+func (e *Engine) unread(err error) error {
+	switch {
+	case e.wrote != nil:
+		return &UnreadError{e.wrote}
+	case e.writing != nil && !e.written(true), errors.Is(err, syscall.ECONNRESET):
+		return &UnreadError{err}
+	}
+	return err
 }
 
 func (e *Engine) write(head []byte, body [][]byte) error {
@@ -147,9 +168,6 @@ func (e *Engine) answer(method string) (*http.Response, error) {
 // Sending tells, after Do, that the engine has not read the whole request yet.
 func (e *Engine) Sending() bool { return e.writing != nil }
 
-// Stale tells, after an error of Do, that the engine had closed a kept connection before it saw the request.
-func (e *Engine) Stale() bool { return e.used && !e.heard }
-
 func (e *Engine) buffered() int { return e.br.Buffered() }
 
 // Done ends a request and tells whether the connection can take another. whole: the answer was read to its end. When it cannot
@@ -159,7 +177,6 @@ func (e *Engine) Done(res *http.Response, whole bool) bool {
 	if e.writing != nil {
 		keep = e.written(keep) && keep
 	}
-	e.used = true
 	if !keep {
 		e.Close()
 	}
