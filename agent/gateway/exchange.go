@@ -24,8 +24,8 @@ type exchange struct {
 	quiet func() bool
 }
 
-// send puts the request to the engine. It is done once more when the engine closed the connection before it had read the
-// request, as it may with a kept one just then. One that had read it died of it, perhaps.
+// send puts the request to the engine. It is done once more when the engine closed the connection before it had taken the
+// request, as it may with a kept one just then. One that worked on it died of it, perhaps.
 func (g *Gateway) send(r *http.Request, l *Lease, u *url.URL, body parts) (*exchange, error) {
 	head := heads.Get().(*[]byte)
 	*head = appendOutgoing((*head)[:0], r, u, body)
@@ -58,9 +58,10 @@ func (g *Gateway) send(r *http.Request, l *Lease, u *url.URL, body parts) (*exch
 	}
 }
 
-// end gives the connection back when the answer came whole, or closes it.
+// end gives the connection back when the answer came whole, or closes it. llama-server promises to keep one after an answer in
+// chunks as well, and then closes it within a millisecond (build 11669): the next request would be thrown away.
 func (e *exchange) end(l *Lease, whole bool) {
-	whole = e.quiet() && whole
+	whole = e.quiet() && whole && !(l.Route.Engine == engineLlama && e.res.ContentLength < 0)
 	if e.conn.Done(e.res, whole) {
 		l.keep(e.conn)
 	} else {

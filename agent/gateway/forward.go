@@ -43,8 +43,8 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *t
 	return nil
 }
 
-// unsent is the failure of a request that may be sent once more: the engine took no connection or did not read the request,
-// or tierd had the tier go before there was an answer. An engine that broke off by itself after that may have died of it.
+// unsent is the failure of a request that may be sent once more: the engine took no connection or not the request, or
+// tierd had the tier go before there was an answer. An engine that broke off by itself after that may have died of it.
 type unsent struct{ error }
 
 // Unwrap makes the failure inside what the client gets when there is no other attempt.

@@ -244,6 +244,7 @@ func TestARequestThatAnEngineMayHaveDiedOfIsNotRepeated(t *testing.T) {
 		var requests atomic.Int32
 		socket := rawEngine(t, func(_ int, c net.Conn, _ *http.Request) {
 			if requests.Add(1) >= at {
+				time.Sleep(150 * time.Millisecond) // the work that it dies of
 				c.Close()
 				return
 			}
@@ -259,6 +260,29 @@ func TestARequestThatAnEngineMayHaveDiedOfIsNotRepeated(t *testing.T) {
 		}
 		if n := requests.Load(); n != at {
 			t.Errorf("%s: the engine saw %d requests", rule, n)
+		}
+	}
+}
+
+// llama-server says that it keeps the connection, and then shuts its half and throws away what comes.
+func TestNothingIsSentOnAConnectionThatStreamed(t *testing.T) {
+	for kind, want := range map[string]int32{"llama": 3, "vllm": 1} {
+		var conns atomic.Int32
+		socket := rawEngine(t, func(n int, c net.Conn, _ *http.Request) {
+			conns.Store(int32(n + 1))
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+		})
+		coder := route(t, "coder", socket)
+		coder.Engine = kind
+		rig := startRig(t, Config{}, coder)
+		for range 3 {
+			if res, got := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`); got != "ok" {
+				t.Errorf("%s: %d %q", kind, res.StatusCode, got)
+			}
+			eventually(t, "it is over", func() bool { n, _, _ := rig.pool.report(); return len(n) == 0 })
+		}
+		if n := conns.Load(); n != want {
+			t.Errorf("%s: three streams took %d connections, want %d", kind, n, want)
 		}
 	}
 }

@@ -153,12 +153,12 @@ func TestAKeptConnectionMustBeQuiet(t *testing.T) {
 	waitFor(t, "a connection that the engine closed is not fit", func() bool { return !closed.Fit() })
 }
 
-func TestOnlyARequestThatWasNotReadIsUnread(t *testing.T) {
+func TestOnlyARequestThatWasNotTakenIsUnread(t *testing.T) {
 	large := bytes.Repeat([]byte("x"), 8<<20)
 	for rule, c := range map[string]struct {
 		body   []byte
 		engine func(c net.Conn, in *bufio.Reader)
-		unread bool
+		unread bool // when the engine took its time
 	}{
 		"nothing was read": {nil, func(c net.Conn, in *bufio.Reader) { arrived(c) }, true},
 		"closed before":    {nil, func(c net.Conn, in *bufio.Reader) {}, true},
@@ -173,7 +173,11 @@ func TestOnlyARequestThatWasNotReadIsUnread(t *testing.T) {
 			io.WriteString(c, "HTTP/1.1 2")
 		}, false},
 	} {
-		for _, kept := range []bool{false, true} {
+		for _, how := range []struct {
+			kept    bool
+			discard time.Duration
+		}{{false, time.Hour}, {true, 0}, {true, time.Hour}} {
+			kept := how.kept
 			e := playing(t, func(conn net.Conn, in *bufio.Reader) {
 				if kept {
 					http.ReadRequest(in)
@@ -187,10 +191,11 @@ func TestOnlyARequestThatWasNotReadIsUnread(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			e.discard = how.discard
 			_, err := ask(e, c.body)
 			_, unread := errors.AsType[*UnreadError](err)
-			if err == nil || unread != c.unread {
-				t.Errorf("%s, on a kept connection %v: %v, unread %v", rule, kept, err, unread)
+			if want := c.unread || kept && how.discard > 0 && !e.heard; err == nil || unread != want {
+				t.Errorf("%s, %+v: %v, unread %v", rule, how, err, unread)
 			}
 		}
 	}
