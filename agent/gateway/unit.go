@@ -16,6 +16,7 @@ import (
 type unit struct {
 	socket  string
 	calls   map[*call]struct{}
+	uses    int // calls that are no probes
 	conns   map[*conn]struct{}
 	idle    []*conn     // of conns; the one used last is at the end
 	leaving bool        // no further request: true from draining on
@@ -26,7 +27,8 @@ type unit struct {
 
 // call is one request in flight.
 type call struct {
-	cut atomic.Bool // its tier had to go
+	cut   atomic.Bool // its tier had to go
+	probe bool        // a look at how the engine is: it is no use of the tier, which a monitor must not keep from its idle stop
 }
 
 // uvicorn and llama-server's HTTP library both close an idle connection after 5 s: the gateway is to be first, else it
