@@ -71,7 +71,7 @@ func (l *Lease) connect(ctx context.Context, fresh bool) (*conn, error) {
 }
 
 // keep gives back a connection that is fit for another request.
-func (l *Lease) keep(c *conn) { l.pool.keep(l.unit, c) }
+func (l *Lease) keep(c *conn) { l.pool.keep(l.unit, c, mostIdle(l.Route)) }
 
 // gone tells that the tier had to go, and that the lease's connections were closed for that.
 func (l *Lease) gone() bool { return l.call.cut.Load() }
