@@ -15,7 +15,8 @@ type access struct {
 	names []string // further names that the administrator allows, in small letters
 }
 
-// check refuses a request whose Host or Origin is neither of this machine's loopback nor the address listened on.
+// check refuses a request whose Host or Origin is neither of this machine's loopback nor the address listened on, and what
+// other sites' pages embed.
 func (a access) check(r *http.Request, listen string) error {
 	// HTTP/1.0 may leave Host out; no browser does.
 	if r.Host != "" && !a.local(hostOnly(r.Host), listen) {
@@ -27,7 +28,20 @@ func (a access) check(r *http.Request, listen string) error {
 			return forbidden("A page from %q may not use this gateway. `hosts` in [gateway] of tiers.toml allows further names.", origin)
 		}
 	}
+	if len(r.Header["Origin"]) == 0 && embedded(r.Header) {
+		return forbidden("A page of another site may not use this gateway. Open its address in the browser itself, or follow a link to it.")
+	}
 	return nil
+}
+
+// embedded tells whether a page of another site sent a request that has no Origin: an <img> or a frame whose source is a
+// path here. The page could not read the answer, but it would have a tier loaded, and others give way for that. A link that
+// a user follows is no such request. Browsers tell (Fetch Metadata), and no page can change what they say.
+func embedded(h http.Header) bool {
+	if h.Get("Sec-Fetch-Site") != "cross-site" {
+		return false
+	}
+	return h.Get("Sec-Fetch-User") != "?1" || h.Get("Sec-Fetch-Dest") != "document"
 }
 
 func (a access) local(host, listen string) bool {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
@@ -64,6 +66,41 @@ func TestAForeignRequestReachesNoEngine(t *testing.T) {
 		for _, header := range [][]string{{"Host", "evil.example"}, {"Origin", "https://evil.example"}} {
 			if res, body := fetch(t, "POST", url, `{"model":"coder"}`, header...); res.StatusCode != 403 || errorMessage(t, body) == "" {
 				t.Errorf("%s with %v: %d", url, header, res.StatusCode)
+			}
+		}
+	}
+}
+
+// An <img> of any site names no Origin, and its Host is this gateway's.
+func TestAForeignPageHasNoTierLoaded(t *testing.T) {
+	cold := route(t, "coder", "/nowhere")
+	cold.State, cold.Hold = api.Stopped, 3600
+	rig := startRig(t, Config{}, cold)
+	rig.tierd.ensure = func(context.Context, string) error { return &api.Error{Kind: api.KindBudget, Message: "no room"} }
+	for _, c := range []struct {
+		rule   string
+		header []string
+		status int
+	}{
+		{"an image", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, 403},
+		{"a frame", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe", "Sec-Fetch-User", "?1"}, 403},
+		{"a script that goes there", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, 403},
+		{"a link that is followed", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-User", "?1"}, 503},
+		{"an address that is typed", []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, 503},
+		{"another server of this machine", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, 503},
+		{"an origin that may", []string{"Origin", "http://localhost:3000", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors"}, 503},
+		{"no browser", nil, 503},
+	} {
+		for _, url := range []string{rig.tierURL("coder", "/logo.png"), rig.tierURL("", "/logo.png?model=coder"), rig.tierURL("", "/upstream/coder/x")} {
+			rig.tierd.mu.Lock()
+			rig.tierd.wishes = nil
+			rig.tierd.mu.Unlock()
+			res, body := fetch(t, "GET", url, "", c.header...)
+			rig.tierd.mu.Lock()
+			woken := len(rig.tierd.wishes) > 0
+			rig.tierd.mu.Unlock()
+			if res.StatusCode != c.status || errorMessage(t, body) == "" || woken != (c.status == 503) {
+				t.Errorf("%s at %s: %d %s, tierd was asked: %v", c.rule, url, res.StatusCode, body, woken)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/tierd/tierd/agent/gateway/wire"
@@ -64,9 +65,23 @@ func fillBlock(block *wire.Block, r *http.Request, limit int64) (size int, err e
 		case err == io.EOF || int64(size) == r.ContentLength:
 			return size, nil
 		case err != nil:
-			return size, badRequest("The request body ended early: %v.", err)
+			return size, cutBody(err)
 		}
 	}
+}
+
+// cutBody is the failure of a request whose body did not come to its end. A client that was silent may ask again, which 408
+// tells it; what was sent wrongly would be wrong once more.
+func cutBody(err error) *failure {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		f := badRequest("Nothing of the request body has come for %v, which is as long as the gateway waits. Ask again.", wire.BodyPause)
+		f.status, f.code = http.StatusRequestTimeout, "request_timeout"
+		return f
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return badRequest("The request body ended before its time: the connection was closed.")
+	}
+	return badRequest("The request body cannot be read: %v.", err)
 }
 
 // readStep is what is read of a body at one time.
@@ -75,7 +90,7 @@ const readStep = 1 << 20
 func tooLarge(limit int64) *failure {
 	return &failure{
 		status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error", code: "body_too_large",
-		message: fmt.Sprintf("The request body is larger than %d MiB, the gateway's limit.", limit>>20),
+		message: fmt.Sprintf("The request body is larger than %.4g MiB, which is what `max_body` in [gateway] of tiers.toml allows.", float64(limit)/(1<<20)),
 	}
 }
 

@@ -2,12 +2,16 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func form(t testing.TB, fields ...string) (contentType string, body []byte) {
@@ -105,6 +109,26 @@ func TestTheBodyLimit(t *testing.T) {
 		res.Body.Close()
 		if res.StatusCode != c.status {
 			t.Errorf("%s: got %d, want %d", rule, res.StatusCode, c.status)
+		}
+	}
+}
+
+func TestABodyThatDoesNotEnd(t *testing.T) {
+	for rule, c := range map[string]struct {
+		err    error
+		status int
+		says   string
+	}{
+		"a client that is silent may ask again": {&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, 408, "has come for 30s"},
+		"one that has gone":                     {io.ErrUnexpectedEOF, 400, "the connection was closed"},
+		"one that counts its chunks wrong":      {errors.New("malformed chunked encoding"), 400, "cannot be read: malformed chunked encoding."},
+	} {
+		r := httptest.NewRequest("POST", "/x", io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(c.err)))
+		r.ContentLength = -1
+		_, _, err := readBody(httptest.NewRecorder(), r, 1<<20)
+		f, ok := errors.AsType[*failure](err)
+		if !ok || f.status != c.status || !strings.Contains(f.message, c.says) || strings.Contains(f.message, "tcp") {
+			t.Errorf("%s: %+v, %v", rule, f, err)
 		}
 	}
 }

@@ -72,8 +72,8 @@ func notFound(code, format string, args ...any) *failure {
 	return &failure{status: http.StatusNotFound, kind: "invalid_request_error", code: code, message: fmt.Sprintf(format, args...)}
 }
 
-func unknownModel(name string, v *view) *failure {
-	return notFound("model_not_found", "The model %q does not exist; tierd has %s.", name, strings.Join(v.names(), ", "))
+func unknownModel(name string, v *view, who caller) *failure {
+	return notFound("model_not_found", "The model %q does not exist; tierd has %s.", name, strings.Join(v.names(who), ", "))
 }
 
 func forbidden(format string, args ...any) *failure {

@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"sync"
+
+	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
 // heads are for the heads of requests to engines.
@@ -21,8 +24,8 @@ type exchange struct {
 	quiet func() bool
 }
 
-// send puts the request to the engine. It is done once more when a kept connection turned out to be dead: the engine had
-// closed it before it saw the request. A new connection that breaks means that the engine died of the request, perhaps.
+// send puts the request to the engine. It is done once more when the engine closed the connection before it had taken the
+// request, as it may with a kept one just then. One that worked on it died of it, perhaps.
 func (g *Gateway) send(r *http.Request, l *Lease, u *url.URL, body parts) (*exchange, error) {
 	head := heads.Get().(*[]byte)
 	*head = appendOutgoing((*head)[:0], r, u, body)
@@ -46,7 +49,8 @@ func (g *Gateway) send(r *http.Request, l *Lease, u *url.URL, body parts) (*exch
 			sent = !c.Sending()
 			return e, nil
 		}
-		again := c.Stale() && attempt == 0 && r.Context().Err() == nil && !l.gone()
+		_, unread := errors.AsType[*wire.UnreadError](err)
+		again := unread && attempt == 0 && r.Context().Err() == nil && !l.gone()
 		e.end(l, false)
 		if !again {
 			return nil, err
@@ -54,9 +58,10 @@ func (g *Gateway) send(r *http.Request, l *Lease, u *url.URL, body parts) (*exch
 	}
 }
 
-// end gives the connection back when the answer came whole, or closes it.
+// end gives the connection back when the answer came whole, or closes it. llama-server promises to keep one after an answer in
+// chunks as well, and then closes it within a millisecond (build 11669): the next request would be thrown away.
 func (e *exchange) end(l *Lease, whole bool) {
-	whole = e.quiet() && whole
+	whole = e.quiet() && whole && !(l.Route.Engine == engineLlama && e.res.ContentLength < 0)
 	if e.conn.Done(e.res, whole) {
 		l.keep(e.conn)
 	} else {

@@ -43,8 +43,8 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *t
 	return nil
 }
 
-// unsent is the failure of a request that may be sent once more: the engine took no connection, or tierd had the tier go
-// before there was an answer. An engine that broke off by itself may have died of the request.
+// unsent is the failure of a request that may be sent once more: the engine took no connection or not the request, or
+// tierd had the tier go before there was an answer. An engine that broke off by itself after that may have died of it.
 type unsent struct{ error }
 
 // Unwrap makes the failure inside what the client gets when there is no other attempt.
@@ -63,14 +63,15 @@ func (g *Gateway) notAnswered(w http.ResponseWriter, r *http.Request, l *Lease, 
 		return &unsent{f}
 	}
 	op, ok := errors.AsType[*net.OpError](err)
-	refused := ok && op.Op == "dial"
+	_, unread := errors.AsType[*wire.UnreadError](err)
+	untouched := unread || ok && op.Op == "dial"
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		err = errno // "connection refused" says it; the socket's path is no business of the client's
 	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("it closed the connection")
 	}
-	if refused {
+	if untouched {
 		return &unsent{broken(l.Route, err)}
 	}
 	return broken(l.Route, err)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestRequestsReachTheTierOfTheirPort(t *testing.T) {
@@ -118,16 +119,12 @@ func TestTrailersPass(t *testing.T) {
 // rawEngine answers every connection by a function of its own.
 func rawEngine(t *testing.T, serve func(n int, c net.Conn, r *http.Request)) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "gw")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(dir, "engine.sock")
+	socket := filepath.Join(shortDir(t), "engine.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close(); os.RemoveAll(dir) })
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for n := 0; ; n++ {
 			c, err := l.Accept()
@@ -200,38 +197,130 @@ func TestAnEngineThatGivesNoAnswer(t *testing.T) {
 	}
 }
 
-func TestADeadKeptConnectionIsTriedOnceMore(t *testing.T) {
-	var requests atomic.Int32
-	socket := rawEngine(t, func(n int, c net.Conn, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		// The second request on the first connection is swallowed, as by an engine that closes just then.
-		if requests.Add(1) == 2 {
-			c.Close()
-			return
+// An engine closes a kept connection when it likes, also while the next request is on its way.
+func TestARequestThatTheEngineDidNotReadIsSentAgain(t *testing.T) {
+	const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	socket := filepath.Join(shortDir(t), "engine.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var read atomic.Int32
+	go func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+				continue // the rig looks whether its port is open
+			}
+			read.Add(1)
+			io.WriteString(c, answer)
+			if raw, err := c.(*net.UnixConn).SyscallConn(); n == 0 && err == nil {
+				_ = raw.Read(func(fd uintptr) bool { // the second one is there
+					_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK)
+					return err == nil
+				})
+				c.Close()
+			}
 		}
-		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+string(body))
-	})
+	}()
 	rig := startRig(t, Config{}, route(t, "coder", socket))
-	for _, want := range []string{`{"n":1}`, `{"n":2}`} {
-		if res, got := fetch(t, "POST", rig.tierURL("coder", "/x"), want); got != want {
-			t.Fatalf("%d %q, want %q", res.StatusCode, got, want)
+	for range 2 {
+		if res, got := fetch(t, "POST", rig.tierURL("coder", "/x"), ""); got != "ok" {
+			t.Fatalf("%d %q", res.StatusCode, got)
 		}
 		eventually(t, "the connection is kept", func() bool { n, _, _ := rig.pool.report(); return len(n) == 0 })
 	}
-	if n := requests.Load(); n != 3 {
-		t.Errorf("the engine saw %d requests, want 3", n)
+	if n := read.Load(); n != 2 {
+		t.Errorf("the engine read %d requests, want 2", n)
 	}
 }
 
-func TestARequestThatKillsANewConnectionIsNotRepeated(t *testing.T) {
-	var requests atomic.Int32
-	socket := rawEngine(t, func(_ int, c net.Conn, _ *http.Request) { requests.Add(1); c.Close() })
-	rig := startRig(t, Config{}, route(t, "coder", socket))
-	if res, _ := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`); res.StatusCode != 502 {
-		t.Errorf("got %d", res.StatusCode)
+func TestARequestThatAnEngineMayHaveDiedOfIsNotRepeated(t *testing.T) {
+	for rule, at := range map[string]int32{"on a new connection": 1, "on one that was kept": 2} {
+		var requests atomic.Int32
+		socket := rawEngine(t, func(_ int, c net.Conn, _ *http.Request) {
+			if requests.Add(1) >= at {
+				time.Sleep(150 * time.Millisecond) // the work that it dies of
+				c.Close()
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		})
+		rig := startRig(t, Config{}, route(t, "coder", socket))
+		for n := int32(1); n < at; n++ {
+			fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`)
+			eventually(t, "the connection is kept", func() bool { n, _, _ := rig.pool.report(); return len(n) == 0 })
+		}
+		if res, body := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`); res.StatusCode != 502 || !strings.Contains(errorMessage(t, body), "closed the connection") {
+			t.Errorf("%s: got %d %s", rule, res.StatusCode, body)
+		}
+		if n := requests.Load(); n != at {
+			t.Errorf("%s: the engine saw %d requests", rule, n)
+		}
 	}
-	if n := requests.Load(); n != 1 {
-		t.Errorf("the engine saw %d requests", n)
+}
+
+// llama-server says that it keeps the connection, and then shuts its half and throws away what comes.
+func TestNothingIsSentOnAConnectionThatStreamed(t *testing.T) {
+	for kind, want := range map[string]int32{"llama": 3, "vllm": 1} {
+		var conns atomic.Int32
+		socket := rawEngine(t, func(n int, c net.Conn, _ *http.Request) {
+			conns.Store(int32(n + 1))
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+		})
+		coder := route(t, "coder", socket)
+		coder.Engine = kind
+		rig := startRig(t, Config{}, coder)
+		for range 3 {
+			if res, got := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`); got != "ok" {
+				t.Errorf("%s: %d %q", kind, res.StatusCode, got)
+			}
+			eventually(t, "it is over", func() bool { n, _, _ := rig.pool.report(); return len(n) == 0 })
+		}
+		if n := conns.Load(); n != want {
+			t.Errorf("%s: three streams took %d connections, want %d", kind, n, want)
+		}
+	}
+}
+
+// An engine that is killed leaves requests that it never took.
+func TestARequestInTheQueueOfADeadEngineWaitsForTheNext(t *testing.T) {
+	socket := filepath.Join(shortDir(t), "engine.sock")
+	busy, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	coder := route(t, "coder", socket)
+	coder.Hold = 60
+	rig := startRig(t, Config{}, coder)
+	got := make(chan string)
+	go func() {
+		_, text := fetch(t, "POST", rig.tierURL("coder", "/x"), `{}`)
+		got <- text
+	}()
+	raw, err := busy.(*net.UnixListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is in the queue", func() bool {
+		var n int
+		_ = raw.Control(func(fd uintptr) { n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) })
+		return n == 1
+	})
+	busy.Close() // and removes the socket
+	next, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "served") })}
+	defer server.Close()
+	go server.Serve(next)
+	if text := <-got; text != "served" {
+		t.Errorf("it got %q", text)
 	}
 }
 

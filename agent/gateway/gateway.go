@@ -96,7 +96,7 @@ func New(cfg Config) *Gateway {
 	g.source = g.hold
 	g.page = newPage(g.newFeed())
 	g.server = g.newServer()
-	g.ports = newListeners(cfg.Log, fdStore{cfg.Notify}, cfg.MaxConns, func(l limitedListener) {
+	g.ports = newListeners(cfg.Log, fdStore{cfg.Notify}, cfg.MaxConns, g.metrics.refused, func(l limitedListener) {
 		// Serve ends when its listener is closed, and that is the only way in which it ends.
 		go func() { _ = g.server.Serve(l) }()
 	})

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/tierd/tierd/agent/api"
 )
 
@@ -46,6 +48,30 @@ func TestTheHoldHasABound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// OpenCode asks once, and five times more after the time that it is told to wait, as version 1.18 does.
+func TestFiveMoreAttemptsOutlastALoad(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		began := time.Now()
+		r := api.Route{
+			Tier: "a", State: api.Starting, Hold: float64(rapid.IntRange(1, 3600).Draw(t, "hold in s")),
+			ReadyBy: began.Add(time.Duration(rapid.IntRange(1, 7200).Draw(t, "load in s")) * time.Second),
+		}
+		hold := time.Duration(r.Hold * float64(time.Second))
+		now := began
+		for attempt := 0; now.Add(hold).Before(r.ReadyBy); attempt++ {
+			if attempt == clientTries {
+				t.Fatalf("%v before the end of the load the client gives up", r.ReadyBy.Sub(now.Add(hold)))
+			}
+			now = now.Add(hold)
+			wait := time.Duration(retryLoading(r, now)) * time.Second
+			if rest := r.ReadyBy.Sub(now); wait < rest/5 || wait > rest+retryBroken*time.Second {
+				t.Fatalf("%v are left, and the client is told to wait %v", rest, wait)
+			}
+			now = now.Add(wait)
+		}
+	})
 }
 
 func TestTierdsNoEndsTheHoldAtOnce(t *testing.T) {

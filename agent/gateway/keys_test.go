@@ -135,6 +135,11 @@ func TestAccess(t *testing.T) {
 	if _, body := fetch(t, "GET", rig.tierURL("", "/v1/models"), "", "X-Api-Key", "tierd_coder"); strings.Contains(body, `"orch"`) || !strings.Contains(body, `"coder"`) {
 		t.Errorf("a key for coder sees %s", body)
 	}
+	for _, url := range []string{rig.tierURL("", "/v1/models/x"), rig.tierURL("", "/upstream/x/y"), rig.tierURL("", "/nothing")} {
+		if _, body := fetch(t, "GET", url, "", "X-Api-Key", "tierd_coder"); strings.Contains(body, "orch") || !strings.Contains(body, "coder") {
+			t.Errorf("%s tells a key for coder %s", url, body)
+		}
+	}
 	if _, body := fetch(t, "GET", rig.tierURL("", "/health"), ""); strings.TrimSpace(body) != `{"status":"ok"}` {
 		t.Errorf("nobody is told %s", body)
 	}

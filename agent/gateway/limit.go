@@ -13,12 +13,16 @@ import (
 type limitedListener struct {
 	*net.TCPListener
 	slots *slots
+	over  func(code string) // called for each that is turned away
 }
 
-const fullBody = `{"error":{"message":"The gateway has as many connections as it may. Close some.","type":"server_error","param":null,"code":"too_many_connections"}}` + "\n"
+const codeFull = "too_many_connections"
+
+const fullBody = `{"error":{"message":"The gateway has as many connections as it may. Close some, or raise max_connections in [gateway] of tiers.toml.",` +
+	`"type":"service_unavailable_error","param":null,"code":"` + codeFull + `"}}` + "\n"
 
 var fullAnswer = fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: %d\r\n"+
-	"Connection: close\r\n%s: too_many_connections\r\nContent-Length: %d\r\n\r\n%s", retryBroken, errorHeader, len(fullBody), fullBody)
+	"Connection: close\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", retryBroken, errorHeader, codeFull, len(fullBody), fullBody)
 
 // Accept implements net.Listener.
 func (l limitedListener) Accept() (net.Conn, error) {
@@ -30,6 +34,7 @@ func (l limitedListener) Accept() (net.Conn, error) {
 		if l.slots.take() {
 			return &slotConn{TCPConn: tcp, slots: l.slots}, nil
 		}
+		l.over(codeFull)
 		// The answer fits into the empty send buffer, so that this does not wait for the client.
 		_ = tcp.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = tcp.Write(fullAnswer)

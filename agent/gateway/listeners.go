@@ -34,6 +34,7 @@ type listeners struct {
 	log   *slog.Logger
 	store fdStore
 	slots *slots
+	over  func(code string) // called for a connection that is one too many
 	serve func(limitedListener)
 	open  map[int]*net.TCPListener
 	stash map[int]*net.TCPListener // inherited, and not asked for by a table yet
@@ -43,9 +44,9 @@ type listeners struct {
 	state []api.Listener
 }
 
-func newListeners(log *slog.Logger, store fdStore, conns int, serve func(limitedListener)) *listeners {
+func newListeners(log *slog.Logger, store fdStore, conns int, over func(string), serve func(limitedListener)) *listeners {
 	return &listeners{
-		log: log, store: store, slots: newSlots(conns), serve: serve,
+		log: log, store: store, slots: newSlots(conns), over: over, serve: serve,
 		open: map[int]*net.TCPListener{}, stash: map[int]*net.TCPListener{},
 	}
 }
@@ -170,7 +171,7 @@ func (l *listeners) keepOne(port int, tcp *net.TCPListener) {
 
 func (l *listeners) start(port int, tcp *net.TCPListener) {
 	l.open[port] = tcp
-	l.serve(limitedListener{tcp, l.slots})
+	l.serve(limitedListener{tcp, l.slots, l.over})
 }
 
 func (l *listeners) stop(port int, tcp *net.TCPListener) {

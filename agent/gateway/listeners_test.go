@@ -19,7 +19,7 @@ import (
 
 func testListeners(t *testing.T, m *fakeManager) *listeners {
 	t.Helper()
-	l := newListeners(slog.New(slog.NewTextHandler(t.Output(), nil)), fdStore{&m.Notifier}, 16, func(limitedListener) {})
+	l := newListeners(slog.New(slog.NewTextHandler(t.Output(), nil)), fdStore{&m.Notifier}, 16, func(string) {}, func(limitedListener) {})
 	t.Cleanup(l.close)
 	return l
 }
@@ -183,7 +183,7 @@ func TestEveryConnectionGivesItsSlotBackOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	limited := limitedListener{l.(*net.TCPListener), newSlots(2)}
+	limited := limitedListener{l.(*net.TCPListener), newSlots(2), func(string) {}}
 	client, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

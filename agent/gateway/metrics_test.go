@@ -117,6 +117,50 @@ func TestRequestsAreCountedOnceWhicheverWayTheyGo(t *testing.T) {
 		tierd_tier_state state=ready tier=orch 0`)
 }
 
+func TestEachErrorOfItsOwnIsCounted(t *testing.T) {
+	rig := startRig(t, Config{MaxConns: 1}, route(t, "coder", "/nowhere"))
+	rig.table.Keys = append([]api.Key{keyOf("all", "tierd_everything", []string{api.ScopeModels, api.ScopeMetrics})}, testKeys...)
+	rig.table.OpenLoopback = true
+	rig.publish(t)
+	port := rig.table.Port
+	alone := func(do func()) {
+		t.Helper()
+		eventually(t, "nobody is connected", func() bool { return rig.ports.connected() == 0 })
+		do()
+	}
+	get := func(path string, header ...string) {
+		t.Helper()
+		alone(func() { fetch(t, "GET", rig.url(port, path), "", header...) })
+	}
+	get("/v1/models/nobody")
+	get("/page/events", "Sec-Fetch-Site", "same-site")
+	alone(func() { talk(t, port, "GET / HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\n\r\n") })
+	rig.table.OpenLoopback = false
+	rig.publish(t)
+	get("/", "Authorization", "Bearer tierd_coder")
+	alone(func() {
+		first, err := net.Dial("tcp", address(port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close()
+		eventually(t, "the only place is taken", func() bool { return rig.ports.connected() == 1 })
+		if got := talk(t, port, ""); !strings.Contains(got, "max_connections") {
+			t.Errorf("one connection too many is told %q", got)
+		}
+	})
+	rig.table.OpenLoopback = true
+	rig.publish(t)
+	alone(func() {
+		look(t, rig).must(t, "one of each", `
+			tierd_gateway_errors_total code=model_not_found 1
+			tierd_gateway_errors_total code=forbidden 1
+			tierd_gateway_errors_total code=bad_request 1
+			tierd_gateway_errors_total code=insufficient_scope 1
+			tierd_gateway_errors_total code=too_many_connections 1`)
+	})
+}
+
 func TestAClientThatHangsUpIsCountedAsGone(t *testing.T) {
 	reached, letGo := make(chan bool), make(chan bool)
 	engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {

@@ -64,15 +64,15 @@ func listModels(v *view, only *api.Route, who caller) modelList {
 }
 
 // serveModels answers /v1/models, and /v1/models/NAME for any name that a tier goes by: model names have slashes. only is
-// the tier of the port, nil for the port of all.
-func serveModels(w http.ResponseWriter, r *http.Request, v *view, only *api.Route, who caller) bool {
+// the tier of the port, nil for the port of all. The path was another one unless it was served or there is an error.
+func serveModels(w http.ResponseWriter, r *http.Request, v *view, only *api.Route, who caller) (served bool, err error) {
 	name, found := strings.CutPrefix(r.URL.Path, modelsPath)
 	if !isGet(r) || !found || name != "" && name[0] != '/' {
-		return false
+		return false, nil
 	}
 	if name = strings.TrimPrefix(name, "/"); name == "" {
 		writeJSON(w, http.StatusOK, listModels(v, only, who))
-		return true
+		return true, nil
 	}
 	route := v.byName[name]
 	if only != nil && answersTo(only, name) {
@@ -80,16 +80,15 @@ func serveModels(w http.ResponseWriter, r *http.Request, v *view, only *api.Rout
 	}
 	switch {
 	case only != nil && route != only:
-		notFound("model_not_found", "The model %q is not served on port %d, which is tier %q. It answers to: %s.",
-			name, only.Port, only.Tier, strings.Join(only.Names, ", ")).write(w)
+		return false, notFound("model_not_found", "The model %q is not served on port %d, which is tier %q. It answers to: %s.",
+			name, only.Port, only.Tier, strings.Join(only.Names, ", "))
 	case route == nil:
-		unknownModel(name, v).write(w)
+		return false, unknownModel(name, v, who)
 	case !who.mayTalk(route.Tier):
-		who.locked(route.Tier).write(w)
-	default:
-		writeJSON(w, http.StatusOK, newModel(route))
+		return false, who.locked(route.Tier)
 	}
-	return true
+	writeJSON(w, http.StatusOK, newModel(route))
+	return true, nil
 }
 
 // health is the answer of /health on the port of all tiers. Its status is 200 as long as the gateway works: a tier

@@ -79,18 +79,18 @@ func newPage(f *feed) *page {
 // mayLook tells whether the page is for the caller: it shows all tiers, so that a key for some of them does not open it.
 func (c caller) mayLook() bool { return c.metrics || c.models && len(c.tiers) == 0 }
 
-// servePage answers GET and HEAD of the page and its parts, and tells whether the path is one of them.
-func (g *Gateway) servePage(w http.ResponseWriter, r *http.Request, v *view, who caller) bool {
+// servePage answers GET and HEAD of the page and its parts. The path is none of them unless it was served or there is an error.
+func (g *Gateway) servePage(w http.ResponseWriter, r *http.Request, v *view, who caller) (served bool, err error) {
 	name, part := strings.CutPrefix(r.URL.Path, pagePrefix)
 	front := r.URL.Path == "/" && !r.URL.Query().Has("model") // with one, it is that engine's own page
 	if !front && !(part && (name == "events" || g.page.assets[name].body != nil)) {
-		return false
+		return false, nil
 	}
 	switch {
 	case !who.mayLook():
-		insufficient("The page shows all tiers, and the key %q does not open all. One with the scope %q does.", who.name, api.ScopeMetrics).write(w)
+		return false, insufficient("The page shows all tiers, and the key %q does not open all. One with the scope %q does.", who.name, api.ScopeMetrics)
 	case name == "events":
-		g.page.serveEvents(w, r)
+		return true, g.page.serveEvents(w, r)
 	case part:
 		g.page.serveAsset(w, r, name)
 	default:
@@ -102,7 +102,7 @@ func (g *Gateway) servePage(w http.ResponseWriter, r *http.Request, v *view, who
 			serveText(w, r, v)
 		}
 	}
-	return true
+	return true, nil
 }
 
 // guard sets the headers that every answer of the page has.

@@ -14,27 +14,26 @@ const beat = 15 * time.Second
 const watcherPause = 10 * time.Second
 
 // serveEvents answers with a stream of server-sent events: the whole snapshot at once, then again when it has changed.
-func (p *page) serveEvents(w http.ResponseWriter, r *http.Request) {
+func (p *page) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	guard(w.Header())
-	// An <img> of a foreign page names no Origin, and could hold all the watchers' places.
+	// An <img> of another page names no Origin, and could hold all the watchers' places.
 	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
-		forbidden("Only the gateway's own page may follow its events.").write(w)
-		return
+		return forbidden("Only the gateway's own page may follow its events.")
 	}
 	if r.Method == http.MethodHead {
 		eventHeader(w.Header())
 		w.WriteHeader(http.StatusOK)
-		return
+		return nil
 	}
 	frames, leave, err := p.board.join()
 	if err != nil {
-		asFailure(err).write(w)
-		return
+		return err
 	}
 	defer leave()
 	eventHeader(w.Header())
 	w.WriteHeader(http.StatusOK)
 	_ = follow(w, r, frames) // an error means that the browser is gone, or has stopped reading
+	return nil
 }
 
 func eventHeader(h http.Header) {

@@ -71,7 +71,7 @@ func (l *Lease) connect(ctx context.Context, fresh bool) (*conn, error) {
 }
 
 // keep gives back a connection that is fit for another request.
-func (l *Lease) keep(c *conn) { l.pool.keep(l.unit, c) }
+func (l *Lease) keep(c *conn) { l.pool.keep(l.unit, c, mostIdle(l.Route)) }
 
 // gone tells that the tier had to go, and that the lease's connections were closed for that.
 func (l *Lease) gone() bool { return l.call.cut.Load() }
@@ -93,7 +93,7 @@ var errTierGone = errors.New("the tier is stopping")
 type pool struct {
 	log     *slog.Logger
 	changed func() // must not block; called when a unit has become free of requests or connections, or is no longer idle
-	active  func() // must not block; called when a tier gets its first request or has answered its last, however soon after the last
+	active  func() // must not block; called when a tier gets its first request or has answered its last, however soon after the last; probes are none
 
 	mu      sync.Mutex
 	routes  map[string]api.Route // by tier
@@ -130,10 +130,13 @@ func (p *pool) Acquire(_ context.Context, ask Ask) (*Lease, error) {
 		u = newUnit(route.Socket)
 		p.units[route.Unit] = u
 	}
-	c := &call{}
+	c := &call{probe: ask.Probe}
 	u.calls[c] = struct{}{}
+	if !c.probe {
+		u.uses++
+	}
 	switch {
-	case len(u.calls) > 1 || p.heir:
+	case c.probe || u.uses > 1 || p.heir:
 	case time.Since(p.ended[route.Unit]) > activityPause:
 		defer p.changed() // it was idle, so that tierd may be about to stop it
 	default:
@@ -147,12 +150,16 @@ func (p *pool) Acquire(_ context.Context, ask Ask) (*Lease, error) {
 func (p *pool) release(name string, u *unit, c *call) {
 	p.mu.Lock()
 	delete(u.calls, c)
-	last := len(u.calls) == 0
+	last := false
+	if !c.probe {
+		u.uses--
+		last = u.uses == 0
+	}
 	if last {
 		p.ended[name] = time.Now()
 	}
 	told := p.heir || u.leaving
-	if last && u.leaving {
+	if u.leaving && len(u.calls) == 0 {
 		u.closeConns()
 	}
 	p.mu.Unlock()
@@ -259,7 +266,7 @@ func (p *pool) count(r api.Route, inFlight map[string]int, drained []string) []s
 		inFlight[r.Tier] += n
 	}
 	u := p.units[r.Unit]
-	if leaves(r) && n == 0 && (u == nil || len(u.conns) == 0) {
+	if leaves(r) && n == 0 && (u == nil || len(u.conns) == 0 && len(u.calls) == 0) {
 		drained = append(drained, r.Unit)
 	}
 	return drained
@@ -268,7 +275,7 @@ func (p *pool) count(r api.Route, inFlight map[string]int, drained []string) []s
 func (p *pool) inFlightOn(unit string) int {
 	n := p.elder[unit]
 	if u := p.units[unit]; u != nil {
-		n += len(u.calls)
+		n += u.uses
 	}
 	return n
 }

@@ -268,6 +268,46 @@ func TestTheReportSaysForHowLongATierIsIdle(t *testing.T) {
 	})
 }
 
+// A monitor that looks every few seconds must not keep a tier from its idle stop, nor from giving way.
+func TestALookAtAnEngineIsNoUseOfItsTier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, changes := testPool(t, api.Route{Tier: "a", Unit: "tier-a.service", State: api.Ready, Drain: 30})
+		active := 0
+		p.active = func() { active++ }
+		acquire := func(ask Ask) *Lease {
+			ask.Tier = "a"
+			lease, err := p.Acquire(t.Context(), ask)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return lease
+		}
+		acquire(Ask{}).Release()
+		*changes, active = 0, 0
+		for range 10 {
+			time.Sleep(5 * time.Second)
+			look := acquire(Ask{Light: true, Probe: true})
+			if n, idle, _ := p.report(); len(n) != 0 || idle["a"] == 0 {
+				t.Errorf("during a look: %v, %v", n, idle)
+			}
+			look.Release()
+		}
+		if _, idle, _ := p.report(); idle["a"] != 50 || *changes != 0 || active != 0 {
+			t.Errorf("after 50 s of looks: %v, told %d and %d times", idle, *changes, active)
+		}
+		// The engine does not end while a look is under way: so it is not called drained before.
+		look := acquire(Ask{Light: true, Probe: true})
+		p.apply([]api.Route{{Tier: "a", Unit: "tier-a.service", State: api.Draining, Drain: 30}})
+		if _, _, drained := p.report(); len(drained) != 0 {
+			t.Errorf("drained with a look under way: %v", drained)
+		}
+		look.Release()
+		if _, _, drained := p.report(); len(drained) != 1 || *changes == 0 {
+			t.Errorf("after it: %v, told %d times", drained, *changes)
+		}
+	})
+}
+
 func TestTierdHearsAtOnceOfTheFirstRequestOfAnIdleTier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		changed, active := 0, 0

@@ -40,14 +40,20 @@ func others(n int) string {
 	return fmt.Sprintf("; %d others wait", n)
 }
 
-// retryLoading is how long a client should wait so that a few attempts last until a load has ended, in seconds. A load that
-// takes longer than earlier ones did may take any time.
+// retryLoading is how long a client should wait so that its attempts last until a load has ended, in seconds: a fifth of
+// what is left, since each attempt is held as well. Of a short hold that is too little: a fifth of ever less never gets
+// there, so that the next attempt should find the tier ready while it is held. A load that takes longer than earlier ones
+// did may take any time.
 func retryLoading(r api.Route, now time.Time) int {
 	rest := r.ReadyBy.Sub(now).Seconds()
 	if r.ReadyBy.IsZero() || rest <= 0 {
 		return retryStarting
 	}
-	return max(int(math.Ceil(rest/clientTries)), retryBroken)
+	wait := rest / clientTries
+	if r.Hold < rest/3 {
+		wait = max(wait, rest-r.Hold/2)
+	}
+	return max(int(math.Ceil(wait)), retryBroken)
 }
 
 func queueFull(t *heldTier) *failure {

@@ -147,18 +147,25 @@ type engine struct {
 
 func startEngine(t testing.TB, handler http.HandlerFunc) *engine {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "gw") // t.TempDir may be too long for a socket's path
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := &engine{socket: filepath.Join(dir, "engine.sock"), server: &http.Server{Handler: handler}}
+	e := &engine{socket: filepath.Join(shortDir(t), "engine.sock"), server: &http.Server{Handler: handler}}
 	l, err := net.Listen("unix", e.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	go e.server.Serve(l)
-	t.Cleanup(func() { e.server.Close(); os.RemoveAll(dir) })
+	t.Cleanup(func() { e.server.Close() })
 	return e
+}
+
+// shortDir is a directory for sockets: t.TempDir may be too long for a socket's path.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // freePort finds a port that nothing listens on.

@@ -37,10 +37,10 @@ func targetByPort(v *view, route *api.Route, r *http.Request, body []byte) (*tar
 	return &target{tier: route.Tier, url: r.URL, body: body, name: name, replace: replace}, nil
 }
 
-// targetByName routes a request that came in on the port of all tiers.
-func targetByName(v *view, r *http.Request, body []byte) (*target, error) {
+// targetByName routes a request that came in on the port of all tiers. Whether the caller may talk to the tier is not asked here.
+func targetByName(v *view, who caller, r *http.Request, body []byte) (*target, error) {
 	if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), upstreamPrefix); ok {
-		return targetByPath(v, r, rest, body)
+		return targetByPath(v, who, r, rest, body)
 	}
 	name, replace, err := modelIn(r.Header.Get("Content-Type"), body)
 	if name == "" { // also of a body that is no object: llama-server takes a list at /lora-adapters
@@ -50,26 +50,26 @@ func targetByName(v *view, r *http.Request, body []byte) (*target, error) {
 	case name != "":
 	case len(body) == 0:
 		return nil, notFound("not_found", "Nothing is served at %s here: this port finds the tier by `model`, in the body or as ?model=. "+
-			"Use a tier's own port, or %sTIER%s; there are %s.", r.URL.Path, upstreamPrefix, r.URL.Path, strings.Join(v.tiers(), ", "))
+			"Use a tier's own port, or %sTIER%s; there are %s.", r.URL.Path, upstreamPrefix, r.URL.Path, strings.Join(v.tiers(who), ", "))
 	case err != nil && !errors.Is(err, errNoModel):
-		return nil, badRequest("The request names no model: %v. Set `model` to one of %s.", err, strings.Join(v.names(), ", "))
+		return nil, badRequest("The request names no model: %v. Set `model` to one of %s.", err, strings.Join(v.names(who), ", "))
 	default:
-		return nil, badRequest("The request names no model: set `model` to one of %s.", strings.Join(v.names(), ", "))
+		return nil, badRequest("The request names no model: set `model` to one of %s.", strings.Join(v.names(who), ", "))
 	}
 	route := v.byName[name]
 	if route == nil {
-		return nil, unknownModel(name, v)
+		return nil, unknownModel(name, v, who)
 	}
 	return &target{tier: route.Tier, url: r.URL, body: body, name: name, replace: replace}, nil
 }
 
 // targetByPath routes /upstream/TIER/…, where rest is what follows the prefix, still escaped.
-func targetByPath(v *view, r *http.Request, rest string, body []byte) (*target, error) {
+func targetByPath(v *view, who caller, r *http.Request, rest string, body []byte) (*target, error) {
 	tier, path, _ := strings.Cut(rest, "/")
 	tier, err := url.PathUnescape(tier)
 	route := v.byTier[tier]
 	if err != nil || route == nil {
-		return nil, unknownModel(tier, v)
+		return nil, unknownModel(tier, v, who)
 	}
 	plain, err := url.PathUnescape("/" + path)
 	if err != nil {

@@ -22,7 +22,7 @@ func TestNamesAreClaimedByTierThenRoleThenOrder(t *testing.T) {
 			t.Errorf("%q went to %+v, want tier %q", name, got, want)
 		}
 	}
-	if got := strings.Join(v.names(), " "); got != "a b b-role coder shared writer" {
+	if got := strings.Join(v.names(anybody), " "); got != "a b b-role coder shared writer" {
 		t.Errorf("names: %s", got)
 	}
 }

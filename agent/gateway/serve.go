@@ -11,7 +11,9 @@ func (g *Gateway) newServer() *wire.Server {
 	return &wire.Server{
 		Handler: g,
 		Refuse: func(w http.ResponseWriter, status int, reason string) {
-			(&failure{status: status, kind: "invalid_request_error", code: "bad_request", message: reason}).write(w)
+			f := &failure{status: status, kind: "invalid_request_error", code: "bad_request", message: reason}
+			g.metrics.refused(f.code)
+			f.write(w)
 		},
 		Log: g.log,
 	}
@@ -50,36 +52,39 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	port := localPort(r)
 	if port == v.table.Port {
-		if served := g.serveOwn(w, r, v, who); served {
-			return nil
+		if served, err := g.serveOwn(w, r, v, who); served || err != nil {
+			return err
 		}
-		return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByName(v, r, body)) })
+		return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByName(v, who, r, body)) })
 	}
 	route := v.byPort[port]
 	if route == nil {
 		return notFound("not_found", "No tier is served on port %d any more.", port)
 	}
-	if serveModels(w, r, v, route, who) {
-		return nil
+	if served, err := serveModels(w, r, v, route, who); served || err != nil {
+		return err
 	}
 	return g.pass(w, r, func(body []byte) (*target, error) { return who.to(targetByPort(v, route, r, body)) })
 }
 
-// serveOwn answers what the port of all tiers has of its own.
-func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view, who caller) bool {
+// serveOwn answers what the port of all tiers has of its own. The path is none of that unless it was served or there is an
+// error.
+func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, v *view, who caller) (served bool, err error) {
 	if !isGet(r) {
-		return false
+		return false, nil
 	}
 	switch path := r.URL.Path; {
-	case serveModels(w, r, v, nil, who):
 	case path == metricsPath:
 		g.metrics.handler.ServeHTTP(w, r)
 	case isHealth(path):
 		writeJSON(w, http.StatusOK, newHealth(v, g.pool, who))
 	default:
+		if served, err = serveModels(w, r, v, nil, who); served || err != nil {
+			return served, err
+		}
 		return g.servePage(w, r, v, who)
 	}
-	return true
+	return true, nil
 }
 
 // pass reads the body, finds the tier, and forwards.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/agent/gateway/wire"
 )
 
@@ -16,6 +17,7 @@ import (
 type unit struct {
 	socket  string
 	calls   map[*call]struct{}
+	uses    int // calls that are no probes
 	conns   map[*conn]struct{}
 	idle    []*conn     // of conns; the one used last is at the end
 	leaving bool        // no further request: true from draining on
@@ -26,7 +28,8 @@ type unit struct {
 
 // call is one request in flight.
 type call struct {
-	cut atomic.Bool // its tier had to go
+	cut   atomic.Bool // its tier had to go
+	probe bool        // a look at how the engine is: it is no use of the tier, which a monitor must not keep from its idle stop
 }
 
 // uvicorn and llama-server's HTTP library both close an idle connection after 5 s: the gateway is to be first, else it
@@ -93,12 +96,21 @@ func dial(ctx context.Context, socket string) (net.Conn, error) {
 	}
 }
 
-// keep takes back a connection that can take another request.
-func (p *pool) keep(u *unit, c *conn) {
+// mostIdle is how many idle connections to an engine are kept. In llama-server a thread waits on each, and there are four more
+// than slots: with all of them on idle ones, whoever comes over another connection waits until those are closed.
+func mostIdle(r api.Route) int {
+	if r.Engine == engineLlama && r.Parallel > 0 {
+		return min(r.Parallel, idleConnections)
+	}
+	return idleConnections
+}
+
+// keep takes back a connection that can take another request, unless most are idle already.
+func (p *pool) keep(u *unit, c *conn, most int) {
 	c.since = time.Now()
 	c.Rest()
 	p.mu.Lock()
-	if u.leaving || len(u.idle) >= idleConnections {
+	if u.leaving || len(u.idle) >= most {
 		p.mu.Unlock()
 		_ = c.Close()
 		return

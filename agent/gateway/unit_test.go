@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +29,7 @@ func TestAnIdleConnectionIsClosedBeforeTheEngineWould(t *testing.T) {
 			c := &conn{Engine: wire.NewEngine(raw)}
 			c.closed = func() { p.closed(u, c) }
 			u.conns[c] = struct{}{}
-			p.keep(u, c)
+			p.keep(u, c, idleConnections)
 			return engine
 		}
 		first := kept()
@@ -46,6 +49,60 @@ func TestAnIdleConnectionIsClosedBeforeTheEngineWould(t *testing.T) {
 			t.Errorf("%d idle of %d connections", len(u.idle), len(u.conns))
 		}
 	})
+}
+
+// In llama-server a thread serves a connection until it is closed, and there are four more than slots.
+func TestIdleConnectionsLeaveAnEngineThreadsForOthers(t *testing.T) {
+	const parallel, requests = 2, 40
+	l, err := net.Listen("unix", filepath.Join(shortDir(t), "engine.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	together := make(chan struct{}) // closed when all threads have a request
+	var first atomic.Int32
+	for range parallel + 4 {
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				for in := bufio.NewReader(c); ; {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						break
+					}
+					_, _ = io.Copy(io.Discard, r.Body)
+					if first.Add(1) == parallel+4 {
+						close(together)
+					}
+					<-together
+					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				}
+				c.Close()
+			}
+		}()
+	}
+	coder := route(t, "coder", l.Addr().String())
+	coder.Parallel, coder.Concurrency = parallel, parallel
+	rig := startRig(t, Config{}, coder)
+	var all sync.WaitGroup
+	for range requests {
+		all.Go(func() {
+			began := time.Now()
+			fetch(t, "POST", rig.tierURL("coder", "/tokenize"), `{}`)
+			if took := time.Since(began); took >= idleConnection {
+				t.Errorf("a request waited %v, until idle connections were closed", took)
+			}
+		})
+	}
+	all.Wait()
+	rig.pool.mu.Lock()
+	defer rig.pool.mu.Unlock()
+	if n := len(rig.pool.units[coder.Unit].idle); n > parallel {
+		t.Errorf("%d idle connections are kept", n)
+	}
 }
 
 func TestAnEngineWhoseQueueIsFullIsWaitedFor(t *testing.T) {

@@ -55,21 +55,25 @@ func newView(t api.Table) *view {
 	return v
 }
 
-// names lists what may stand in `model`, sorted.
-func (v *view) names() []string {
+// names lists what a caller may put into `model`, sorted.
+func (v *view) names(who caller) []string {
 	names := make([]string, 0, len(v.byName))
-	for name := range v.byName {
-		names = append(names, name)
+	for name, r := range v.byName {
+		if who.mayTalk(r.Tier) {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	return names
 }
 
-// tiers lists the tiers by the names that paths and ports go by, in the table's order.
-func (v *view) tiers() []string {
-	names := make([]string, len(v.table.Routes))
-	for i, r := range v.table.Routes {
-		names[i] = r.Tier
+// tiers lists a caller's tiers by the names that paths and ports go by, in the table's order.
+func (v *view) tiers(who caller) []string {
+	names := make([]string, 0, len(v.table.Routes))
+	for _, r := range v.table.Routes {
+		if who.mayTalk(r.Tier) {
+			names = append(names, r.Tier)
+		}
 	}
 	return names
 }

@@ -40,7 +40,7 @@ func newCloud(t *testing.T, path string, answer http.HandlerFunc) *cloud {
 	t.Cleanup(c.server.Close)
 	credentials := t.TempDir()
 	os.WriteFile(filepath.Join(credentials, "cloud-key"), []byte(secret+"\n"), 0o600)
-	o := options{url: c.server.URL + path, model: "big-model", key: "cloud-key", timeout: time.Hour}
+	o := options{tier: "t", url: c.server.URL + path, model: "big-model", key: "cloud-key", timeout: time.Hour}
 	var err error
 	c.up, err = newUpstream(o, credentials, c.server.Client().Transport.(*http.Transport))
 	if err != nil {
@@ -91,6 +91,26 @@ func TestForwarding(t *testing.T) {
 	}
 	if strings.HasPrefix(c.seen.Host, "127.0.0.1") && !strings.HasSuffix(c.server.URL, c.seen.Host) {
 		t.Errorf("host is %q", c.seen.Host)
+	}
+}
+
+func TestPathsAndQueriesAreNotTouched(t *testing.T) {
+	c := newCloud(t, "/api/v1", func(w http.ResponseWriter, r *http.Request) {})
+	for path, want := range map[string]string{
+		"/v1/models/org%2Fname":     "/api/v1/models/org%2Fname",
+		"/files/a%20b?x=1;y=2&z=%z": "/api/v1/files/a%20b?x=1;y=2&z=%z",
+		"/v1/a..b//c/":              "/api/v1/a..b//c/",
+		"/v1":                       "/api/v1",
+	} {
+		if answer, text := c.post(t, path, `{}`); answer.StatusCode != 200 || c.seen.RequestURI != want {
+			t.Errorf("%s: %d %q, upstream was asked for %s", path, answer.StatusCode, text, c.seen.RequestURI)
+		}
+	}
+	for _, path := range []string{"/v1/../../other", "/v1/%2e%2E/other", "/.."} {
+		c.seen = nil
+		if answer, text := c.post(t, path, `{}`); answer.StatusCode != 400 || c.seen != nil {
+			t.Errorf("%s: %d %q, asked for %v", path, answer.StatusCode, text, c.seen)
+		}
 	}
 }
 
@@ -162,7 +182,7 @@ func TestTheKeyIsInNoMessage(t *testing.T) {
 	c := newCloud(t, "", nil)
 	c.server.Close()
 	answer, text := c.post(t, "/v1/completions", `{}`)
-	if answer.StatusCode != http.StatusBadGateway || !strings.Contains(text, "cannot reach https://127.0.0.1") {
+	if answer.StatusCode != http.StatusBadGateway || !strings.Contains(text, "Cannot reach https://127.0.0.1") || !strings.Contains(text, "`tierctl switch t VARIANT`") {
 		t.Errorf("answer %d %q", answer.StatusCode, text)
 	}
 	err := c.up.probe(t.Context())

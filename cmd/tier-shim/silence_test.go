@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -98,6 +99,27 @@ func TestARequestMeetsAConnectionThatWasClosed(t *testing.T) {
 			t.Fatalf("request %d: %d %q", i, answer.StatusCode, text)
 		}
 		c.server.CloseClientConnections()
+	}
+}
+
+func TestARequestThatUpstreamHasWorkedOnIsNotRepeated(t *testing.T) {
+	var asked atomic.Int32
+	c := newCloud(t, "", func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 1 {
+			time.Sleep(soon) // as a proxy in front of a server gives it up after a minute
+			panic(http.ErrAbortHandler)
+		}
+		io.WriteString(w, "fine")
+	})
+	c.up.repeat = soon / 4
+	c.front.Config.Handler = c.up.handler(log.New(&c.said, "", 0))
+	for _, want := range []int{200, 502} {
+		if answer, text := c.post(t, "/v1/completions", `{"model":"x"}`); answer.StatusCode != want {
+			t.Errorf("answer %d %q, want %d", answer.StatusCode, text, want)
+		}
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("upstream was asked %d times for two requests", n)
 	}
 }
 

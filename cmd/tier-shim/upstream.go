@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,11 +23,13 @@ import (
 
 // upstream is the server that a remote tier forwards to.
 type upstream struct {
+	tier      string
 	base      *url.URL
 	model     string
 	keyName   string
 	key       string // never in a message, a log line or an answer
 	timeout   time.Duration
+	repeat    time.Duration // how soon a kept connection must break for its request to be sent again
 	transport *http.Transport
 	requests  atomic.Int64 // in flight
 }
@@ -51,7 +54,7 @@ func newUpstream(o options, credentials string, base *http.Transport) (*upstream
 		return nil, fmt.Errorf("cannot use the url of %s: it must be https", target.Host)
 	}
 	target.Path = strings.TrimRight(target.Path, "/")
-	u := &upstream{base: target, model: o.model, keyName: o.key, timeout: o.timeout, transport: base}
+	u := &upstream{tier: o.tier, base: target, model: o.model, keyName: o.key, timeout: o.timeout, repeat: roundTrip, transport: base}
 	if o.key != "" {
 		if u.key, err = readKey(credentials, o.key); err != nil {
 			return nil, err
@@ -162,25 +165,26 @@ func (u *upstream) inFlight(context.Context) (int, bool) { return int(u.requests
 // breaks off is broken off towards the client as well, never ended in good order.
 func (u *upstream) handler(journal *log.Logger) http.Handler {
 	proxy := &httputil.ReverseProxy{
-		Transport:      again{u.transport},
+		Transport:      again{u.transport, u.repeat},
 		FlushInterval:  -1,
 		ErrorLog:       journal,
 		ModifyResponse: hearBody,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = u.base.Scheme, u.base.Host, ""
-			r.Out.URL.Path, r.Out.URL.RawPath = u.path(r.In.URL.Path), ""
+			r.Out.URL.Path, r.Out.URL.RawPath = u.path(r.In.URL.Path), u.path(r.In.URL.EscapedPath())
+			r.Out.URL.RawQuery = r.In.URL.RawQuery // ReverseProxy leaves out what it cannot parse
 			u.authorize(r.Out.Header)
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			status, message := http.StatusBadGateway, fmt.Sprintf("cannot reach %s: %v", u.host(), plainNet(err))
 			switch {
 			case errors.Is(context.Cause(r.Context()), errSilent):
-				status, message = http.StatusGatewayTimeout, fmt.Sprintf("%s did not begin its answer within %v", u.host(), u.timeout)
+				status, message = http.StatusGatewayTimeout, fmt.Sprintf("the server %s did not begin its answer within %v", u.host(), u.timeout)
 			case r.Context().Err() != nil:
 				return // the client has left
 			}
 			journal.Print(message)
-			writeError(w, status, message)
+			writeError(w, status, fmt.Sprintf("%s. Ask again, or have another variant answer: `tierctl switch %s VARIANT`.", capital(message), u.tier))
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -189,10 +193,14 @@ func (u *upstream) handler(journal *log.Logger) http.Handler {
 			io.WriteString(w, `{"status":"ok"}`)
 			return
 		}
+		if slices.Contains(strings.Split(r.URL.Path, "/"), "..") {
+			writeError(w, http.StatusBadRequest, "The path has \"..\" in it, and could leave the url that tiers.toml sends the key to.")
+			return
+		}
 		u.requests.Add(1)
 		defer u.requests.Add(-1)
 		if status, err := u.rename(r); err != nil {
-			writeError(w, status, err.Error())
+			writeError(w, status, capital(err.Error())+".")
 			return
 		}
 		ctx, end := watchSilence(r.Context(), u.timeout)
@@ -210,9 +218,9 @@ func (u *upstream) rename(r *http.Request) (int, error) {
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		return http.StatusRequestEntityTooLarge, fmt.Errorf("the request is longer than %s", size(bodyLimit))
+		return http.StatusRequestEntityTooLarge, fmt.Errorf("the request is longer than %s, the most that a remote variant passes on", size(bodyLimit))
 	case err != nil:
-		return http.StatusBadRequest, errors.New("the request broke off")
+		return http.StatusBadRequest, errors.New("the request broke off before its end")
 	}
 	body = renameModel(body, u.model)
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }

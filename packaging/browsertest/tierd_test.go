@@ -29,6 +29,7 @@ type script struct {
 	status api.Status
 	budget api.Budget
 	events []api.Event
+	wishes []string      // tiers that requests wait for
 	fresh  chan struct{} // closed at each change
 }
 

@@ -21,6 +21,8 @@ type Engine struct {
 	room    int  // bytes that an answer's head may still have
 	used    bool // it has given a whole answer
 	heard   bool // a byte of the answer to the present request has come
+	asking  time.Time
+	discard time.Duration // discardTime but in tests
 	writing chan error
 	wrote   error
 	asked   http.Request // its method is what http.ReadResponse has to know
@@ -31,7 +33,7 @@ type Engine struct {
 
 // NewEngine wraps a connection.
 func NewEngine(raw net.Conn) *Engine {
-	e := &Engine{raw: raw}
+	e := &Engine{raw: raw, discard: discardTime}
 	if socket, ok := raw.(syscall.Conn); ok {
 		e.sys, _ = socket.SyscallConn()
 	}
@@ -81,10 +83,19 @@ func (e *Engine) Fit() bool {
 // smallBody is what fits into the buffer of a unix socket whatever the engine does (its default size is 208 KiB).
 const smallBody = 64 << 10
 
+// UnreadError is the failure of a request that the engine closed the connection to before it had taken it: whatever became of
+// the engine, it was not for that request.
+type UnreadError struct{ Err error }
+
+func (e *UnreadError) Error() string { return e.Err.Error() }
+
+// Unwrap is for package errors.
+func (e *UnreadError) Unwrap() error { return e.Err }
+
 // Do sends a request, of which head is all up to the empty line, and reads the head of the answer, interim ones left out. The
-// request's memory must not change before Done has returned.
+// request's memory must not change before Done has returned. An *UnreadError says that the request can be sent again.
 func (e *Engine) Do(method string, head []byte, body [][]byte) (*http.Response, error) {
-	e.heard, e.wrote = false, nil
+	e.heard, e.wrote, e.asking = false, nil, time.Now()
 	if e.br == nil {
 		e.br = getReader(engineInput{e})
 	}
@@ -102,10 +113,27 @@ func (e *Engine) Do(method string, head []byte, body [][]byte) (*http.Response, 
 		go func() { e.writing <- e.write(head, body) }()
 	}
 	res, err := e.answer(method)
-	if err != nil && e.wrote != nil && !e.heard {
-		return nil, e.wrote
+	if err == nil || e.heard {
+		return res, err
 	}
-	return res, err
+	return nil, e.unread(err)
+}
+
+// discardTime is how long after a request a kept connection may end that the engine was about to close when it came: llama-server
+// shuts its half after a stream and throws away what comes then, so that nothing is left unread.
+const discardTime = 100 * time.Millisecond
+
+// unread finds out whether an engine that closed the connection without a word had taken the request. It has not when the
+// write failed. When all was written, the kernel resets a connection that is closed with something unread in it (true of
+// unix sockets and of TCP), and else just ends it.
+func (e *Engine) unread(err error) error {
+	switch {
+	case e.wrote != nil:
+		return &UnreadError{e.wrote}
+	case e.writing != nil && !e.written(true), errors.Is(err, syscall.ECONNRESET), e.used && time.Since(e.asking) < e.discard:
+		return &UnreadError{err}
+	}
+	return err
 }
 
 func (e *Engine) write(head []byte, body [][]byte) error {
@@ -146,9 +174,6 @@ func (e *Engine) answer(method string) (*http.Response, error) {
 
 // Sending tells, after Do, that the engine has not read the whole request yet.
 func (e *Engine) Sending() bool { return e.writing != nil }
-
-// Stale tells, after an error of Do, that the engine had closed a kept connection before it saw the request.
-func (e *Engine) Stale() bool { return e.used && !e.heard }
 
 func (e *Engine) buffered() int { return e.br.Buffered() }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // playing has a function play the engine of a connection.
@@ -151,35 +153,64 @@ func TestAKeptConnectionMustBeQuiet(t *testing.T) {
 	waitFor(t, "a connection that the engine closed is not fit", func() bool { return !closed.Fit() })
 }
 
-func TestOnlyAnUnheardRequestOnAKeptConnectionIsStale(t *testing.T) {
-	e := playing(t, func(c net.Conn, in *bufio.Reader) {
-		http.ReadRequest(in)
-		io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
-		http.ReadRequest(in)
-		c.Close()
+func TestOnlyARequestThatWasNotTakenIsUnread(t *testing.T) {
+	large := bytes.Repeat([]byte("x"), 8<<20)
+	for rule, c := range map[string]struct {
+		body   []byte
+		engine func(c net.Conn, in *bufio.Reader)
+		unread bool // when the engine took its time
+	}{
+		"nothing was read": {nil, func(c net.Conn, in *bufio.Reader) { arrived(c) }, true},
+		"closed before":    {nil, func(c net.Conn, in *bufio.Reader) {}, true},
+		"half a large one": {large, func(c net.Conn, in *bufio.Reader) { io.CopyN(io.Discard, in, 1<<20) }, true},
+		"it was read":      {nil, func(c net.Conn, in *bufio.Reader) { http.ReadRequest(in) }, false},
+		"a large one was read": {large, func(c net.Conn, in *bufio.Reader) {
+			r, _ := http.ReadRequest(in)
+			io.Copy(io.Discard, r.Body)
+		}, false},
+		"the answer had begun": {nil, func(c net.Conn, in *bufio.Reader) {
+			arrived(c)
+			io.WriteString(c, "HTTP/1.1 2")
+		}, false},
+	} {
+		for _, how := range []struct {
+			kept    bool
+			discard time.Duration
+		}{{false, time.Hour}, {true, 0}, {true, time.Hour}} {
+			kept := how.kept
+			e := playing(t, func(conn net.Conn, in *bufio.Reader) {
+				if kept {
+					http.ReadRequest(in)
+					io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+				}
+				c.engine(conn, in)
+				conn.Close()
+			})
+			if kept {
+				if res, err := ask(e); err != nil || !e.Done(res, true) {
+					t.Fatal(err)
+				}
+			}
+			e.discard = how.discard
+			_, err := ask(e, c.body)
+			_, unread := errors.AsType[*UnreadError](err)
+			if want := c.unread || kept && how.discard > 0 && !e.heard; err == nil || unread != want {
+				t.Errorf("%s, %+v: %v, unread %v", rule, how, err, unread)
+			}
+		}
+	}
+}
+
+// arrived waits until a request is there, and reads nothing of it.
+func arrived(c net.Conn) {
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK)
+		return n > 0 || err == nil
 	})
-	if e.Stale() {
-		t.Error("a new connection is stale")
-	}
-	res, err := ask(e)
-	if err != nil || !e.Done(res, true) {
-		t.Fatal(err)
-	}
-	if _, err := ask(e); err == nil || !e.Stale() {
-		t.Errorf("closed without a word: %v, stale %v", err, e.Stale())
-	}
-	half := playing(t, func(c net.Conn, in *bufio.Reader) {
-		http.ReadRequest(in)
-		io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
-		http.ReadRequest(in)
-		io.WriteString(c, "HTTP/1.1 2")
-		c.Close()
-	})
-	res, _ = ask(half)
-	half.Done(res, true)
-	if _, err := ask(half); err == nil || half.Stale() {
-		t.Errorf("it had begun to answer: %v, stale %v", err, half.Stale())
-	}
 }
 
 func TestTheHeadOfAnAnswerIsBounded(t *testing.T) {

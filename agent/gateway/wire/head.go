@@ -62,7 +62,7 @@ type refusal struct {
 func (r *refusal) Error() string { return r.reason }
 
 var (
-	errLargeHead = &refusal{http.StatusRequestHeaderFieldsTooLarge, "The head of the request is larger than 64 KiB."}
+	errLargeHead = &refusal{http.StatusRequestHeaderFieldsTooLarge, "The head of the request is larger than 64 KiB. Shorten its path or its headers."}
 	errVersion   = &refusal{http.StatusHTTPVersionNotSupported, "Only HTTP/1.0 and HTTP/1.1 are spoken here."}
 	errCoding    = &refusal{http.StatusNotImplemented, "The only Transfer-Encoding known here is chunked."}
 	errExpect    = &refusal{http.StatusExpectationFailed, "The only Expect known here is 100-continue."}
