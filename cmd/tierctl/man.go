@@ -46,7 +46,7 @@ func manSections() string {
 	var b strings.Builder
 	b.WriteString("\n\n# EXIT STATUS\n")
 	for _, m := range meanings {
-		fmt.Fprintf(&b, "\n**%d**\n:   %s\n", m.status, m.meaning)
+		fmt.Fprintf(&b, "\n**%d**\n:   %s\n", m.status, strings.Join(m.cases, "; "))
 	}
 	b.WriteString(`
 Where a command acts on several tiers, the status is that of the first failure.

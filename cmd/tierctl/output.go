@@ -66,10 +66,11 @@ func writeTable(w io.Writer, header []string, rows []row) {
 		head[i] = cell{text: h}
 	}
 	writeRow(w, widths, head)
+	below := widths[0] + columnGap
 	for _, r := range rows {
 		writeRow(w, widths, r.cells)
 		for _, n := range r.notes {
-			fmt.Fprintf(w, "%*s%s\n", widths[0]+columnGap, "", n)
+			say(w, below, strings.Repeat(" ", below)+n)
 		}
 	}
 }
@@ -141,7 +142,7 @@ func writePairs(w io.Writer, indent string, pairs []pair) {
 	}
 	for _, p := range pairs {
 		if p.text != "" {
-			fmt.Fprintf(w, "%s%-*s  %s\n", indent, width, p.name, p.text)
+			say(w, len(indent)+width+columnGap, fmt.Sprintf("%s%-*s  %s", indent, width, p.name, p.text))
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (a *app) printPlan(p api.Plan) error {
 		return a.writeJSON(p)
 	}
 	for _, w := range p.Warnings {
-		fmt.Fprintln(a.stderr, warning(w))
+		say(a.stderr, 2, warning(w))
 	}
 	if len(p.Units) == 0 {
 		fmt.Fprintf(a.stdout, "Mode %q has no tiers.\n", p.Mode)

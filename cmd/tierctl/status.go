@@ -50,7 +50,8 @@ The exit status is 0 whatever the states are; for a verdict use tierctl health.`
 			a.printTiers(tiers, len(args) > 0)
 			a.printDaemon(status)
 			if note := a.opencodeNote(status); note != "" && len(args) == 0 {
-				fmt.Fprintf(a.stdout, "\n%s\n", note)
+				fmt.Fprintln(a.stdout)
+				say(a.stdout, 2, note)
 			}
 			return nil
 		},
@@ -181,7 +182,7 @@ func (a *app) printDaemon(s api.Status) {
 	if s.ConfigError != "" {
 		fmt.Fprintf(a.stdout, "\n%s cannot be used as it is now; what tierd read before stays in force:\n", s.ConfigPath)
 		for line := range strings.Lines(s.ConfigError) {
-			fmt.Fprintf(a.stdout, "  %s\n", strings.TrimRight(line, "\n"))
+			say(a.stdout, 4, "  "+strings.TrimRight(line, "\n"))
 		}
 	}
 	var warnings []string
@@ -202,7 +203,7 @@ func (a *app) printDaemon(s api.Status) {
 		fmt.Fprintln(a.stdout)
 	}
 	for _, w := range warnings {
-		fmt.Fprintln(a.stdout, w)
+		say(a.stdout, 2, w)
 	}
 	if s.Gateway == "absent" {
 		fmt.Fprintf(a.stdout, "\nThe gateway is not connected, so ports may be closed (systemctl status tier-gateway).\n")
