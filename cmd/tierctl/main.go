@@ -54,6 +54,7 @@ func (a *app) run(args []string) int {
 	context.AfterFunc(ctx, stop)
 
 	root := a.rootCommand()
+	strictHelp(root)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {

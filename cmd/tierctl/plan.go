@@ -52,6 +52,7 @@ as it would be defined on this host.`,
 
 func (a *app) livePlan(ctx context.Context, mode string) (api.Plan, error) {
 	c := a.client()
+	a.warnEdited(ctx, c)
 	plan, err := c.Plan(ctx, mode)
 	if err != nil {
 		return plan, suggestMode(ctx, c, mode, err)
@@ -88,6 +89,14 @@ func configModes(c *units.Config) []string {
 	names := make([]string, len(c.Modes))
 	for i, m := range c.Modes {
 		names[i] = m.Name
+	}
+	return names
+}
+
+func configTiers(c *units.Config) []string {
+	names := make([]string, len(c.Tiers))
+	for i, t := range c.Tiers {
+		names[i] = t.Name
 	}
 	return names
 }

@@ -185,6 +185,10 @@ func (a *app) printDaemon(s api.Status) {
 			say(a.stdout, 4, "  "+strings.TrimRight(line, "\n"))
 		}
 	}
+	if s.ConfigEdited {
+		fmt.Fprintln(a.stdout)
+		say(a.stdout, 2, edited(s))
+	}
 	var warnings []string
 	ofFile := 0 // what `tierctl check` shows with its line; a page of it would hide the tiers
 	for _, w := range s.Warnings {
@@ -197,7 +201,7 @@ func (a *app) printDaemon(s api.Status) {
 		}
 	}
 	if ofFile > 0 {
-		warnings = append(warnings, fmt.Sprintf("warnings about %s: %d; `tierctl check` lists them", s.ConfigPath, ofFile))
+		warnings = append(warnings, fmt.Sprintf("further warnings about %s: %d; `tierctl check` lists all", s.ConfigPath, ofFile))
 	}
 	if len(warnings) > 0 {
 		fmt.Fprintln(a.stdout)
