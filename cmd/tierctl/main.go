@@ -55,6 +55,7 @@ func (a *app) run(args []string) int {
 
 	root := a.rootCommand()
 	strictHelp(root)
+	a.fitHelp(root)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {

@@ -52,15 +52,7 @@ type row struct {
 
 // writeTable aligns the columns. Notes stand beneath their row, indented to the second column.
 func writeTable(w io.Writer, header []string, rows []row) {
-	widths := make([]int, len(header))
-	for i, h := range header {
-		widths[i] = utf8.RuneCountInString(h)
-	}
-	for _, r := range rows {
-		for i, c := range r.cells {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
-		}
-	}
+	widths := columnWidths(header, rows)
 	head := make([]cell, len(header))
 	for i, h := range header {
 		head[i] = cell{text: h}
@@ -73,6 +65,28 @@ func writeTable(w io.Writer, header []string, rows []row) {
 			say(w, below, strings.Repeat(" ", below)+n)
 		}
 	}
+}
+
+func columnWidths(header []string, rows []row) []int {
+	widths := make([]int, len(header))
+	for i, h := range header {
+		widths[i] = utf8.RuneCountInString(h)
+	}
+	for _, r := range rows {
+		for i, c := range r.cells {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	return widths
+}
+
+// tableWidth is how many columns of a terminal the table takes, without its notes.
+func tableWidth(header []string, rows []row) int {
+	sum := columnGap * (len(header) - 1)
+	for _, w := range columnWidths(header, rows) {
+		sum += w
+	}
+	return sum
 }
 
 const columnGap = 2

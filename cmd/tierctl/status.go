@@ -74,7 +74,26 @@ func (a *app) printTiers(tiers []api.Tier, details bool) {
 			rows[i].notes = append(rows[i].notes, tierDetails(t)...)
 		}
 	}
-	writeTable(a.stdout, statusHeader, rows)
+	header := statusHeader
+	columns, _, _ := terminalSize(a.stdout)
+	header, rows = narrowed(columns, header, rows)
+	writeTable(a.stdout, header, rows)
+}
+
+// narrowed leaves out of the table what a terminal of so many columns has no room for: first the models, then the engines. 0 is
+// room for all.
+func narrowed(columns int, header []string, rows []row) ([]string, []row) {
+	for _, name := range []string{"MODEL", "ENGINE"} {
+		if columns == 0 || tableWidth(header, rows) <= columns {
+			break
+		}
+		at := slices.Index(header, name)
+		header = slices.Delete(slices.Clone(header), at, at+1)
+		for i := range rows {
+			rows[i].cells = slices.Delete(slices.Clone(rows[i].cells), at, at+1)
+		}
+	}
+	return header, rows
 }
 
 // modelWidth is what a terminal leaves for MODEL, the one column without a natural bound; 0: no limit.
