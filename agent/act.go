@@ -174,6 +174,10 @@ func (a *Agent) checkVariant(tier, variant string) error {
 		return &api.Error{Kind: api.KindNotFound, Message: fmt.Sprintf("tier %q has no variant %q", tier, variant),
 			Hint: "it has " + strings.Join(names, ", ")}
 	}
+	if len(a.runningOf(tier)) > 0 {
+		return &api.Error{Kind: api.KindConflict, Message: fmt.Sprintf("tier %q is no longer in tiers.toml: it runs until it is stopped", tier),
+			Hint: fmt.Sprintf("tierctl stop %s, or write it into %s again and: tierctl reload", tier, a.opts.ConfigPath)}
+	}
 	var names []string
 	for _, t := range a.plan.Config.Tiers {
 		names = append(names, t.Name)
@@ -203,7 +207,7 @@ func (a *Agent) conflict(tier string) error {
 
 func workedOn(c *change) error {
 	return &api.Error{Kind: api.KindConflict, Message: fmt.Sprintf("change %s (%s) is at work", c.ID, c.Summary),
-		Hint: "wait for it, or abort it"}
+		Hint: fmt.Sprintf("tierctl changes %[1]s --wait, or tierctl abort %[1]s", c.ID)}
 }
 
 // supersede ends every running task of a tier ("" is all of them), and what requests wait for: a stop wins over whatever was

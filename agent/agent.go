@@ -55,6 +55,7 @@ type Agent struct {
 	configured bool        // tiers.toml was read at least once
 	configHash string
 	configErr  string
+	file       configFile
 	warnings   []string
 	parsed     []units.Fault // those of them that the text of tiers.toml alone gives
 	reloading  bool

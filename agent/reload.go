@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"os"
 	"slices"
@@ -28,8 +26,7 @@ func readPlan(ctx context.Context, path string, host func(context.Context) (unit
 	if err != nil {
 		return reading{err: &api.Error{Kind: api.KindConfig, Message: "cannot read the configuration: " + err.Error()}}
 	}
-	sum := sha256.Sum256(src)
-	r := reading{hash: hex.EncodeToString(sum[:8])}
+	r := reading{hash: hashConfig(src)}
 	h, err := host(ctx)
 	if err != nil {
 		r.err = &api.Error{Kind: api.KindInternal, Message: "cannot read what this host has: " + err.Error()}
@@ -72,7 +69,7 @@ func (a *Agent) readConfig(done func(reading, api.ConfigResult)) {
 	a.spawn(func(ctx context.Context) {
 		r := readPlan(ctx, a.opts.ConfigPath, a.opts.Host, measured)
 		a.post(func() {
-			a.reloading = false
+			a.reloading, a.file.read = false, r.hash
 			result := a.swap(r)
 			if done != nil {
 				done(r, result)

@@ -165,6 +165,42 @@ func TestAMissingFileIsToldOf(t *testing.T) {
 	})
 }
 
+func TestStatusTellsOfAnEditedFile(t *testing.T) {
+	inBed(t, func(b *bed) {
+		good, err := os.ReadFile(b.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reload := func() { _, _, _ = b.Reload(context.Background(), false) }
+		for i, step := range []struct {
+			rule string
+			do   func()
+			want bool
+		}{
+			{"what was read is not edited", func() {}, false},
+			{"another text is", func() { b.write(string(good) + "# more\n") }, true},
+			{"edited and back it is the one that was read", func() { b.write(string(good)) }, false},
+			{"a text of the same size is another one", func() { b.write(strings.Replace(string(good), "priority = 90", "priority = 91", 1)) }, true},
+			{"a reload reads it", reload, false},
+			{"a file that cannot be used was read all the same", func() { b.write("nonsense"); reload() }, false},
+			{"mended, it wants a reload again", func() { b.write(string(good)) }, true},
+			{"... and gets it", reload, false},
+			{"a file that is gone", func() { os.Remove(b.config) }, true},
+		} {
+			step.do()
+			at := time.Unix(int64(i), 0)     // two writes within one tick of the kernel's clock have one time
+			_ = os.Chtimes(b.config, at, at) // the file may be gone
+			s, err := b.Status(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.ConfigEdited != step.want {
+				t.Errorf("%s: edited is %v", step.rule, s.ConfigEdited)
+			}
+		}
+	})
+}
+
 func TestATierThatIsTakenOutStaysUntilItStops(t *testing.T) {
 	inBed(t, func(b *bed) {
 		mustDone(t, b.act("util", "start", ""))
@@ -177,6 +213,10 @@ func TestATierThatIsTakenOutStaysUntilItStops(t *testing.T) {
 		}
 		if tier := b.tierNow("util"); !tier.Removed || tier.State != api.Ready {
 			t.Errorf("the tier: %+v", tier)
+		}
+		for _, action := range []string{"start", "restart", "switch"} {
+			_, err := b.Act(context.Background(), "util", api.TierRequest{Action: action})
+			mustKind(t, err, api.KindConflict, `tier "util" is no longer in tiers.toml: it runs until it is stopped`)
 		}
 		if got := b.systemd.did("release", "stop"); len(got) > 0 {
 			t.Errorf("it did %q", got)

@@ -24,7 +24,8 @@ func (a *Agent) Status(ctx context.Context) (api.Status, error) {
 		}
 		s := api.Status{
 			Version: a.opts.Version, Started: a.started, Systemd: a.opts.Systemd.Version(), ConfigPath: a.opts.ConfigPath,
-			ConfigHash: a.configHash, ConfigError: a.configErr, Warnings: slices.Clone(a.warnings), Gateway: "absent", Tiers: []api.Tier{},
+			ConfigHash: a.configHash, ConfigError: a.configErr, ConfigEdited: a.configured && a.file.edited(a.opts.ConfigPath),
+			Warnings: slices.Clone(a.warnings), Gateway: "absent", Tiers: []api.Tier{},
 		}
 		if a.gateway.connected(time.Now()) {
 			s.Gateway = "connected"

@@ -161,6 +161,12 @@ var starts = []string{StartBoot, StartDemand, StartManual}
 // reserved are the names whose units belong to tierd itself.
 var reserved = []string{"gateway", "guard"}
 
+// The kernel keeps the first ports for root, which the gateway is not (ip(7), ip_unprivileged_port_start).
+const (
+	firstPort  = 1024
+	privileged = "%d is for root alone, unless net.ipv4.ip_unprivileged_port_start is lower, and the gateway is not root; take one from 1024 on"
+)
+
 // checkPorts finds ports that two listeners of the gateway would open.
 func (c *Config) checkPorts(fs *faults) {
 	holder := map[int]string{}
@@ -170,9 +176,15 @@ func (c *Config) checkPorts(fs *faults) {
 			holder[c.Gateway.Port] = "the gateway's own, which serves every tier (`port` in [gateway] changes it)"
 		}
 	}
+	if p := c.Gateway.Port; p > 0 && p < firstPort {
+		fs.warn(c.line("gateway", "port"), "", "port in [gateway]: "+privileged, p)
+	}
 	for _, t := range c.Tiers {
 		if t.Port < 1 || t.Port > 65535 {
 			continue
+		}
+		if t.Port < firstPort {
+			fs.warn(c.line("tier", t.Name, "port"), t.Name, "port of tier %q: "+privileged, t.Name, t.Port)
 		}
 		if other, taken := holder[t.Port]; taken {
 			fs.add(c.line("tier", t.Name, "port"), t.Name, "port %d of tier %q is already %s", t.Port, t.Name, other)

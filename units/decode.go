@@ -71,7 +71,28 @@ func (d *decoder) unknown(t reflect.Type, path []string) {
 		d.fault(path, "%s%s would be a secret in a file that every user can read. %s", quote(key), in(path[:len(path)-1]), secretRemedy)
 		return
 	}
-	d.fault(path, "unknown key %s%s%s", quote(key), in(path[:len(path)-1]), suggest(key, keysOf(t)))
+	near := suggest(key, keysOf(t))
+	if table := belongs(path); table != "" {
+		near = "; it belongs in " + table
+	}
+	d.fault(path, "unknown key %s%s%s", quote(key), in(path[:len(path)-1]), near)
+}
+
+// belongs names the table that has such a key, for one that stands in a tier's table instead of a variant's, the other way round,
+// or before the first table; "" for others.
+func belongs(path []string) string {
+	key := path[len(path)-1]
+	tier := func() string { return "[tier." + strings.Trim(quote(path[1]), `"`) }
+	switch {
+	case len(path) == 1 && slices.Contains(keysOf(reflect.TypeFor[HostConfig]()), key):
+		return "[host]"
+	case path[0] != "tier":
+	case len(path) == 3 && slices.Contains(keysOf(reflect.TypeFor[Variant]()), key):
+		return tier() + ".variant.NAME]"
+	case len(path) == 5 && path[2] == "variant" && slices.Contains(keysOf(reflect.TypeFor[Tier]()), key):
+		return tier() + "]"
+	}
+	return ""
 }
 
 func (d *decoder) fault(path []string, format string, args ...any) {

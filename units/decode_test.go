@@ -200,7 +200,7 @@ func TestNamesOfUnitsSocketsAndUsers(t *testing.T) {
 // Files of one tier each, to hold that the longest names that are allowed make a unit.
 func TestTheLongestNamesFit(t *testing.T) {
 	text := func(tier string) string {
-		return fmt.Sprintf("[engine.llama]\ncommand = [\"/l\"]\n[tier.%s]\nport = 1\n[tier.%s.variant.v]\nengine = \"llama\"\nmodel = \"m.gguf\"\ncontext = 1\nmemory = \"1GiB\"\n", tier, tier)
+		return fmt.Sprintf("[engine.llama]\ncommand = [\"/l\"]\n[tier.%s]\nport = 8001\n[tier.%s.variant.v]\nengine = \"llama\"\nmodel = \"m.gguf\"\ncontext = 1\nmemory = \"1GiB\"\n", tier, tier)
 	}
 	parse(t, text(strings.Repeat("x", 26)))
 	if c, _ := ParseConfig("f", []byte(text(strings.Repeat("x", 27)))); c != nil {

@@ -16,6 +16,10 @@ var faultTable = []struct {
 		`tiers.toml:37: unknown key "memroy" in [tier.utility.variant.llama]; did you mean "memory"?`},
 	{"an unknown key that is like nothing stands alone", []string{`priority = 80`, `xyzzyplugh = 80`},
 		`tiers.toml:14: unknown key "xyzzyplugh" in [tier.coder]`},
+	{"a variant's key in its tier's table", []string{`priority = 80`, `context = "8K"`},
+		`tiers.toml:14: unknown key "context" in [tier.coder]; it belongs in [tier.coder.variant.NAME]`},
+	{"a tier's key in a variant's table", []string{`memory = "2GiB"`, "memory = \"2GiB\"\nidle_stop = \"20m\""},
+		`tiers.toml:38: unknown key "idle_stop" in [tier.utility.variant.llama]; it belongs in [tier.utility]`},
 	{"an unknown table", []string{"[mode.both]", "[mood.both]", `default_mode = "both"`, ""},
 		`tiers.toml:39: unknown key "mood"; did you mean "mode"?`},
 	{"text where a number belongs", []string{"port = 8002", `port = "8002"`},
@@ -228,6 +232,17 @@ func TestEachFaultHasItsOwnWords(t *testing.T) {
 				t.Error("a configuration came with faults that are no warnings")
 			}
 		})
+	}
+}
+
+func TestAPortThatOnlyRootMayOpenIsAWarning(t *testing.T) {
+	const rest = " is for root alone, unless net.ipv4.ip_unprivileged_port_start is lower, and the gateway is not root; take one from 1024 on"
+	c, faults := ParseConfig("tiers.toml", []byte(edit(t, "port = 8002", "port = 1023", "port = 8012", "port = 1024")+"[gateway]\nport = 80\n"))
+	if got, want := lines(faults), `tiers.toml:13: warning: port of tier "coder": 1023`+rest+"\n"+`tiers.toml:42: warning: port in [gateway]: 80`+rest; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if c == nil {
+		t.Error("the configuration cannot be used")
 	}
 }
 

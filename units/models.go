@@ -3,6 +3,7 @@ package units
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -122,8 +123,33 @@ func (h tree) missing(folders []string, name string) error {
 		as += " or models--" + org + "--" + repo
 		remedy = fmt.Sprintf("fetch it with `tierctl pull %s`", name)
 	}
+	if near := h.nearModel(folders, name); near != "" {
+		remedy = fmt.Sprintf("did you mean %q? Or %s", near, remedy)
+	}
 	return fmt.Errorf("model %q is not in %s (looked for %s); %s, or add its folder to `models` in [host]",
 		name, strings.Join(folders, ", "), as, remedy)
+}
+
+// nearModel is the name of what is there in the same folder, and that the name is a slip of; "" for none. Another number is no
+// slip but another model: 14B beside 32B, Q4 beside Q8. The name itself is there as a link to nowhere.
+func (h tree) nearModel(folders []string, name string) string {
+	dir, base := path.Split(name)
+	for _, folder := range folders {
+		there := slices.DeleteFunc(h.list(path.Join(folder, dir)), func(other string) bool { return other == base || digits(other) != digits(base) })
+		if near := nearest(base, there); near != "" {
+			return dir + near
+		}
+	}
+	return ""
+}
+
+func digits(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, name)
 }
 
 // weights is the size of the model files in a folder, each behind its links.

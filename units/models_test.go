@@ -104,6 +104,14 @@ func TestAModelThatCannotBeLoadedSaysWhatToDo(t *testing.T) {
 			"model \"org/absent/q4.gguf\" is not in /models, /second (looked for org/absent/q4.gguf or models--org--absent); fetch it with `tierctl pull org/absent/q4.gguf`, or add its folder to `models` in [host]"},
 		{"a plain name that is nowhere", "absent.gguf", KindLlama,
 			"model \"absent.gguf\" is not in /models, /second (looked for absent.gguf); put it there, or add its folder to `models` in [host]"},
+		{"a slip of the hand", "weigths.bin", KindLlama,
+			"model \"weigths.bin\" is not in /models, /second (looked for weigths.bin); did you mean \"weights.bin\"? Or put it there, or add its folder to `models` in [host]"},
+		{"a slip in a repository's file", "org/repo-GGUF/q4_km.gguf", KindLlama,
+			"model \"org/repo-GGUF/q4_km.gguf\" is not in /models, /second (looked for org/repo-GGUF/q4_km.gguf or models--org--repo-GGUF); " +
+				"did you mean \"org/repo-GGUF/q4_k_m.gguf\"? Or fetch it with `tierctl pull org/repo-GGUF/q4_km.gguf`, or add its folder to `models` in [host]"},
+		{"another number is another model", "org/repo-GGUF/q5_k_m.gguf", KindLlama,
+			"model \"org/repo-GGUF/q5_k_m.gguf\" is not in /models, /second (looked for org/repo-GGUF/q5_k_m.gguf or models--org--repo-GGUF); " +
+				"fetch it with `tierctl pull org/repo-GGUF/q5_k_m.gguf`, or add its folder to `models` in [host]"},
 		{"an absolute path that is nowhere", "/absent.gguf", KindLlama,
 			"model /absent.gguf does not exist; put it there, or change `model`"},
 		{"a link to nowhere", "dangling", KindVLLM,

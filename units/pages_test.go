@@ -44,6 +44,19 @@ func TestPagesHaveTheSumsOfThePlan(t *testing.T) {
 	}
 }
 
+// TestTheBoundOfModelsPage holds docs/models.md to what `tierctl bench` works out.
+func TestTheBoundOfModelsPage(t *testing.T) {
+	text, err := os.ReadFile("../docs/models.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := strixPlan(t).Unit("tier-orch.service")
+	want := fmt.Sprintf("with 256 GB/s a model of 14B in BF16 cannot write more than %.1f tokens a second", 256e9/float64(u.Reads.Weights))
+	if !strings.Contains(string(text), want) {
+		t.Errorf("docs/models.md does not say %q", want)
+	}
+}
+
 // sumForm is how a comment of the shipped file gives a sum, with the name of the next local variant behind it.
 var sumForm = regexp.MustCompile(`(?s)([0-9.]+) GiB: ([0-9.]+) weights(?: \(BF16\))? \+ ([0-9.]+) KV cache(?: for [0-9]+K)? \+ ([0-9.]*[0-9])\..*?\[tier\.([a-z]+)\.variant\.([a-z]+)\]`)
 

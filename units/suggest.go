@@ -4,6 +4,15 @@ import "fmt"
 
 // suggest names the nearest of the known words: `; did you mean "memory"?`. Nothing when none is near.
 func suggest(word string, known []string) string {
+	near := nearest(word, known)
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", near)
+}
+
+// nearest is the known word with the fewest differences, "" when none is near.
+func nearest(word string, known []string) string {
 	best, least := "", 1+min(max(len(word)/2, 1), 3)
 	if len(word) > 40 { // no name is so long, and the distance costs its square
 		return ""
@@ -13,10 +22,7 @@ func suggest(word string, known []string) string {
 			best, least = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return best
 }
 
 // Distance is how many bytes must be inserted, dropped, replaced or swapped with their neighbour to turn a into b.

@@ -103,15 +103,16 @@ type Mode struct {
 
 // Status is the daemon's own state and every tier.
 type Status struct {
-	Version     string    `json:"version"`
-	Started     time.Time `json:"started"`
-	Systemd     string    `json:"systemd"` // version as the manager reports it
-	ConfigPath  string    `json:"config_path"`
-	ConfigHash  string    `json:"config_hash,omitempty"`
-	ConfigError string    `json:"config_error,omitempty"` // the file as it is now cannot be used; the previous one is in force
-	Warnings    []string  `json:"warnings,omitempty"`
-	Gateway     string    `json:"gateway"` // "connected" or "absent"
-	Tiers       []Tier    `json:"tiers"`
+	Version      string    `json:"version"`
+	Started      time.Time `json:"started"`
+	Systemd      string    `json:"systemd"` // version as the manager reports it
+	ConfigPath   string    `json:"config_path"`
+	ConfigHash   string    `json:"config_hash,omitempty"`
+	ConfigError  string    `json:"config_error,omitempty"`  // the file as it is now cannot be used; the previous one is in force
+	ConfigEdited bool      `json:"config_edited,omitempty"` // the file is not the one that was read: a reload is due
+	Warnings     []string  `json:"warnings,omitempty"`
+	Gateway      string    `json:"gateway"` // "connected" or "absent"
+	Tiers        []Tier    `json:"tiers"`
 }
 
 // Change is a slow operation that can be watched, waited for and aborted.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -172,8 +173,8 @@ func TestTierdThatCannotBeReached(t *testing.T) {
 	l.SetUnlinkOnClose(false)
 	l.Close()
 	tests := []struct{ name, path, want, hint string }{
-		{"no socket", filepath.Join(dir, "none"), "there is no socket at ", "systemctl start tierd.socket"},
-		{"a socket that nobody listens on", stale, "nothing listens on ", "systemctl restart tierd.socket"},
+		{"no socket", filepath.Join(dir, "none"), "there is no socket at ", "tierd's own is /run/tierd/tierd.sock"},
+		{"a socket that nobody listens on", stale, "nothing listens on ", "tierd's own is /run/tierd/tierd.sock"},
 		{"a path beyond what a socket may have", filepath.Join(dir, strings.Repeat("x", 200)), "broke", "systemctl status"},
 	}
 	for _, test := range tests {
@@ -184,6 +185,22 @@ func TestTierdThatCannotBeReached(t *testing.T) {
 				t.Errorf("got %+v", e)
 			}
 		})
+	}
+}
+
+func TestTierdsOwnSocketThatCannotBeReached(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		hint string
+	}{
+		{os.ErrNotExist, "sudo systemctl start tierd"},
+		{syscall.ECONNREFUSED, "sudo systemctl restart tierd.socket"},
+	} {
+		var e *Error
+		err := New("").unreachable(context.Background(), &net.OpError{Op: "dial", Err: test.err})
+		if !errors.As(err, &e) || e.Hint != test.hint {
+			t.Errorf("%v: got %+v", test.err, e)
+		}
 	}
 }
 

@@ -16,13 +16,14 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	e := &Error{Kind: KindUnavailable, Hint: "systemctl status tierd.socket tierd.service"}
+	absent, dead := errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case absent:
 		e.Message = fmt.Sprintf("cannot reach tierd: there is no socket at %s", c.path)
-		e.Hint = "systemctl start tierd.socket"
-	case errors.Is(err, syscall.ECONNREFUSED):
+		e.Hint = "sudo systemctl start tierd"
+	case dead:
 		e.Message = fmt.Sprintf("cannot reach tierd: nothing listens on %s", c.path)
-		e.Hint = "systemctl restart tierd.socket"
+		e.Hint = "sudo systemctl restart tierd.socket"
 	case errors.Is(err, fs.ErrPermission):
 		e.Message = fmt.Sprintf("cannot reach tierd: you may not open %s", c.path)
 		e.Hint = fmt.Sprintf("ls -ld %s", c.path)
@@ -32,6 +33,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 			err = u.Err // the URL says nothing to a user
 		}
 		e.Message = fmt.Sprintf("cannot tell what tierd did: the connection to %s broke (%v)", c.path, err)
+	}
+	if c.path != ControlSocket && (absent || dead) {
+		e.Hint = fmt.Sprintf("leave --socket and $TIERD_SOCKET out: tierd's own is %s", ControlSocket)
 	}
 	return e
 }

@@ -47,7 +47,8 @@ type Facts struct {
 	Faults   []units.Fault // of tiers.toml
 	Quirks   quirks.Quirks
 	Files    *Files      // of the host; nil: nobody looked
-	Status   *api.Status // as tierd says; nil: it does not answer
+	Status   *api.Status // as tierd says; nil: it does not answer, or nobody asked
+	Silent   *api.Error  // why it does not answer; nil: it does, or nobody asked
 	Guard    *api.Guard  // the same
 	Client   *ClientFile // that the user applied; nil: none, or nobody looked
 }
@@ -81,7 +82,9 @@ func Check(f Facts) []Finding {
 		(*report).checkUnits,
 		(*report).checkBuilds,
 		(*report).checkModes,
+		(*report).checkDaemon,
 		(*report).checkStatus,
+		(*report).checkPorts,
 		(*report).checkClient,
 	} {
 		check(r)

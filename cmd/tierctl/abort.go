@@ -16,13 +16,20 @@ was not begun is left out. tierctl changes shows the ids.`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: a.completeChanges,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.client().Abort(cmd.Context(), args[0]); err != nil {
+			c := a.client()
+			if err := c.Abort(cmd.Context(), args[0]); err != nil {
 				return hintAtChanges(err)
+			}
+			state := "is being aborted"
+			if ch, err := c.Change(cmd.Context(), args[0]); err == nil && ch.State == "aborted" {
+				state = "was aborted"
+			} else if err == nil && ch.Done() {
+				return &failure{status: exitFailed, message: fmt.Sprintf("change %s (%s) cannot be aborted: it is over (%s)", ch.ID, ch.Summary, ch.State)}
 			}
 			if a.format == formatJSON {
 				return a.writeJSON(begun{args[0]})
 			}
-			fmt.Fprintf(a.stdout, "change %s is being aborted\n", args[0])
+			fmt.Fprintf(a.stdout, "change %s %s\n", args[0], state)
 			return nil
 		},
 	}

@@ -19,6 +19,9 @@ func (a *app) waits(cmd *cobra.Command) *cobra.Command {
 // not keep the others from it.
 func (a *app) actOn(ctx context.Context, req api.TierRequest, tiers []string) error {
 	c := a.client()
+	if req.Action != "stop" {
+		a.warnEdited(ctx, c)
+	}
 	var ids []string
 	var failed []error
 	for _, tier := range tiers {

@@ -28,9 +28,9 @@ func (a *app) startAgain(ctx context.Context, tiers []string) {
 	switch len(names) {
 	case 0:
 	case 1:
-		fmt.Fprintf(a.stderr, "The next request for %s starts it again; start = \"manual\" in %s keeps it stopped.\n", names[0], status.ConfigPath)
+		say(a.stderr, 2, fmt.Sprintf("The next request for %s starts it again; start = \"manual\" in %s keeps it stopped.", names[0], status.ConfigPath))
 	default:
-		fmt.Fprintf(a.stderr, "The next request for one of %s starts it again; start = \"manual\" in %s keeps it stopped.\n", list(names), status.ConfigPath)
+		say(a.stderr, 2, fmt.Sprintf("The next request for one of %s starts it again; start = \"manual\" in %s keeps it stopped.", list(names), status.ConfigPath))
 	}
 }
 

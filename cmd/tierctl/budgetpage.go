@@ -31,7 +31,7 @@ func (a *app) printBudget(b api.Budget) error {
 	}
 	fmt.Fprintln(a.stdout)
 	for _, line := range page.words() {
-		fmt.Fprintln(a.stdout, line)
+		say(a.stdout, 2, line)
 	}
 	return nil
 }

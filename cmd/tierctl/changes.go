@@ -92,7 +92,7 @@ func (a *app) showChange(ctx context.Context, id string) error {
 		case t.Status != "" && t.State == "doing":
 			line += ": " + t.Status
 		}
-		fmt.Fprintln(a.stdout, line)
+		say(a.stdout, 4, line)
 	}
 	return nil
 }

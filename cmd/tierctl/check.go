@@ -75,14 +75,14 @@ func (a *app) printCheck(file string, plan *units.Plan, faults []units.Fault, ho
 		}
 	} else {
 		for _, f := range faults {
-			fmt.Fprintln(a.stdout, f.Error())
+			say(a.stdout, 2, f.Error())
 		}
 	}
 	if n := errorCount(faults); n > 0 {
 		return &failure{status: exitFailed, message: fmt.Sprintf("%s cannot be used: %s", file, count(n, "fault"))}
 	}
 	if a.format == formatText {
-		fmt.Fprintln(a.stdout, goodSentence(file, plan, len(faults), host))
+		say(a.stdout, 2, goodSentence(file, plan, len(faults), host))
 	}
 	return nil
 }

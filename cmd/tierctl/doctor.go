@@ -93,12 +93,12 @@ func (a *app) printFindings(found []doctor.Finding) {
 			}
 			fmt.Fprint(a.stdout, title)
 			title = ""
-			fmt.Fprintf(a.stdout, "  %s (%s)\n", f.What, f.ID)
+			say(a.stdout, 4, fmt.Sprintf("  %s (%s)", f.What, f.ID))
 			if f.Severity == doctor.OK {
 				continue
 			}
 			if f.Why != "" {
-				fmt.Fprintf(a.stdout, "    why: %s [%s]\n", f.Why, f.Source)
+				say(a.stdout, 9, fmt.Sprintf("    why: %s [%s]", f.Why, f.Source))
 			}
 			if f.Fix != "" {
 				fmt.Fprintf(a.stdout, "    fix: %s\n", f.Fix)

@@ -93,6 +93,5 @@ func (a *app) printEvent(e api.Event) error {
 	if who == "" {
 		who = e.Kind
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s  %-10s  %s\n", e.Time.Local().Format(time.DateTime), who, e.Text)
-	return err
+	return say(a.stdout, len(time.DateTime)+columnGap, fmt.Sprintf("%s  %-10s  %s", e.Time.Local().Format(time.DateTime), who, e.Text))
 }

@@ -23,19 +23,25 @@ const (
 	exitInterrupted = 130
 )
 
-// meanings is the table of `tierctl help exit-status` and of the manual page.
+// meanings is the table of `tierctl help exit-status` and of the manual page, a line for each case of a status.
 var meanings = []struct {
-	status  int
-	meaning string
+	status int
+	cases  []string
 }{
-	{exitDone, "done"},
-	{exitFailed, "failed: the message says what could not be done"},
-	{exitUsage, "wrong usage: unknown command or flag, or no such tier, variant, mode or change"},
-	{exitNotReady, "health: something asked about is not ready; doctor: something is wrong, an error or a warning; guard: it is wanted and not armed; opencode verify: something is not as it should be"},
-	{exitForbidden, "not permitted: changing anything takes root or one of the groups tierd, sudo, wheel"},
-	{exitUnreachable, "tierd does not answer"},
-	{exitRefused, "refused by the memory budget: it does not fit"},
-	{exitInterrupted, "interrupted while it waited; a change that was begun goes on"},
+	{exitDone, []string{"done"}},
+	{exitFailed, []string{"failed: the message says what could not be done"}},
+	{exitUsage, []string{"wrong usage: unknown command or flag, or no such tier, variant, mode or change"}},
+	{exitNotReady, []string{
+		"health: something asked about is not ready",
+		"doctor: something is wrong, an error or a warning",
+		"guard: it is wanted and not armed",
+		"guard test: it is not armed, or turned off",
+		"opencode verify: something is not as it should be",
+	}},
+	{exitForbidden, []string{"not permitted: changing anything takes root or one of the groups tierd, sudo, wheel"}},
+	{exitUnreachable, []string{"tierd does not answer"}},
+	{exitRefused, []string{"refused by the memory budget: it does not fit"}},
+	{exitInterrupted, []string{"interrupted while it waited; a change that was begun goes on"}},
 }
 
 // kindStatus gives each kind of error its exit status.
@@ -106,7 +112,9 @@ func (a *app) report(err error) {
 			continue // two tiers that failed for one reason
 		}
 		said[message] = true
-		fmt.Fprintf(a.stderr, "tierctl: %s\n", message)
+		for line := range strings.SplitSeq("tierctl: "+message, "\n") {
+			say(a.stderr, 2, line)
+		}
 		if hint != "" {
 			fmt.Fprintf(a.stderr, "hint: %s\n", hint)
 		}
@@ -144,11 +152,7 @@ func parts(err error) []error {
 
 func writeExitStatuses(w io.Writer) {
 	for _, m := range meanings {
-		meaning := m.meaning
-		if len(meaning) > 80 { // a line for each command
-			meaning = strings.ReplaceAll(meaning, "; ", "\n       ")
-		}
-		fmt.Fprintf(w, "  %3d  %s\n", m.status, meaning)
+		fmt.Fprintf(w, "  %3d  %s\n", m.status, strings.Join(m.cases, "\n       "))
 	}
 }
 

@@ -56,6 +56,7 @@ func (a *app) facts(ctx context.Context, root, config string) (doctor.Facts, err
 func (a *app) askTierd(ctx context.Context, f *doctor.Facts) {
 	status, err := a.client().Status(ctx)
 	if err != nil {
+		errors.As(err, &f.Silent)
 		return
 	}
 	f.Status, f.Client = &status, a.opencodeFact(status)

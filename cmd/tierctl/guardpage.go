@@ -29,7 +29,8 @@ func (a *app) printGuard(g api.Guard) {
 			if s.Available >= s.Soft {
 				when = "At the soft line" // it would
 			}
-			fmt.Fprintf(a.stdout, "\n%s: %s.\n", when, strings.TrimSuffix(s.Would, "."))
+			fmt.Fprintln(a.stdout)
+			say(a.stdout, 2, fmt.Sprintf("%s: %s.", when, strings.TrimSuffix(s.Would, ".")))
 		}
 	}
 	for _, part := range []struct {
@@ -41,7 +42,7 @@ func (a *app) printGuard(g api.Guard) {
 		}
 		fmt.Fprintf(a.stdout, "\n%s:\n", part.title)
 		for _, line := range part.lines {
-			fmt.Fprintln(a.stdout, "  "+line)
+			say(a.stdout, 4, "  "+line)
 		}
 	}
 }

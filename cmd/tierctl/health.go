@@ -111,7 +111,7 @@ func (a *app) printHealth(h health) error {
 		if t.Reason != "" {
 			line += ": " + t.Reason
 		}
-		fmt.Fprintln(a.stdout, line)
+		say(a.stdout, 2, line)
 	}
 	return nil
 }

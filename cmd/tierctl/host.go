@@ -113,7 +113,7 @@ func (a *app) recordHost(ctx context.Context, root, file string) error {
 	}
 	fmt.Fprintf(a.stdout, "Recorded %s and %s in %s (%s).\n", count(len(s.GPUs), "GPU"), countProcesses(len(s.Clients)), file, size(uint64(data.Len())))
 	if why := unseenClients(s); why != "" {
-		fmt.Fprintln(a.stderr, warning(why))
+		say(a.stderr, 2, warning(why))
 	}
 	return nil
 }

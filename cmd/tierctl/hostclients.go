@@ -56,6 +56,6 @@ func (a *app) printProblems(s rocm.Snapshot) {
 	}
 	fmt.Fprintln(a.stdout, "\nWhat could not be read:")
 	for _, p := range s.Problems {
-		fmt.Fprintf(a.stdout, "  %v\n", p)
+		say(a.stdout, 4, fmt.Sprintf("  %v", p))
 	}
 }

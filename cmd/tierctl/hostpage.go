@@ -22,7 +22,8 @@ func (a *app) printHost(s rocm.Snapshot) {
 		if g == chosen {
 			title += ", which tiers use: " + why
 		}
-		fmt.Fprintf(a.stdout, "\n%s\n", title)
+		fmt.Fprintln(a.stdout)
+		say(a.stdout, 2, title)
 		writePairs(a.stdout, "  ", gpuPairs(s, *g))
 	}
 	if chosen == nil && len(s.GPUs) > 0 {

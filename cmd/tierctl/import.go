@@ -98,7 +98,7 @@ func (a *app) printImportFaults(env string, faults []compose.Fault) error {
 		}
 	} else {
 		for _, f := range faults {
-			fmt.Fprintln(a.stderr, f.Error())
+			say(a.stderr, 2, f.Error())
 		}
 	}
 	return &failure{status: exitFailed, message: fmt.Sprintf("%s cannot be imported: %s", env, count(len(faults), "fault"))}

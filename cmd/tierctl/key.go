@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,13 @@ func (a *app) makeKey(k units.Key) error {
 	if err := k.Check(); err != nil {
 		return &failure{status: exitUsage, message: err.Error(), hint: "tierctl key --help"}
 	}
+	if config, _, err := readConfig(filepath.Join(a.root, configFile)); err == nil && config != nil {
+		for _, tier := range k.Tiers {
+			if _, ok := config.Tier(tier); !ok {
+				return missing(fmt.Sprintf("there is no tier %q", tier), tier, configTiers(config))
+			}
+		}
+	} // elsewhere than on the host of the tiers nobody can tell
 	if a.format == formatJSON {
 		return a.writeJSON(newKey{Name: k.Name, Key: secret, SHA256: k.SHA256, Scopes: k.Scopes, Tiers: k.Tiers})
 	}

@@ -9,7 +9,7 @@ import (
 
 // What is printed for tiers.toml lets in the key that is printed, and each key is another one.
 func TestTheLinesLetTheKeyIn(t *testing.T) {
-	const tier = "[engine.llama]\ncommand = [\"/x\"]\n[tier.coder]\nport = 1\n[tier.coder.variant.a]\nengine = \"llama\"\nmodel = \"m.gguf\"\ncontext = \"8K\"\n"
+	const tier = "[engine.llama]\ncommand = [\"/x\"]\n[tier.coder]\nport = 8001\n[tier.coder.variant.a]\nengine = \"llama\"\nmodel = \"m.gguf\"\ncontext = \"8K\"\n"
 	seen := map[string]bool{}
 	for range 5 {
 		var out, errs strings.Builder

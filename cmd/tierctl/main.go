@@ -54,6 +54,8 @@ func (a *app) run(args []string) int {
 	context.AfterFunc(ctx, stop)
 
 	root := a.rootCommand()
+	strictHelp(root)
+	a.fitHelp(root)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {

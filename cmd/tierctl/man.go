@@ -46,7 +46,7 @@ func manSections() string {
 	var b strings.Builder
 	b.WriteString("\n\n# EXIT STATUS\n")
 	for _, m := range meanings {
-		fmt.Fprintf(&b, "\n**%d**\n:   %s\n", m.status, m.meaning)
+		fmt.Fprintf(&b, "\n**%d**\n:   %s\n", m.status, strings.Join(m.cases, "; "))
 	}
 	b.WriteString(`
 Where a command acts on several tiers, the status is that of the first failure.
@@ -56,6 +56,9 @@ Where a command acts on several tiers, the status is that of the first failure.
 
 **TIERD_SOCKET**
 :   path of tierd's control socket, when --socket is not given
+
+**TIERD_KEY**
+:   the key that **tierctl bench** shows to the gateway, where tiers.toml has keys
 
 **HF_ENDPOINT**, **HF_TOKEN**, **HF_TOKEN_PATH**, **HF_HOME**
 :   for **tierctl pull**: the hub, https://huggingface.co if left out; the token for it, and where a file with one is. In a

@@ -116,7 +116,7 @@ func (a *app) sayFindings(p opencode.Place, plan opencode.Plan) {
 		if f.Refuse {
 			continue
 		}
-		fmt.Fprintln(a.stderr, warning(f.Text))
+		say(a.stderr, 2, warning(f.Text))
 		if f.Hint != "" {
 			fmt.Fprintf(a.stderr, "hint: %s\n", f.Hint)
 		}

@@ -27,7 +27,7 @@ func (a *app) printVerified(v *verified) {
 			}
 			fmt.Fprintf(a.stdout, "\n%s\n", title)
 		}
-		fmt.Fprintf(a.stdout, "  %s\n", r.Text)
+		say(a.stdout, 4, "  "+r.Text)
 		if r.Hint != "" {
 			fmt.Fprintf(a.stdout, "    fix: %s\n", r.Hint)
 		}

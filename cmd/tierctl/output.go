@@ -52,6 +52,22 @@ type row struct {
 
 // writeTable aligns the columns. Notes stand beneath their row, indented to the second column.
 func writeTable(w io.Writer, header []string, rows []row) {
+	widths := columnWidths(header, rows)
+	head := make([]cell, len(header))
+	for i, h := range header {
+		head[i] = cell{text: h}
+	}
+	writeRow(w, widths, head)
+	below := widths[0] + columnGap
+	for _, r := range rows {
+		writeRow(w, widths, r.cells)
+		for _, n := range r.notes {
+			say(w, below, strings.Repeat(" ", below)+n)
+		}
+	}
+}
+
+func columnWidths(header []string, rows []row) []int {
 	widths := make([]int, len(header))
 	for i, h := range header {
 		widths[i] = utf8.RuneCountInString(h)
@@ -61,17 +77,16 @@ func writeTable(w io.Writer, header []string, rows []row) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
-	head := make([]cell, len(header))
-	for i, h := range header {
-		head[i] = cell{text: h}
+	return widths
+}
+
+// tableWidth is how many columns of a terminal the table takes, without its notes.
+func tableWidth(header []string, rows []row) int {
+	sum := columnGap * (len(header) - 1)
+	for _, w := range columnWidths(header, rows) {
+		sum += w
 	}
-	writeRow(w, widths, head)
-	for _, r := range rows {
-		writeRow(w, widths, r.cells)
-		for _, n := range r.notes {
-			fmt.Fprintf(w, "%*s%s\n", widths[0]+columnGap, "", n)
-		}
-	}
+	return sum
 }
 
 const columnGap = 2
@@ -141,7 +156,7 @@ func writePairs(w io.Writer, indent string, pairs []pair) {
 	}
 	for _, p := range pairs {
 		if p.text != "" {
-			fmt.Fprintf(w, "%s%-*s  %s\n", indent, width, p.name, p.text)
+			say(w, len(indent)+width+columnGap, fmt.Sprintf("%s%-*s  %s", indent, width, p.name, p.text))
 		}
 	}
 }

@@ -40,6 +40,17 @@ func TestShorten(t *testing.T) {
 	}
 }
 
+func TestANarrowTerminalGetsFewerColumns(t *testing.T) {
+	header := []string{"TIER", "ENGINE", "MODEL", "PORT"} // 5 + 2 + 6 + 2 + 10 + 2 + 4 columns
+	for columns, want := range map[int]string{0: "TIER ENGINE MODEL PORT", 31: "TIER ENGINE MODEL PORT", 30: "TIER ENGINE PORT", 19: "TIER ENGINE PORT", 18: "TIER PORT", 4: "TIER PORT"} {
+		rows := []row{{cells: []cell{{text: "coder"}, {text: "llama"}, {text: "model.gguf"}, {text: "8002"}}}}
+		head, rows := narrowed(columns, header, rows)
+		if got := strings.Join(head, " "); got != want || len(rows[0].cells) != len(head) {
+			t.Errorf("%d columns: %s, %+v", columns, got, rows)
+		}
+	}
+}
+
 func TestTableIgnoresColoursForWidths(t *testing.T) {
 	var plain, coloured strings.Builder
 	rows := func(paint string) []row {

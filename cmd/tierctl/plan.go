@@ -52,6 +52,7 @@ as it would be defined on this host.`,
 
 func (a *app) livePlan(ctx context.Context, mode string) (api.Plan, error) {
 	c := a.client()
+	a.warnEdited(ctx, c)
 	plan, err := c.Plan(ctx, mode)
 	if err != nil {
 		return plan, suggestMode(ctx, c, mode, err)
@@ -92,12 +93,20 @@ func configModes(c *units.Config) []string {
 	return names
 }
 
+func configTiers(c *units.Config) []string {
+	names := make([]string, len(c.Tiers))
+	for i, t := range c.Tiers {
+		names[i] = t.Name
+	}
+	return names
+}
+
 func (a *app) printPlan(p api.Plan) error {
 	if a.format == formatJSON {
 		return a.writeJSON(p)
 	}
 	for _, w := range p.Warnings {
-		fmt.Fprintln(a.stderr, warning(w))
+		say(a.stderr, 2, warning(w))
 	}
 	if len(p.Units) == 0 {
 		fmt.Fprintf(a.stdout, "Mode %q has no tiers.\n", p.Mode)

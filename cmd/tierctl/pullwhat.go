@@ -90,17 +90,17 @@ func absentModels(o pullOptions, config *units.Config) ([]string, error) {
 func noLocalModel(asked string, config *units.Config) error {
 	tier, variant, _ := strings.Cut(asked, "/")
 	t, ok := config.Tier(tier)
-	if ok {
-		_, ok = t.Variant(variant)
+	if !ok {
+		return missing(fmt.Sprintf("there is no tier %q", tier), tier, configTiers(config))
 	}
-	if ok {
-		return &failure{status: exitUsage, message: fmt.Sprintf("%s has no model on this machine: a server elsewhere has it", asked)}
+	if _, ok := t.Variant(variant); !ok {
+		var names []string
+		for _, v := range t.Variants {
+			names = append(names, v.Name)
+		}
+		return missing(fmt.Sprintf("tier %q has no variant %q", tier, variant), variant, names)
 	}
-	var names []string
-	for _, t := range config.Tiers {
-		names = append(names, t.Name)
-	}
-	return &failure{status: exitUsage, message: fmt.Sprintf("no tier or variant is called %q", asked), hint: "there are " + list(names)}
+	return &failure{status: exitUsage, message: fmt.Sprintf("%s has no model on this machine: a server elsewhere has it", asked)}
 }
 
 // pullFolder is the model folder that is written to.

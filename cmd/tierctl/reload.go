@@ -70,7 +70,7 @@ func (a *app) reload(ctx context.Context, restart bool) error {
 
 func (a *app) printReload(r api.ConfigResult, restarting bool) {
 	for _, w := range r.Warnings {
-		fmt.Fprintln(a.stderr, warning(w))
+		say(a.stderr, 2, warning(w))
 	}
 	if len(r.Changed)+len(r.Removed)+len(r.Gateway)+len(r.Settings) == 0 {
 		fmt.Fprintln(a.stdout, "tiers.toml was read again: nothing has changed.")

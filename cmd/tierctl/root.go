@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/units"
 )
 
 const rootHelp = `tierctl controls tierd: language models as systemd units ("tiers") on one machine.
@@ -113,11 +114,19 @@ func usageFailure(cmd *cobra.Command, err error) error {
 	var name string
 	if _, scanErr := fmt.Sscanf(f.message, "unknown command %q", &name); scanErr == nil {
 		f.message = fmt.Sprintf("there is no command %q", name)
-		if near := cmd.SuggestionsFor(name); len(near) > 0 {
-			f.hint = "did you mean " + strings.Join(near, " or ") + "? " + f.hint + " shows all"
-		}
+		f.hint = nearCommands(cmd, name, f.hint)
 	}
 	return f
+}
+
+// nearCommands is the hint with the commands in front that the name is a slip of, the nearest first.
+func nearCommands(cmd *cobra.Command, name, hint string) string {
+	near := cmd.SuggestionsFor(name)
+	if len(near) == 0 {
+		return hint
+	}
+	slices.SortStableFunc(near, func(a, b string) int { return units.Distance(name, a) - units.Distance(name, b) })
+	return "did you mean " + strings.Join(near, " or ") + "? " + hint + " shows all"
 }
 
 // takes bounds the number of arguments; most < 0: no upper bound.

@@ -50,7 +50,8 @@ The exit status is 0 whatever the states are; for a verdict use tierctl health.`
 			a.printTiers(tiers, len(args) > 0)
 			a.printDaemon(status)
 			if note := a.opencodeNote(status); note != "" && len(args) == 0 {
-				fmt.Fprintf(a.stdout, "\n%s\n", note)
+				fmt.Fprintln(a.stdout)
+				say(a.stdout, 2, note)
 			}
 			return nil
 		},
@@ -73,7 +74,26 @@ func (a *app) printTiers(tiers []api.Tier, details bool) {
 			rows[i].notes = append(rows[i].notes, tierDetails(t)...)
 		}
 	}
-	writeTable(a.stdout, statusHeader, rows)
+	header := statusHeader
+	columns, _, _ := terminalSize(a.stdout)
+	header, rows = narrowed(columns, header, rows)
+	writeTable(a.stdout, header, rows)
+}
+
+// narrowed leaves out of the table what a terminal of so many columns has no room for: first the models, then the engines. 0 is
+// room for all.
+func narrowed(columns int, header []string, rows []row) ([]string, []row) {
+	for _, name := range []string{"MODEL", "ENGINE"} {
+		if columns == 0 || tableWidth(header, rows) <= columns {
+			break
+		}
+		at := slices.Index(header, name)
+		header = slices.Delete(slices.Clone(header), at, at+1)
+		for i := range rows {
+			rows[i].cells = slices.Delete(slices.Clone(rows[i].cells), at, at+1)
+		}
+	}
+	return header, rows
 }
 
 // modelWidth is what a terminal leaves for MODEL, the one column without a natural bound; 0: no limit.
@@ -181,8 +201,12 @@ func (a *app) printDaemon(s api.Status) {
 	if s.ConfigError != "" {
 		fmt.Fprintf(a.stdout, "\n%s cannot be used as it is now; what tierd read before stays in force:\n", s.ConfigPath)
 		for line := range strings.Lines(s.ConfigError) {
-			fmt.Fprintf(a.stdout, "  %s\n", strings.TrimRight(line, "\n"))
+			say(a.stdout, 4, "  "+strings.TrimRight(line, "\n"))
 		}
+	}
+	if s.ConfigEdited {
+		fmt.Fprintln(a.stdout)
+		say(a.stdout, 2, edited(s))
 	}
 	var warnings []string
 	ofFile := 0 // what `tierctl check` shows with its line; a page of it would hide the tiers
@@ -196,13 +220,13 @@ func (a *app) printDaemon(s api.Status) {
 		}
 	}
 	if ofFile > 0 {
-		warnings = append(warnings, fmt.Sprintf("warnings about %s: %d; `tierctl check` lists them", s.ConfigPath, ofFile))
+		warnings = append(warnings, fmt.Sprintf("further warnings about %s: %d; `tierctl check` lists all", s.ConfigPath, ofFile))
 	}
 	if len(warnings) > 0 {
 		fmt.Fprintln(a.stdout)
 	}
 	for _, w := range warnings {
-		fmt.Fprintln(a.stdout, w)
+		say(a.stdout, 2, w)
 	}
 	if s.Gateway == "absent" {
 		fmt.Fprintf(a.stdout, "\nThe gateway is not connected, so ports may be closed (systemctl status tier-gateway).\n")

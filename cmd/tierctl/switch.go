@@ -40,6 +40,7 @@ func drainFlag(cmd *cobra.Command, drain *bool) {
 }
 
 func (a *app) switchTo(ctx context.Context, c control, tier, variant string, drain bool) error {
+	a.warnEdited(ctx, c)
 	id, err := c.Act(ctx, tier, api.TierRequest{Action: "switch", Variant: variant, Drain: drain})
 	if err != nil {
 		return suggestVariant(ctx, c, tier, variant, err)

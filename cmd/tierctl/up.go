@@ -29,6 +29,7 @@ error while the first is at work.`,
 				req.Mode = args[0]
 			}
 			c := a.client()
+			a.warnEdited(cmd.Context(), c)
 			id, err := c.Stack(cmd.Context(), req)
 			if err != nil {
 				return suggestMode(cmd.Context(), c, req.Mode, err)
