@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -176,6 +177,12 @@ func (p Place) made(path string) ([]string, error) {
 // Needed tells whether anything is to be written.
 func (c Changes) Needed() bool {
 	return slices.ContainsFunc(c.Files, func(f Change) bool { return f.Action != ActionSame })
+}
+
+// stale tells whether a record says something else than it would now, of a file whose bytes stay: an engine may serve less than it
+// did when they were written.
+func (c Changes) stale() bool {
+	return slices.ContainsFunc(c.Files, func(f Change) bool { return !reflect.DeepEqual(f.record, f.next) })
 }
 
 // Against is why nothing may be written, each reason one error; nil when it may. With force what can be put aside is no reason.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -169,6 +170,13 @@ func TestShowTellsWhatIsInForce(t *testing.T) {
 		if want != "" && (!ok || m.Ref != want || m.Context == 0 || m.BaseURL == "") {
 			t.Errorf("%s works with %+v", a.Name, m)
 		}
+	}
+	var order []string
+	for _, m := range f.Models {
+		order = append(order, m.Tier)
+	}
+	if want := []string{"orch", "coder", "reviewer", "utility"}; !slices.Equal(order, want) || f.Agents[0].Name != "primary" {
+		t.Errorf("models are in the order %v, of the file it is %v; the first agent is %s", order, want, f.Agents[0].Name)
 	}
 	run(t, env, editing(ours, "{\"agent\": {\"mine\": {\"model\": \"acme/large\"}}}"))
 	f = show()[0]

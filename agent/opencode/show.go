@@ -3,7 +3,6 @@ package opencode
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -36,6 +35,30 @@ type InForceAgent struct {
 	Model       string // "": that of the agent or person that calls it
 	Description string
 	Rules       json.RawMessage
+}
+
+// shown are the keys of a configuration that Show looks at. Models and agents stay in the order of the file, which is that of
+// tiers.toml.
+type shown struct {
+	Model    string `json:"model"`
+	Small    string `json:"small_model"`
+	Provider members[struct {
+		Options struct {
+			BaseURL string `json:"baseURL"`
+		} `json:"options"`
+		Models members[struct {
+			Limit struct {
+				Context int `json:"context"`
+				Output  int `json:"output"`
+			} `json:"limit"`
+		}] `json:"models"`
+	}] `json:"provider"`
+	Agent members[struct {
+		Mode        string          `json:"mode"`
+		Model       string          `json:"model"`
+		Description string          `json:"description"`
+		Permission  json.RawMessage `json:"permission"`
+	}] `json:"agent"`
 }
 
 // Show reads what the records of a place are about, as it is in force now. A file that cannot be read as a configuration any more
@@ -77,27 +100,7 @@ func (f *InForce) read(src []byte) error {
 	if err != nil {
 		return fmt.Errorf(": %w", err)
 	}
-	var c struct {
-		Model    string `json:"model"`
-		Small    string `json:"small_model"`
-		Provider map[string]struct {
-			Options struct {
-				BaseURL string `json:"baseURL"`
-			} `json:"options"`
-			Models map[string]struct {
-				Limit struct {
-					Context int `json:"context"`
-					Output  int `json:"output"`
-				} `json:"limit"`
-			} `json:"models"`
-		} `json:"provider"`
-		Agent map[string]struct {
-			Mode        string          `json:"mode"`
-			Model       string          `json:"model"`
-			Description string          `json:"description"`
-			Permission  json.RawMessage `json:"permission"`
-		} `json:"agent"`
-	}
+	var c shown
 	if len(src) == 0 {
 		return nil
 	}
@@ -105,19 +108,18 @@ func (f *InForce) read(src []byte) error {
 		return fmt.Errorf(": %w", err)
 	}
 	f.Model, f.Small = c.Model, c.Small
-	for _, name := range slices.Sorted(maps.Keys(c.Provider)) {
-		p := c.Provider[name]
-		for _, id := range slices.Sorted(maps.Keys(p.Models)) {
-			l := p.Models[id].Limit
+	for _, p := range c.Provider {
+		for _, m := range p.value.Models {
 			f.Models = append(f.Models, Model{
-				Tier: strings.TrimPrefix(name, "local_"), Ref: name + "/" + id, Provider: name, ID: id, BaseURL: p.Options.BaseURL,
-				Context: l.Context, Output: l.Output,
+				Tier: strings.TrimPrefix(p.name, providerPrefix), Ref: p.name + "/" + m.name, Provider: p.name, ID: m.name,
+				BaseURL: p.value.Options.BaseURL, Context: m.value.Limit.Context, Output: m.value.Limit.Output,
 			})
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Agent)) {
-		a := c.Agent[name]
-		f.Agents = append(f.Agents, InForceAgent{Name: name, Mode: a.Mode, Model: a.Model, Description: a.Description, Rules: a.Permission})
+	for _, a := range c.Agent {
+		f.Agents = append(f.Agents, InForceAgent{
+			Name: a.name, Mode: a.value.Mode, Model: a.value.Model, Description: a.value.Description, Rules: a.value.Permission,
+		})
 	}
 	return nil
 }
