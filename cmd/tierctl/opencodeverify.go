@@ -185,13 +185,9 @@ func (a *app) verifyClient(ctx context.Context, v *verified, r *opencode.Record)
 		}
 	}
 	if err != nil {
-		found = []opencode.Remark{{Failed: true, Text: "OpenCode cannot be asked: " + err.Error()}}
+		found = []opencode.Remark{unasked(c, err)}
 	}
-	if c.Major != 1 {
-		v.add(opencode.Remark{
-			Text: fmt.Sprintf("%s calls itself %q; what tierctl writes was tried with OpenCode 1.18", c.Path, c.Version), Hint: "the other lines tell whether it took it",
-		})
-	}
+	v.add(otherVersion(c, r)...)
 	v.add(found...)
 	return nil
 }
