@@ -16,6 +16,7 @@ import (
 type argument struct {
 	raw string
 	value
+	secret bool // the text is left out, but for the name of a flag that it stands behind
 }
 
 // command makes the server of a service's command; nil when it runs none that is known.
@@ -100,17 +101,24 @@ func endsInShell(words []string) bool {
 // argument replaces variables in a word of a command. In a command that is one text, a value with blanks becomes several words, as it
 // does in compose, which replaces before it splits; a word that has blanks itself was quoted, and stays whole.
 func (s *stack) argument(raw string, v service, line int, whole bool) []argument {
-	text, from := s.expand(raw, v.file, line)
+	text, from, secret := s.expand(raw, v.file, line)
 	from.key = cmp.Or(from.key, v.name)
+	if secret {
+		name := ""
+		if strings.HasPrefix(raw, "-") {
+			name, _, _ = strings.Cut(raw, "=")
+		}
+		return []argument{{raw, value{name, from}, true}}
+	}
 	if whole || strings.ContainsAny(raw, " \t\n") {
 		if text == "" {
 			return nil
 		}
-		return []argument{{raw, value{text, from}}}
+		return []argument{{raw, value{text, from}, false}}
 	}
 	var list []argument
 	for _, word := range strings.Fields(text) {
-		list = append(list, argument{raw, value{word, from}})
+		list = append(list, argument{raw, value{word, from}, false})
 	}
 	return list
 }
@@ -127,13 +135,15 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 		word := args[0]
 		args = args[1:]
 		if !strings.HasPrefix(word.text, "-") {
-			r.plainWord(word.value)
+			if !word.secret {
+				s.plainWord(v, r, word.value)
+			}
 			continue
 		}
 		name, text, isInline := strings.Cut(word.text, "=")
-		is := argument{word.raw, value{text, word.from}}
-		follows := !isInline && len(args) > 0 && (!strings.HasPrefix(args[0].text, "-") || isNumber(args[0].text))
-		use, known := uses[name]
+		is := argument{word.raw, value{text, word.from}, word.secret}
+		follows := !isInline && !word.secret && len(args) > 0 && (!strings.HasPrefix(args[0].text, "-") || isNumber(args[0].text))
+		use, known := uses[dashed(r.kind, name)]
 		switch {
 		case known && use.takes && follows, !known && follows:
 			is, args = args[0], args[1:]
@@ -144,10 +154,12 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 			portName = m[1]
 		}
 		switch {
+		case is.secret: // which has been said
+		case isSecret(variableName(name)), !known && holdsSecret(name, is.text):
+			s.note(Dropped, word.from.at, v.name+" "+name, "%s", notCopied)
 		case known:
 			use.to(s, r, is.value)
-		case isSecret(variableName(name)):
-			s.note(Dropped, word.from.at, v.name+" "+name, "is a secret, and never copied")
+		case s.own(v, r, name, word.value):
 		case follows:
 			r.extra = append(r.extra, word.value, is.value)
 		default:
@@ -157,6 +169,26 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 	r.agent = agentOfService(v.name, portName)
 	s.complete(v, r)
 	return r
+}
+
+// own drops a flag that tierd does not let through.
+func (s *stack) own(v service, r *server, name string, is value) bool {
+	key, own := units.OwnFlag(r.kind, name)
+	switch {
+	case own && key != "":
+		s.note(Warning, is.from.at, v.name+" "+name, "is not in the result: tierd sets it by `%s` of the variant, where you may want what it said", key)
+	case own:
+		s.note(Dropped, is.from.at, v.name+" "+name, "is not needed: tierd sets it itself")
+	}
+	return own
+}
+
+// dashed is a long flag as it is documented: vLLM takes underscores for its dashes.
+func dashed(kind, flag string) string {
+	if kind != units.KindVLLM {
+		return flag
+	}
+	return strings.ReplaceAll(flag, "_", "-")
 }
 
 func isNumber(text string) bool {
@@ -170,12 +202,15 @@ func variableName(flag string) string {
 }
 
 // plainWord is one that is neither a flag nor a flag's value: the model, for vllm serve.
-func (v *server) plainWord(word value) {
-	if v.kind == units.KindVLLM && !v.model.there() {
-		v.model = word
-		return
+func (s *stack) plainWord(v service, r *server, word value) {
+	switch {
+	case r.kind == units.KindVLLM && !r.model.there():
+		r.model = word
+	case holdsSecret("", word.text):
+		s.note(Dropped, word.from.at, v.name+" command", "%s", notCopied)
+	default:
+		r.extra = append(r.extra, word)
 	}
-	v.extra = append(v.extra, word)
 }
 
 // text is the scalar of a key, "" when there is none.

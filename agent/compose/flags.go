@@ -34,19 +34,21 @@ var (
 
 // vllmUses and llamaUses are the flags with a key of tiers.toml, and those that tierd sets; all others are passed on.
 var vllmUses = map[string]flagUse{
-	"--model":                   model,
-	"--host":                    address,
-	"--port":                    port,
-	"--max-model-len":           context,
-	"--max-num-seqs":            parallel,
-	"--gpu-memory-utilization":  field(func(v *server) *value { return &v.share }),
-	"--tool-call-parser":        field(func(v *server) *value { return &v.tools }),
-	"--kv-cache-dtype":          {true, func(s *stack, v *server, is value) { s.flagValue(v, "--kv-cache-dtype", is) }},
-	"--dtype":                   {true, func(s *stack, v *server, is value) { s.flagValue(v, "--dtype", is) }},
-	"--served-model-name":       ownFlag,
-	"--api-key":                 ownFlag,
-	"--enable-prefix-caching":   ownSwitch,
-	"--enable-auto-tool-choice": ownSwitch,
+	"--model":                    model,
+	"--host":                     address,
+	"--port":                     port,
+	"--max-model-len":            context,
+	"--max-num-seqs":             parallel,
+	"--max-num-batched-tokens":   field(func(v *server) *value { return &v.batch }),
+	"--gpu-memory-utilization":   field(func(v *server) *value { return &v.share }),
+	"--tool-call-parser":         field(func(v *server) *value { return &v.tools }),
+	"--kv-cache-dtype":           {true, func(s *stack, v *server, is value) { s.flagValue(v, "--kv-cache-dtype", is) }},
+	"--dtype":                    {true, func(s *stack, v *server, is value) { s.flagValue(v, "--dtype", is) }},
+	"--served-model-name":        ownFlag,
+	"--api-key":                  ownFlag,
+	"--enable-prefix-caching":    ownSwitch,
+	"--no-enable-prefix-caching": fixed(func(v *server) *value { return &v.caching }, "false"),
+	"--enable-auto-tool-choice":  ownSwitch,
 }
 
 var llamaUses = map[string]flagUse{
