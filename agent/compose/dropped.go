@@ -31,7 +31,7 @@ var reasons = []nameReason{
 	{regexp.MustCompile(`^HF_(ENDPOINT|HUB_.*)$`), "is for downloads: set it where you download"},
 	{regexp.MustCompile(`^(COMPOSE_.*|DOCKER_.*|BUILDKIT_.*|REPO_ROOT|PUID|PGID|TZ)$`), "is for containers, and there are none"},
 	{regexp.MustCompile(`^VLLM_CACHE$`), "is not needed: each tier has a cache folder of its own, which vLLM fills anew at the first start"},
-	{regexp.MustCompile(`^(HF_HOME|LLAMA_MODELS_DIR)$`), "is empty"},
+	{regexp.MustCompile(`^(HF_HOME|LLAMA_MODELS_DIR)$`), "is a folder that no server has: if there are models in it, add it to `models` in [host]"},
 	{regexp.MustCompile(`_IMAGE$`), "is a container's image: tierd runs engines of this machine, see `command` of [engine.NAME]"},
 	{regexp.MustCompile(`^LLAMA_[A-Z0-9]+_PORT$`), "is the port of a stand-in: all variants of a tier answer at the tier's own port"},
 	{regexp.MustCompile(`^BIFROST_PORT$`), "is the scheduler's: tierd starts a tier when a request comes, and port 8000 of the gateway serves all of them"},

@@ -10,9 +10,8 @@ import (
 )
 
 // notCopied is why a secret is not in the result, and where it goes instead.
-const notCopied = "looks like a secret, and is never copied: every user can read tiers.toml. " +
-	"Clients have keys of the gateway, see `tierctl key`; what a server elsewhere wants is stored with " +
-	"`systemd-creds encrypt --name=NAME - /etc/credstore.encrypted/NAME` and named by `key` of a remote variant"
+const notCopied = "looks like a secret, and is never copied: every user can read tiers.toml. Clients' keys are made by `tierctl key`; " +
+	"that of a server elsewhere is a credential, see `key` in tiers.toml(5)"
 
 var (
 	inHeader = regexp.MustCompile(`(?i)\b(authorization["']?\s*[:=]|bearer\s|basic\s)\s*["']?\S`)
