@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -128,10 +129,19 @@ func (c *Change) block(err error) error {
 	}
 	if errors.Is(err, syscall.ENOTDIR) {
 		c.Action = ActionCreate
-		c.Blocked = refuse(c.Path, "move it away", "a file stands where a directory of %s should be", c.Path)
+		c.Blocked = refuse(c.Path, "move it away", "%s is a file, and has to be a directory for %s", fileAbove(c.Path), c.Path)
 		return nil
 	}
 	return err
+}
+
+// fileAbove is the innermost thing that there is on the way to a path.
+func fileAbove(path string) string {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+	}
 }
 
 // remember makes the record of a file that is to be written: as it was, and what was kept of it.
