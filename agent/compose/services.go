@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -120,7 +121,7 @@ func (s *stack) environment(v service, engine *server, n *yaml.Node) {
 
 // volumes finds the folders of models.
 func (s *stack) volumes(v service, n *yaml.Node) {
-	for _, e := range texts(n) {
+	for _, e := range mounts(n) {
 		text, from, secret := s.expand(e.text, v.file, e.from.at.Line)
 		if secret {
 			continue
@@ -131,6 +132,7 @@ func (s *stack) volumes(v service, n *yaml.Node) {
 		at := Place{v.file, e.from.at.Line}
 		switch {
 		case holdsModels && strings.ContainsAny(dir, "/~"):
+			from.key = cmp.Or(from.key, v.name+".volumes")
 			s.folder(value{dir, from})
 		case holdsModels:
 			s.note(Warning, at, v.name+".volumes", "is a volume of Docker's: copy the models out of it, into a folder of [host]")
