@@ -3,6 +3,7 @@ package compose
 import (
 	"cmp"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,8 +52,22 @@ func (s *stack) command(v service) *server {
 			return s.server(v, units.KindLlama, words[i+1:])
 		}
 	}
+	// Images of the engines' own makers run the server by themselves, so the command has its arguments alone.
+	image, named := v.text("image"), slices.ContainsFunc(v.keys, func(p pair) bool { return p.key == "entrypoint" })
+	switch {
+	case named || len(words) == 0:
+	case llamaImage.MatchString(image):
+		return s.server(v, units.KindLlama, words)
+	case vllmImage.MatchString(image):
+		return s.server(v, units.KindVLLM, words)
+	}
 	return nil
 }
+
+var (
+	llamaImage = regexp.MustCompile(`/llama\.cpp:server\b`)
+	vllmImage  = regexp.MustCompile(`(^|/)vllm-openai(-rocm)?(:|@|$)`)
+)
 
 // split takes a command apart as a shell does, and what a shell is given by `-c` as well. Of several commands behind each other, as
 // in `cd /models && llama-server`, it is the one that runs an engine, else the first.
@@ -169,36 +184,6 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 	r.agent = agentOfService(v.name, portName)
 	s.complete(v, r)
 	return r
-}
-
-// own drops a flag that tierd does not let through.
-func (s *stack) own(v service, r *server, name string, is value) bool {
-	key, own := units.OwnFlag(r.kind, name)
-	switch {
-	case own && key != "":
-		s.note(Warning, is.from.at, v.name+" "+name, "is not in the result: tierd sets it by `%s` of the variant, where you may want what it said", key)
-	case own:
-		s.note(Dropped, is.from.at, v.name+" "+name, "is not needed: tierd sets it itself")
-	}
-	return own
-}
-
-// dashed is a long flag as it is documented: vLLM takes underscores for its dashes.
-func dashed(kind, flag string) string {
-	if kind != units.KindVLLM {
-		return flag
-	}
-	return strings.ReplaceAll(flag, "_", "-")
-}
-
-func isNumber(text string) bool {
-	_, err := strconv.Atoi(text)
-	return err == nil
-}
-
-// variableName is a flag as a variable would be called: --hf-token is HF_TOKEN.
-func variableName(flag string) string {
-	return strings.ToUpper(strings.ReplaceAll(strings.TrimLeft(flag, "-"), "-", "_"))
 }
 
 // plainWord is one that is neither a flag nor a flag's value: the model, for vllm serve.

@@ -85,6 +85,32 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// The images of the engines' makers start the server by themselves.
+func TestACommandOfArgumentsAlone(t *testing.T) {
+	for _, c := range []struct{ name, yaml, engine string }{
+		{"llama.cpp's", "image: ghcr.io/ggml-org/llama.cpp:server\ncommand: -m /models/a.gguf --port 1 -c 32768", "llama"},
+		{"on the GPU by ROCm", "image: ghcr.io/ggml-org/llama.cpp:server-rocm-b6000\ncommand: [-m, /models/a.gguf, --port, 1, -c, 32768, -ngl, 99]", "llama-rocm"},
+		{"vLLM's", "image: vllm/vllm-openai-rocm:v0.20\ncommand: --model org/m --port 1 --max-model-len 32768", "vllm"},
+		{"another program of the image", "image: ghcr.io/ggml-org/llama.cpp:full\ncommand: --server -m /models/a.gguf", ""},
+		{"another entry", "image: ghcr.io/ggml-org/llama.cpp:server\nentrypoint: [sleep]\ncommand: [inf]", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, faults := importService("vllm_odin", c.yaml+"\n", "")
+			if r == nil {
+				if c.engine != "" {
+					t.Fatal(faults)
+				}
+				return
+			}
+			config, _ := units.ParseConfig("tiers.toml", r.TOML)
+			odin, _ := config.Tier("odin")
+			if v := odin.Variants[0]; v.Engine != c.engine || v.Context != 32<<10 || odin.Port != 1 {
+				t.Errorf("%+v", v)
+			}
+		})
+	}
+}
+
 func TestServiceNotes(t *testing.T) {
 	const command = "command: vllm serve m --port 1 --max-model-len 32768"
 	for _, c := range []struct {
