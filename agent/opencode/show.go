@@ -15,6 +15,7 @@ type InForce struct {
 	Kind   Kind
 	Scope  Scope
 	State  string // AsWritten, Edited or Gone
+	Fault  error  // why it cannot be read, with the place; nil: it can
 	Model  string // of the primary agent, "provider/model"
 	Small  string // of titles
 	Agents []InForceAgent
@@ -62,7 +63,7 @@ type shown struct {
 }
 
 // Show reads what the records of a place are about, as it is in force now. A file that cannot be read as a configuration any more
-// is an error that says where.
+// has a Fault, and the others are shown all the same.
 func Show(p Place) ([]InForce, error) {
 	records, err := Applied(p)
 	if err != nil {
@@ -70,25 +71,29 @@ func Show(p Place) ([]InForce, error) {
 	}
 	all := make([]InForce, 0, len(records))
 	for _, r := range records {
-		now, err := snapshotAt(r.Path)
-		if err != nil {
-			return nil, err
-		}
-		f := InForce{Path: r.Path, Kind: r.Kind, Scope: r.Scope, State: AsWritten}
-		switch {
-		case !now.Exists:
-			f.State = Gone
-		case !slices.ContainsFunc(r.Wrote, now.is):
-			f.State = Edited
-		}
-		if r.Kind == KindConfig && now.Exists {
-			if err := f.read(now.Data); err != nil {
-				return nil, fmt.Errorf("%s%w", r.Path, err)
-			}
-		}
-		all = append(all, f)
+		all = append(all, inForce(r))
 	}
 	return all, nil
+}
+
+func inForce(r Record) InForce {
+	f := InForce{Path: r.Path, Kind: r.Kind, Scope: r.Scope, State: AsWritten}
+	now, err := snapshotAt(r.Path)
+	switch {
+	case err != nil:
+		f.State, f.Fault = Edited, err
+		return f
+	case !now.Exists:
+		f.State = Gone
+	case !slices.ContainsFunc(r.Wrote, now.is):
+		f.State = Edited
+	}
+	if r.Kind == KindConfig && now.Exists {
+		if err := f.read(now.Data); err != nil {
+			f.Fault = fmt.Errorf("%s%w", r.Path, err)
+		}
+	}
+	return f
 }
 
 // read takes from a configuration what there is to show. Somebody may have edited it.

@@ -143,10 +143,12 @@ func (a *app) verifyFiles(v *verified, p opencode.Place) (config opencode.InForc
 		if f.Path == p.Config {
 			config = f
 		}
-		switch f.State {
-		case opencode.Gone:
+		switch {
+		case f.Fault != nil:
+			v.add(opencode.Remark{Failed: true, Text: f.Fault.Error(), Hint: "tierctl opencode undo shows what was edited; apply --force writes it anew"})
+		case f.State == opencode.Gone:
 			v.add(opencode.Remark{Failed: true, Text: f.Path + " is gone", Hint: "tierctl opencode apply writes it again, tierctl opencode undo forgets it"})
-		case opencode.Edited:
+		case f.State == opencode.Edited:
 			v.add(opencode.Remark{Text: f.Path + " has been edited since it was written", Hint: "tierctl opencode undo shows what; your own settings belong in opencode.jsonc"})
 		}
 	}
