@@ -3,7 +3,7 @@ package opencode
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"reflect"
 	"slices"
 )
 
@@ -147,7 +147,7 @@ func (m *members[T]) UnmarshalJSON(data []byte) error {
 	case err != nil || start == nil: // null stands for none
 		return err
 	case start != json.Delim('{'):
-		return fmt.Errorf("there is %s where an object should be", show(json.RawMessage(data)))
+		return &json.UnmarshalTypeError{Value: kindOf(start), Type: reflect.TypeFor[map[string]T]()}
 	}
 	*m = nil
 	for d.More() {
@@ -164,6 +164,19 @@ func (m *members[T]) UnmarshalJSON(data []byte) error {
 		m.add(name, value)
 	}
 	return nil
+}
+
+// kindOf is what a value is that begins with a token, as encoding/json calls it.
+func kindOf(start json.Token) string {
+	switch start.(type) {
+	case json.Delim:
+		return "array"
+	case string:
+		return "string"
+	case bool:
+		return "bool"
+	}
+	return "number"
 }
 
 // encode leaves <, > and & as they are: OpenCode takes the path in {file:…} as it stands in the text, escapes and all.

@@ -196,3 +196,22 @@ func TestShowTellsWhatIsInForce(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// TestWhatSomebodyMadeOfAFile is told with its place, in words that are not Go's.
+func TestWhatSomebodyMadeOfAFile(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"provider": 3}`: ": provider has a value of the wrong kind (number)", `{"agent": {"a": 1}}`: ": agent has a value of the wrong kind (number)",
+		`{"provider": {"a": {"models": []}}}`: ": provider.models has a value of the wrong kind (array)", `{"model": 1}`: ": model has a value of the wrong kind (number)",
+		`{"provider": {"a": {"models": {"m": {"limit": {"context": "x"}}}}}}`: ": provider.models.limit.context has a value of the wrong kind (string)",
+		`[]`: ":1:1: it is not an object", "": "", "{}": "",
+	} {
+		var f InForce
+		got := ""
+		if err := f.read([]byte(text)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package opencode
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,6 +99,9 @@ func inForce(r Record) InForce {
 
 // read takes from a configuration what there is to show. Somebody may have edited it.
 func (f *InForce) read(src []byte) error {
+	if len(src) == 0 { // which is no configuration to OpenCode, and no fault
+		return nil
+	}
 	if at, err := faultIn(src); err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
@@ -106,10 +110,11 @@ func (f *InForce) read(src []byte) error {
 		return fmt.Errorf(": %w", err)
 	}
 	var c shown
-	if len(src) == 0 {
-		return nil
-	}
 	if err := json.Unmarshal(plain, &c); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			return fmt.Errorf(": %s has a value of the wrong kind (%s)", kind.Field, kind.Value)
+		}
 		return fmt.Errorf(": %w", err)
 	}
 	f.Model, f.Small = c.Model, c.Small
