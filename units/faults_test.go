@@ -123,6 +123,8 @@ tiers.toml:38: B in [tier.utility.variant.llama.env] must be text in quotes, not
 		`tiers.toml:23: coder/cloud is remote and has no url, as in url = "https://api.example.com/v1"`},
 	{"a flag that tierd sets, with the key to use", []string{`memory = "2GiB"`, "memory = \"2GiB\"\nextra_args = [\"-v\", \"--ctx-size\", \"9\"]"},
 		"tiers.toml:38: extra_args of utility/llama must not contain --ctx-size: tierd sets it itself; write `context` in tiers.toml instead"},
+	{"a secret in an argument", []string{`memory = "2GiB"`, "memory = \"2GiB\"\nextra_args = [\"--thing=hf_abc\", \"sk-abc\"]"},
+		"tiers.toml:38: extra_args of utility/llama hold what looks like a secret, and every user can read a command line. " + secretRemedy},
 	{"a cache that would grow with use", []string{`memory = "2GiB"`, "memory = \"2GiB\"\nextra_args = [\"-cram\", \"8192\"]"},
 		"tiers.toml:38: extra_args of utility/llama must not contain -cram: tierd sets it itself; leave it out"},
 	{"a charge of nothing", []string{`memory = "2GiB"`, `memory = "0GiB"`},

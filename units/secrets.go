@@ -24,7 +24,10 @@ func isSecretKey(key string) bool { return slices.Contains(secretKeys, strings.T
 var secretEnv = regexp.MustCompile(`(^|_)(KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?)$|PASSWORD|SECRET`)
 
 // secretForms are beginnings that keys of well-known services have.
-var secretForms = regexp.MustCompile(`^(tierd_|sk-|sk_|pk_|hf_|ghp_|gho_|github_pat_|glpat-|xai-|gsk_|AIza|AKIA|eyJ|Bearer )`)
+var secretForms = regexp.MustCompile(`^(tierd_|sk-|sk_|pk_|hf_|ghp_|gho_|github_pat_|glpat-|xai-|xox[abprs]-|nvapi-|gsk_|AIza|AKIA|eyJ|Bearer )`)
+
+// SecretForm tells whether a word begins as the keys of a well-known service do.
+func SecretForm(word string) bool { return secretForms.MatchString(word) }
 
 // looksSecret tells a secret from a name by its beginning, or by being long and without words.
 func looksSecret(s string) bool {
@@ -85,6 +88,12 @@ func (c *Config) checkPaths(fs *faults, tier string, paths []string, table ...st
 // inHome tells whether ProtectHome hides a path.
 func inHome(p string) bool {
 	return slices.ContainsFunc([]string{"/home/", "/root/", "/run/user/"}, func(home string) bool { return strings.HasPrefix(p, home) })
+}
+
+// OwnFlag tells whether tierd sets a flag of an engine itself, and by which key of tiers.toml it can be decided; "" by none.
+func OwnFlag(kind, flag string) (key string, own bool) {
+	_, key, own = ownFlag(kind, []string{flag})
+	return key, own
 }
 
 // ownFlag finds the first argument that is a flag which tierd sets itself, with the key of tiers.toml that decides it.

@@ -3,6 +3,7 @@ package compose
 import (
 	"cmp"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 type argument struct {
 	raw string
 	value
+	secret bool // the text is left out, but for the name of a flag that it stands behind
 }
 
 // command makes the server of a service's command; nil when it runs none that is known.
@@ -50,8 +52,22 @@ func (s *stack) command(v service) *server {
 			return s.server(v, units.KindLlama, words[i+1:])
 		}
 	}
+	// Images of the engines' own makers run the server by themselves, so the command has its arguments alone.
+	image, named := v.text("image"), slices.ContainsFunc(v.keys, func(p pair) bool { return p.key == "entrypoint" })
+	switch {
+	case named || len(words) == 0:
+	case llamaImage.MatchString(image):
+		return s.server(v, units.KindLlama, words)
+	case vllmImage.MatchString(image):
+		return s.server(v, units.KindVLLM, words)
+	}
 	return nil
 }
+
+var (
+	llamaImage = regexp.MustCompile(`/llama\.cpp:server\b`)
+	vllmImage  = regexp.MustCompile(`(^|/)vllm-openai(-rocm)?(:|@|$)`)
+)
 
 // split takes a command apart as a shell does, and what a shell is given by `-c` as well. Of several commands behind each other, as
 // in `cd /models && llama-server`, it is the one that runs an engine, else the first.
@@ -100,17 +116,24 @@ func endsInShell(words []string) bool {
 // argument replaces variables in a word of a command. In a command that is one text, a value with blanks becomes several words, as it
 // does in compose, which replaces before it splits; a word that has blanks itself was quoted, and stays whole.
 func (s *stack) argument(raw string, v service, line int, whole bool) []argument {
-	text, from := s.expand(raw, v.file, line)
+	text, from, secret := s.expand(raw, v.file, line)
 	from.key = cmp.Or(from.key, v.name)
+	if secret {
+		name := ""
+		if strings.HasPrefix(raw, "-") {
+			name, _, _ = strings.Cut(raw, "=")
+		}
+		return []argument{{raw, value{name, from}, true}}
+	}
 	if whole || strings.ContainsAny(raw, " \t\n") {
 		if text == "" {
 			return nil
 		}
-		return []argument{{raw, value{text, from}}}
+		return []argument{{raw, value{text, from}, false}}
 	}
 	var list []argument
 	for _, word := range strings.Fields(text) {
-		list = append(list, argument{raw, value{word, from}})
+		list = append(list, argument{raw, value{word, from}, false})
 	}
 	return list
 }
@@ -127,13 +150,15 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 		word := args[0]
 		args = args[1:]
 		if !strings.HasPrefix(word.text, "-") {
-			r.plainWord(word.value)
+			if !word.secret {
+				s.plainWord(v, r, word.value)
+			}
 			continue
 		}
 		name, text, isInline := strings.Cut(word.text, "=")
-		is := argument{word.raw, value{text, word.from}}
-		follows := !isInline && len(args) > 0 && (!strings.HasPrefix(args[0].text, "-") || isNumber(args[0].text))
-		use, known := uses[name]
+		is := argument{word.raw, value{text, word.from}, word.secret}
+		follows := !isInline && !word.secret && len(args) > 0 && (!strings.HasPrefix(args[0].text, "-") || isNumber(args[0].text))
+		use, known := uses[dashed(r.kind, name)]
 		switch {
 		case known && use.takes && follows, !known && follows:
 			is, args = args[0], args[1:]
@@ -144,10 +169,12 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 			portName = m[1]
 		}
 		switch {
+		case is.secret: // which has been said
+		case isSecret(variableName(name)), !known && holdsSecret(name, is.text):
+			s.note(Dropped, word.from.at, v.name+" "+name, "%s", notCopied)
 		case known:
 			use.to(s, r, is.value)
-		case isSecret(variableName(name)):
-			s.note(Dropped, word.from.at, v.name+" "+name, "is a secret, and never copied")
+		case s.own(v, r, name, word.value):
 		case follows:
 			r.extra = append(r.extra, word.value, is.value)
 		default:
@@ -159,23 +186,16 @@ func (s *stack) server(v service, kind string, args []argument) *server {
 	return r
 }
 
-func isNumber(text string) bool {
-	_, err := strconv.Atoi(text)
-	return err == nil
-}
-
-// variableName is a flag as a variable would be called: --hf-token is HF_TOKEN.
-func variableName(flag string) string {
-	return strings.ToUpper(strings.ReplaceAll(strings.TrimLeft(flag, "-"), "-", "_"))
-}
-
 // plainWord is one that is neither a flag nor a flag's value: the model, for vllm serve.
-func (v *server) plainWord(word value) {
-	if v.kind == units.KindVLLM && !v.model.there() {
-		v.model = word
-		return
+func (s *stack) plainWord(v service, r *server, word value) {
+	switch {
+	case r.kind == units.KindVLLM && !r.model.there():
+		r.model = word
+	case holdsSecret("", word.text):
+		s.note(Dropped, word.from.at, v.name+" command", "%s", notCopied)
+	default:
+		r.extra = append(r.extra, word)
 	}
-	v.extra = append(v.extra, word)
 }
 
 // text is the scalar of a key, "" when there is none.

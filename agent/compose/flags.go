@@ -1,6 +1,11 @@
 package compose
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tierd/tierd/units"
+)
 
 // flagUse says what a flag of an engine is in tiers.toml.
 type flagUse struct {
@@ -34,19 +39,21 @@ var (
 
 // vllmUses and llamaUses are the flags with a key of tiers.toml, and those that tierd sets; all others are passed on.
 var vllmUses = map[string]flagUse{
-	"--model":                   model,
-	"--host":                    address,
-	"--port":                    port,
-	"--max-model-len":           context,
-	"--max-num-seqs":            parallel,
-	"--gpu-memory-utilization":  field(func(v *server) *value { return &v.share }),
-	"--tool-call-parser":        field(func(v *server) *value { return &v.tools }),
-	"--kv-cache-dtype":          {true, func(s *stack, v *server, is value) { s.flagValue(v, "--kv-cache-dtype", is) }},
-	"--dtype":                   {true, func(s *stack, v *server, is value) { s.flagValue(v, "--dtype", is) }},
-	"--served-model-name":       ownFlag,
-	"--api-key":                 ownFlag,
-	"--enable-prefix-caching":   ownSwitch,
-	"--enable-auto-tool-choice": ownSwitch,
+	"--model":                    model,
+	"--host":                     address,
+	"--port":                     port,
+	"--max-model-len":            context,
+	"--max-num-seqs":             parallel,
+	"--max-num-batched-tokens":   field(func(v *server) *value { return &v.batch }),
+	"--gpu-memory-utilization":   field(func(v *server) *value { return &v.share }),
+	"--tool-call-parser":         field(func(v *server) *value { return &v.tools }),
+	"--kv-cache-dtype":           {true, func(s *stack, v *server, is value) { s.flagValue(v, "--kv-cache-dtype", is) }},
+	"--dtype":                    {true, func(s *stack, v *server, is value) { s.flagValue(v, "--dtype", is) }},
+	"--served-model-name":        ownFlag,
+	"--api-key":                  ownFlag,
+	"--enable-prefix-caching":    ownSwitch,
+	"--no-enable-prefix-caching": fixed(func(v *server) *value { return &v.caching }, "false"),
+	"--enable-auto-tool-choice":  ownSwitch,
 }
 
 var llamaUses = map[string]flagUse{
@@ -91,4 +98,34 @@ func (s *stack) listened(_ *server, host value) {
 		s.open = true
 		s.note(Changed, host.from.at, host.from.key+" --host", "was every address, here and perhaps elsewhere: tiers answer at 127.0.0.1 alone; `listen` in [gateway], with a key, opens them")
 	}
+}
+
+// own drops a flag that tierd does not let through.
+func (s *stack) own(v service, r *server, name string, is value) bool {
+	key, own := units.OwnFlag(r.kind, name)
+	switch {
+	case own && key != "":
+		s.note(Warning, is.from.at, v.name+" "+name, "is not in the result: tierd sets it by `%s` of the variant, where you may want what it said", key)
+	case own:
+		s.note(Dropped, is.from.at, v.name+" "+name, "is not needed: tierd sets it itself")
+	}
+	return own
+}
+
+// dashed is a long flag as it is documented: vLLM takes underscores for its dashes.
+func dashed(kind, flag string) string {
+	if kind != units.KindVLLM {
+		return flag
+	}
+	return strings.ReplaceAll(flag, "_", "-")
+}
+
+func isNumber(text string) bool {
+	_, err := strconv.Atoi(text)
+	return err == nil
+}
+
+// variableName is a flag as a variable would be called: --hf-token is HF_TOKEN.
+func variableName(flag string) string {
+	return strings.ToUpper(strings.ReplaceAll(strings.TrimLeft(flag, "-"), "-", "_"))
 }

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -106,22 +107,32 @@ func (s *stack) environment(v service, engine *server, n *yaml.Node) {
 		case !given:
 			s.note(Warning, e.from.at, v.name+".environment."+name, "has no value; write it into env if the engine needs it")
 		default:
-			text, from := s.expand(raw, v.file, e.from.at.Line)
-			engine.vars = append(engine.vars, value{name + "=" + text, from})
+			text, from, secret := s.expand(raw, v.file, e.from.at.Line)
+			switch {
+			case secret: // which has been said
+			case holdsSecret(name, text):
+				s.note(Dropped, e.from.at, v.name+".environment."+name, "%s", notCopied)
+			default:
+				engine.vars = append(engine.vars, value{name + "=" + text, from})
+			}
 		}
 	}
 }
 
 // volumes finds the folders of models.
 func (s *stack) volumes(v service, n *yaml.Node) {
-	for _, e := range texts(n) {
-		text, from := s.expand(e.text, v.file, e.from.at.Line)
+	for _, e := range mounts(n) {
+		text, from, secret := s.expand(e.text, v.file, e.from.at.Line)
+		if secret {
+			continue
+		}
 		dir, to, _ := strings.Cut(text, ":")
 		to, _, _ = strings.Cut(to, ":")
 		holdsModels := to == "/models" || strings.Contains(e.text, "HF_HOME")
 		at := Place{v.file, e.from.at.Line}
 		switch {
 		case holdsModels && strings.ContainsAny(dir, "/~"):
+			from.key = cmp.Or(from.key, v.name+".volumes")
 			s.folder(value{dir, from})
 		case holdsModels:
 			s.note(Warning, at, v.name+".volumes", "is a volume of Docker's: copy the models out of it, into a folder of [host]")
@@ -134,14 +145,14 @@ func (s *stack) volumes(v service, n *yaml.Node) {
 var variable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
 
 // expand replaces the variables of a text. The env file is asked before the environment: it is what is imported. The origin is that of the
-// first variable that the env file has, with the others.
-func (s *stack) expand(raw, file string, line int) (string, origin) {
-	from := origin{at: Place{file, line}}
+// first variable that the env file has, with the others. Of a text with a secret nothing is returned but that it is one.
+func (s *stack) expand(raw, file string, line int) (text string, from origin, secret bool) {
+	from = origin{at: Place{file, line}}
 	for _, m := range variable.FindAllStringSubmatch(raw, -1) {
 		v, ok := s.env[m[1]]
 		if isSecret(m[1]) || v.secret != "" {
 			s.note(Dropped, from.at, m[1], "is a secret, and never copied; what it is a part of is left out")
-			return "", from
+			return "", from, true
 		}
 		switch {
 		case !ok || from.key == v.key:
@@ -165,7 +176,7 @@ func (s *stack) expand(raw, file string, line int) (string, origin) {
 	}, template.WithoutLogging)
 	if err != nil {
 		s.faults = append(s.faults, Fault{Place{file, line}, envFault(err)})
-		return "", from
+		return "", from, false
 	}
-	return text, from
+	return text, from, false
 }

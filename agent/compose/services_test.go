@@ -85,16 +85,47 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// The images of the engines' makers start the server by themselves.
+func TestACommandOfArgumentsAlone(t *testing.T) {
+	for _, c := range []struct{ name, yaml, engine string }{
+		{"llama.cpp's", "image: ghcr.io/ggml-org/llama.cpp:server\ncommand: -m /models/a.gguf --port 1 -c 32768", "llama"},
+		{"on the GPU by ROCm", "image: ghcr.io/ggml-org/llama.cpp:server-rocm-b6000\ncommand: [-m, /models/a.gguf, --port, 1, -c, 32768, -ngl, 99]", "llama-rocm"},
+		{"vLLM's", "image: vllm/vllm-openai-rocm:v0.20\ncommand: --model org/m --port 1 --max-model-len 32768", "vllm"},
+		{"another program of the image", "image: ghcr.io/ggml-org/llama.cpp:full\ncommand: --server -m /models/a.gguf", ""},
+		{"another entry", "image: ghcr.io/ggml-org/llama.cpp:server\nentrypoint: [sleep]\ncommand: [inf]", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, faults := importService("vllm_odin", c.yaml+"\n", "")
+			if r == nil {
+				if c.engine != "" {
+					t.Fatal(faults)
+				}
+				return
+			}
+			config, _ := units.ParseConfig("tiers.toml", r.TOML)
+			odin, _ := config.Tier("odin")
+			if v := odin.Variants[0]; v.Engine != c.engine || v.Context != 32<<10 || odin.Port != 1 {
+				t.Errorf("%+v", v)
+			}
+		})
+	}
+}
+
 func TestServiceNotes(t *testing.T) {
 	const command = "command: vllm serve m --port 1 --max-model-len 32768"
 	for _, c := range []struct {
 		name, yaml, env string
 		want            string
 	}{
+		{"a folder that no server has", command, "HF_HOME=/srv/hf\n", "dropped .env:1 HF_HOME is a folder that no server has: if there are models in it, add it to `models` in [host]"},
+		{"a folder that is not said", command, "HF_HOME=\n", "dropped .env:1 HF_HOME is empty"},
 		{"an image is not taken", "image: x:latest\n" + command, "", "dropped c.yml:3 vllm_thor.image"},
 		{"a mapping of variables", command + "\nenvironment:\n  HSA_OVERRIDE_GFX_VERSION: 11.5.1", "", "dropped c.yml:5 vllm_thor.environment.HSA_OVERRIDE_GFX_VERSION"},
 		{"a proxy", command + "\nenvironment: [HTTP_PROXY=http://x]", "", "dropped c.yml:4 vllm_thor.environment.HTTP_PROXY"},
 		{"a variable without value", command + "\nenvironment: [DEBUG]", "", "warning c.yml:4 vllm_thor.environment.DEBUG"},
+		{"a variable without value in a mapping", command + "\nenvironment:\n  DEBUG:", "", "warning c.yml:5 vllm_thor.environment.DEBUG has no value; write it into env if the engine needs it"},
+		{"a folder as a mapping", command + "\nvolumes:\n- type: bind\n  source: ./m\n  target: /models", "", "changed c.yml:5 vllm_thor.volumes is relative; written as \"/home/user/stack/m\""},
+		{"a volume as a mapping", command + "\nvolumes:\n- {type: volume, source: m, target: /x}", "", "dropped c.yml:5 vllm_thor.volumes is for containers: tiers see the models they serve and a cache of their own"},
 		{"a volume of Docker's", command + "\nvolumes: [models:/models]", "", "warning c.yml:4 vllm_thor.volumes"},
 		{"a volume that holds no models", command + "\nvolumes: [/srv/x:/x:ro]", "", "dropped c.yml:4 vllm_thor.volumes"},
 		{"another env file", command + "\nenv_file: other.env", "", "warning c.yml:4 vllm_thor.env_file"},
@@ -111,9 +142,9 @@ func TestServiceNotes(t *testing.T) {
 			}
 			var got []string
 			for _, n := range r.Notes {
-				got = append(got, fmt.Sprintf("%s %s %s", n.Kind, n.Place, n.Name))
+				got = append(got, fmt.Sprintf("%s %s %s %s", n.Kind, n.Place, n.Name, n.Text))
 			}
-			if !slices.Contains(got, c.want) {
+			if !slices.ContainsFunc(got, func(n string) bool { return n == c.want || strings.HasPrefix(n, c.want+" ") }) {
 				t.Errorf("no %q in %q", c.want, got)
 			}
 		})

@@ -68,7 +68,7 @@ type server struct {
 	engine string // of tiers.toml
 	at     Place
 
-	port, model, context, parallel, threads, layers, share value
+	port, model, context, parallel, threads, layers, share, batch, caching value
 
 	tools    value
 	loadMode value

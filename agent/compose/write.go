@@ -68,6 +68,10 @@ func (s *stack) writeTier(w *writer, t *tier) {
 		w.text("model", v.model)
 		w.tokens("context", v.context)
 		w.number("parallel", v.parallel)
+		w.tokens("batch_tokens", v.batch)
+		if v.caching.there() {
+			w.set("prefix_caching", false, v.caching.from)
+		}
 		w.number("threads", v.threads)
 		w.number("gpu_layers", v.layers)
 		w.text("tools", v.tools)

@@ -74,7 +74,7 @@ func target(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// texts are the scalars of a list, or of a mapping as KEY=VALUE.
+// texts are the scalars of a list, or of a mapping as KEY=VALUE; a key without a value is the key alone, as in a list.
 func texts(n *yaml.Node) []value {
 	var list []value
 	switch n.Kind {
@@ -88,7 +88,34 @@ func texts(n *yaml.Node) []value {
 		}
 	case yaml.MappingNode:
 		for _, p := range pairs(n) {
-			list = append(list, value{p.key + "=" + p.node.Value, origin{at: Place{Line: p.line}}})
+			text := p.key
+			if p.node.Tag != "!!null" {
+				text += "=" + p.node.Value
+			}
+			list = append(list, value{text, origin{at: Place{Line: p.line}}})
+		}
+	}
+	return list
+}
+
+// mounts are the volumes of a service as SOURCE:TARGET, also those that are written as a mapping.
+func mounts(n *yaml.Node) []value {
+	list := texts(n)
+	if n.Kind != yaml.SequenceNode {
+		return list
+	}
+	for _, e := range n.Content {
+		var source, to string
+		for _, p := range pairs(e) {
+			switch p.key {
+			case "source", "src":
+				source = p.node.Value
+			case "target", "dst", "destination":
+				to = p.node.Value
+			}
+		}
+		if to != "" {
+			list = append(list, value{source + ":" + to, origin{at: Place{Line: e.Line}}})
 		}
 	}
 	return list

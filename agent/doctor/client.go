@@ -8,13 +8,13 @@ type ClientFile struct {
 	Fix    string // the command that writes it anew
 }
 
-// checkClient tells of the invoking user's OpenCode, if it was set up here.
-func (r *report) checkClient() {
-	switch c := r.Client; {
-	case c == nil:
-	case c.Stale == "":
-		r.fine("opencode", "tierctl opencode", "%s has the tiers as they are", c.Path)
-	default:
+// checkApplied tells of the configurations of OpenCode that the invoking user applied.
+func (r *report) checkApplied() {
+	for _, c := range r.Clients {
+		if c.Stale == "" {
+			r.fine("opencode", "tierctl opencode", "%s has the tiers as they are", c.Path)
+			continue
+		}
 		f := Finding{ID: "opencode", Severity: Note, Source: "tierctl opencode", What: c.Path + " is from before: " + c.Stale, Fix: c.Fix,
 			Why: "OpenCode does not make use of what there is"}
 		if c.Breaks {

@@ -46,11 +46,11 @@ type Facts struct {
 	Plan     *units.Plan   // nil: it cannot be used
 	Faults   []units.Fault // of tiers.toml
 	Quirks   quirks.Quirks
-	Files    *Files      // of the host; nil: nobody looked
-	Status   *api.Status // as tierd says; nil: it does not answer, or nobody asked
-	Silent   *api.Error  // why it does not answer; nil: it does, or nobody asked
-	Guard    *api.Guard  // the same
-	Client   *ClientFile // that the user applied; nil: none, or nobody looked
+	Files    *Files       // of the host; nil: nobody looked
+	Status   *api.Status  // as tierd says; nil: it does not answer, or nobody asked
+	Silent   *api.Error   // why it does not answer; nil: it does, or nobody asked
+	Guard    *api.Guard   // the same
+	Clients  []ClientFile // that the user applied; none: there are none, or nobody looked
 }
 
 // Check looks at all facts, and returns what it found with the worst first.
@@ -85,7 +85,7 @@ func Check(f Facts) []Finding {
 		(*report).checkDaemon,
 		(*report).checkStatus,
 		(*report).checkPorts,
-		(*report).checkClient,
+		(*report).checkApplied,
 	} {
 		check(r)
 	}

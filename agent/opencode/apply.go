@@ -16,7 +16,7 @@ func apply(d disk, p Place, c Changes, force bool) error {
 	if err := c.Against(force); err != nil {
 		return err
 	}
-	if !c.Needed() && !c.unfinished() {
+	if !c.Needed() && !c.stale() && !c.unfinished() {
 		return nil
 	}
 	s, err := openState(d, p.state, true)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -217,5 +218,56 @@ func TestSizesAreNoConcernOfTheManagedFile(t *testing.T) {
 	}
 	if c, err := Look(p, MakePlan(nil, here())); err != nil || c.Against(true) == nil {
 		t.Errorf("without a tier there is nothing to name: %v", err)
+	}
+}
+
+// A larger wish that the engine does not serve leaves the bytes as they are. It has to be remembered all the same, or the file
+// would be out of date as soon as the tier is down.
+func TestAnApplyOfTheSameBytesRemembersWhatTheEngineServes(t *testing.T) {
+	env := laid(t, "none")
+	write := func(tiers []Tier) Record {
+		t.Helper()
+		p, err := Places(ScopeUser, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Look(p, MakePlan(tiers, here()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Apply(p, c, false); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Written(p)
+		if err != nil || r == nil {
+			t.Fatalf("%v, %v", r, err)
+		}
+		return *r
+	}
+	wish := func(tokens int, live bool) []Tier {
+		return change("orch", func(t *Tier) {
+			t.Wish, t.Context, t.Live = tokens, tokens, live
+			if live {
+				t.Context = 32 << 10
+			}
+		})
+	}
+	start := listing(t, env.Home)
+	write(wish(32<<10, false))
+	before := inodes(t, filepath.Dir(filepath.Join(env.Home, ours)))
+	r := write(wish(64<<10, true))
+	if d := drift(t, r, wish(64<<10, false)); d.Needed() {
+		t.Errorf("with the tier down %s", d.Words())
+	}
+	r = write(wish(32<<10, true))
+	if d := drift(t, r, wish(64<<10, false)); !d.Needed() {
+		t.Error("what was seen with an earlier wish is still remembered")
+	}
+	if after := inodes(t, filepath.Dir(filepath.Join(env.Home, ours))); !reflect.DeepEqual(before, after) {
+		t.Errorf("the file was written again: %v, %v", before, after)
+	}
+	run(t, env, undoing(false))
+	if d := differences(start, listing(t, env.Home)); len(d) > 0 {
+		t.Errorf("left: %q", d)
 	}
 }

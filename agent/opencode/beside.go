@@ -46,8 +46,12 @@ func readBeside(path string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
-		return nil, refuse(path, "move it away", "%s is no configuration (%v, %d bytes), and OpenCode would read it as well", path, info.Mode(), info.Size())
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		return nil, refuse(path, "move it away", "%s is %s, and OpenCode would read it as a file", path, noun(info.Mode()))
+	case info.Size() > maxFile:
+		return nil, refuse(path, "move it away", "%s has %d bytes: that is no configuration, and OpenCode would read it as well", path, info.Size())
 	}
 	var src []byte
 	if err == nil {

@@ -42,6 +42,23 @@ func fileForm(p string) bool {
 	return path.IsAbs(p) && utf8.ValidString(p) && !strings.ContainsFunc(p, unicode.IsControl) && !strings.ContainsAny(p, "{}\"\\\u2028\u2029")
 }
 
+// checkStart finds tiers that OpenCode will not reach as things are. The file is right all the same, and waits for them.
+func (p *planner) checkStart() {
+	for _, s := range p.seats {
+		if s.Blocked != "" {
+			p.warn(s.Name, "tierctl status "+s.Name, "tier %q cannot be started, so OpenCode's requests to it are refused: %s", s.Name, s.Blocked)
+		}
+		if s.PortLost != "" && !p.o.Gateway {
+			p.warn(s.Name, "free the port or give the tier another one; with `--gateway` OpenCode needs no port but the gateway's",
+				"OpenCode's requests to tier %q do not come to it: %s", s.Name, s.PortLost)
+		}
+		if s.Start == units.StartManual {
+			p.warn(s.Name, "write start = \"demand\" for it into tiers.toml",
+				"tier %q is started by hand alone: OpenCode's requests are refused while it is down", s.Name)
+		}
+	}
+}
+
 // checkTiers finds what is odd about each tier by itself.
 func (p *planner) checkTiers() {
 	for _, s := range p.seats {
@@ -60,10 +77,6 @@ func (p *planner) checkTiers() {
 		if s.Context > 0 && s.Output > 0 && s.output < leastOutput {
 			p.warn(s.Name, "leave `output` out in tiers.toml, or write \"2K\" or more",
 				"`output` of tier %q is %d tokens: OpenCode ends each answer there, in the middle of an edit as well", s.Name, s.Output)
-		}
-		if s.Start == units.StartManual {
-			p.warn(s.Name, "write start = \"demand\" for it into tiers.toml",
-				"tier %q is started by hand alone: OpenCode's requests are refused while it is down", s.Name)
 		}
 		if s.Leaves {
 			p.warn(s.Name, "`tierctl switch` to another variant keeps them here",

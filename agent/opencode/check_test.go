@@ -37,6 +37,10 @@ func TestWhatIsRefusedOrWarnedOf(t *testing.T) {
 		{"an output that is too large", "coder", func(t *Tier) { t.Output = 32768 }, here(), false, "`output` of tier \"coder\" is 32768 tokens; OpenCode is told 12288, for 49152 of context"},
 		{"an output in which no edit fits", "coder", func(t *Tier) { t.Output = 99 }, here(), false, "`output` of tier \"coder\" is 99 tokens: OpenCode ends each answer there"},
 		{"a tier that no request starts", "coder", func(t *Tier) { t.Start = "manual" }, here(), false, `tier "coder" is started by hand alone: OpenCode's requests are refused while it is down`},
+		{"a tier that cannot start", "coder", func(t *Tier) { t.Blocked = "model \"m.gguf\" is not in /m" }, here(), false,
+			`tier "coder" cannot be started, so OpenCode's requests to it are refused: model "m.gguf" is not in /m`},
+		{"a port that another program has", "coder", func(t *Tier) { t.PortLost = "port 8002 is held by nginx (pid 812)" }, here(), false,
+			`OpenCode's requests to tier "coder" do not come to it: port 8002 is held by nginx (pid 812)`},
 		{"a tier that leaves the machine", "orch", func(t *Tier) { t.Leaves, t.Variant = true, "cloud" }, here(), false, `requests to tier "orch" leave this machine: orch/cloud is up, or would be started`},
 	} {
 		p := MakePlan(change(row.tier, row.f), row.o)
@@ -58,6 +62,8 @@ func TestWhatIsRefusedOrWarnedOf(t *testing.T) {
 func TestWhatIsInOrder(t *testing.T) {
 	keyed := here()
 	keyed.Keys, keyed.KeyFile = true, "/home/a&b/<key> ä"
+	gateway := here()
+	gateway.Gateway = true
 	unknown := change("coder", func(t *Tier) { t.Context, t.Wish, t.Output = 0, 0, 4096 })
 	for _, row := range []struct {
 		rule     string
@@ -71,6 +77,9 @@ func TestWhatIsInOrder(t *testing.T) {
 			"agent coder model": "local_coder/coder", "provider local_coder models coder limit": nil,
 		}},
 		{"nor against a primary one", change("orch", func(t *Tier) { t.Context, t.Wish = 0, 0 }), here(), 1, values{"model": "local_orch/orchestrator"}},
+		{"another's port, where OpenCode goes by the gateway's", change("coder", func(t *Tier) { t.PortLost = "port 8002 is held by nginx" }), gateway, 0, values{
+			"provider local_coder options baseURL": "http://127.0.0.1:8000/v1",
+		}},
 		{"an output within its bounds", change("coder", func(t *Tier) { t.Output = 4096 }), here(), 0, values{
 			"provider local_coder models coder limit output": 4096.0,
 		}},

@@ -3,6 +3,8 @@ package opencode
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
+	"slices"
 )
 
 // The types of opencode.json, as far as a plan has need of them. The names are those of OpenCode's own types (npm @opencode-ai/sdk
@@ -14,6 +16,7 @@ type (
 		Autoupdate   bool              `json:"autoupdate"`
 		Share        string            `json:"share"`
 		Enabled      []string          `json:"enabled_providers"`
+		Experimental experimental      `json:"experimental"`
 		Plugin       []string          `json:"plugin,omitempty"`
 		Model        string            `json:"model"`
 		SmallModel   string            `json:"small_model"`
@@ -26,10 +29,24 @@ type (
 	// managed is what no user's file may change. OpenCode merges it over all others, so that models here would take the
 	// user's away.
 	managed struct {
-		Schema     string   `json:"$schema"`
-		Autoupdate bool     `json:"autoupdate"`
-		Share      string   `json:"share"`
-		Enabled    []string `json:"enabled_providers"`
+		Schema       string       `json:"$schema"`
+		Autoupdate   bool         `json:"autoupdate"`
+		Share        string       `json:"share"`
+		Enabled      []string     `json:"enabled_providers"`
+		Experimental experimental `json:"experimental"`
+	}
+
+	// experimental has what stands for enabled_providers in OpenCode 2, which takes no notice of that. Version 1 keeps it and does
+	// nothing by it.
+	experimental struct {
+		Policies []policy `json:"policies"`
+	}
+
+	// policy is one of a list in which the last that fits holds.
+	policy struct {
+		Effect   string `json:"effect"`
+		Action   string `json:"action"`
+		Resource string `json:"resource"`
 	}
 
 	provider struct {
@@ -83,6 +100,9 @@ type (
 	}
 )
 
+// tiersAlone are the policies by which OpenCode 2 offers the tiers and none of its hosted models.
+var tiersAlone = experimental{[]policy{{"deny", "provider.use", "*"}, {"allow", "provider.use", providerPrefix + "*"}}}
+
 const (
 	schema = "https://opencode.ai/config.json"
 	// compatible is the one adapter that is inside of OpenCode's program and asks for nothing beyond /chat/completions.
@@ -117,6 +137,46 @@ func (m members[T]) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// UnmarshalJSON reads them in the order in which they stand. Of two of one name the later one holds, as it does for OpenCode.
+func (m *members[T]) UnmarshalJSON(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	start, err := d.Token()
+	switch {
+	case err != nil || start == nil: // null stands for none
+		return err
+	case start != json.Delim('{'):
+		return &json.UnmarshalTypeError{Value: kindOf(start), Type: reflect.TypeFor[map[string]T]()}
+	}
+	*m = nil
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := key.(string)
+		var value T
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		*m = slices.DeleteFunc(*m, func(one named[T]) bool { return one.name == name })
+		m.add(name, value)
+	}
+	return nil
+}
+
+// kindOf is what a value is that begins with a token, as encoding/json calls it.
+func kindOf(start json.Token) string {
+	switch start.(type) {
+	case json.Delim:
+		return "array"
+	case string:
+		return "string"
+	case bool:
+		return "bool"
+	}
+	return "number"
 }
 
 // encode leaves <, > and & as they are: OpenCode takes the path in {file:…} as it stands in the text, escapes and all.

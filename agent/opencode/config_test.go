@@ -14,7 +14,7 @@ import (
 func TestEveryKeyIsAmongTheClientsTypes(t *testing.T) {
 	for kind, v := range map[string]any{
 		"config": config{}, "provider": provider{}, "options": connection{}, "model": member{}, "limit": limit{}, "agent": agent{},
-		"permission": permission{}, "omo": omoConfig{},
+		"permission": permission{}, "omo": omoConfig{}, "experimental": experimental{}, "policy": policy{},
 	} {
 		for f := range reflect.TypeOf(v).Fields() {
 			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -78,6 +78,31 @@ func TestMembersKeepTheirOrder(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a person may have made of a file: of two of one name the later one holds, and what is no object is an error that says so.
+func TestMembersAsTheyAreRead(t *testing.T) {
+	for _, row := range []struct{ rule, text, want string }{
+		{"in their order", `{"b": 1, "a": 2}`, `{"b":1,"a":2}`},
+		{"of two the later one", `{"b": 1, "a": 2, "b": 3}`, `{"a":2,"b":3}`},
+		{"none", `{}`, `{}`},
+		{"nothing", `null`, `{}`},
+		{"a list", `["a"]`, "json: cannot unmarshal array into Go value of type map[string]int"},
+		{"a number", `3`, "json: cannot unmarshal number into Go value of type map[string]int"},
+		{"a member of another kind", `{"a": "x"}`, "json: cannot unmarshal string into Go value of type int"},
+	} {
+		var m members[int]
+		err := json.Unmarshal([]byte(row.text), &m)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else if data, err := json.Marshal(m); err == nil {
+			got = string(data)
+		}
+		if got != row.want {
+			t.Errorf("%s: %s, want %s", row.rule, got, row.want)
+		}
+	}
 }
 
 func TestTheOrderOfTiersIsThatOfTheFile(t *testing.T) {

@@ -109,7 +109,7 @@ func remembered(tiers []Tier, was map[string]any, cut map[string]int) []Tier {
 	tiers = slices.Clone(tiers)
 	for i, t := range tiers {
 		if !t.Live && t.Wish > 0 && cut[t.Name] == t.Wish {
-			tiers[i].Context = cmp.Or(contextOf(was, "local_"+t.Name), t.Context)
+			tiers[i].Context = cmp.Or(contextOf(was, providerPrefix+t.Name), t.Context)
 		}
 	}
 	return tiers
@@ -211,7 +211,7 @@ func (d Drift) say(l Difference) string {
 	if l.Path[0] != "provider" || len(l.Path) < 2 {
 		return ""
 	}
-	tier := cmp.Or(d.tiers[l.Path[1]], strings.TrimPrefix(l.Path[1], "local_"))
+	tier := cmp.Or(d.tiers[l.Path[1]], strings.TrimPrefix(l.Path[1], providerPrefix))
 	switch last := l.Path[len(l.Path)-1]; {
 	case len(l.Path) == 2 && l.Got == nil:
 		return fmt.Sprintf("it lacks tier %q", tier)

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -127,10 +129,19 @@ func (c *Change) block(err error) error {
 	}
 	if errors.Is(err, syscall.ENOTDIR) {
 		c.Action = ActionCreate
-		c.Blocked = refuse(c.Path, "move it away", "a file stands where a directory of %s should be", c.Path)
+		c.Blocked = refuse(c.Path, "move it away", "%s is a file, and has to be a directory for %s", fileAbove(c.Path), c.Path)
 		return nil
 	}
 	return err
+}
+
+// fileAbove is the innermost thing that there is on the way to a path.
+func fileAbove(path string) string {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+	}
 }
 
 // remember makes the record of a file that is to be written: as it was, and what was kept of it.
@@ -176,6 +187,12 @@ func (p Place) made(path string) ([]string, error) {
 // Needed tells whether anything is to be written.
 func (c Changes) Needed() bool {
 	return slices.ContainsFunc(c.Files, func(f Change) bool { return f.Action != ActionSame })
+}
+
+// stale tells whether a record says something else than it would now, of a file whose bytes stay: an engine may serve less than it
+// did when they were written.
+func (c Changes) stale() bool {
+	return slices.ContainsFunc(c.Files, func(f Change) bool { return !reflect.DeepEqual(f.record, f.next) })
 }
 
 // Against is why nothing may be written, each reason one error; nil when it may. With force what can be put aside is no reason.

@@ -20,6 +20,8 @@ type Tier struct {
 	Model    string
 	Variant  string        // the one that is up, else the one that would be started
 	Ready    bool          // it answers as things are
+	Blocked  string        // why no request can start it as things are; "": nothing is known against it
+	PortLost string        // why its own port is not the gateway's; "": it is, or nobody knows
 	Context  int           // that one request may have, prompt and answer together; 0: nobody knows
 	Wish     int           // what tiers.toml says of Context; 0: nothing
 	Live     bool          // Context is what the running engine told, not what tiers.toml wishes

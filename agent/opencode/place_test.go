@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -170,6 +171,13 @@ func TestShowTellsWhatIsInForce(t *testing.T) {
 			t.Errorf("%s works with %+v", a.Name, m)
 		}
 	}
+	var order []string
+	for _, m := range f.Models {
+		order = append(order, m.Tier)
+	}
+	if want := []string{"orch", "coder", "reviewer", "utility"}; !slices.Equal(order, want) || f.Agents[0].Name != "primary" {
+		t.Errorf("models are in the order %v, of the file it is %v; the first agent is %s", order, want, f.Agents[0].Name)
+	}
 	run(t, env, editing(ours, "{\"agent\": {\"mine\": {\"model\": \"acme/large\"}}}"))
 	f = show()[0]
 	if _, ok := f.ModelOf(f.Agents[0]); f.State != "edited since" || f.Agents[0].Name != "mine" || ok {
@@ -184,11 +192,26 @@ func TestShowTellsWhatIsInForce(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(env.Home, ours), []byte("{\n\"a\" 1}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Places(ScopeUser, env)
-	if err != nil {
-		t.Fatal(err)
+	if f := show()[0]; f.State != "edited since" || f.Fault == nil || !strings.Contains(f.Fault.Error(), "opencode.json:2:5: ") {
+		t.Errorf("%+v", f)
 	}
-	if _, err := Show(p); err == nil || !strings.Contains(err.Error(), "opencode.json:2:5: ") {
-		t.Errorf("got %v", err)
+}
+
+// TestWhatSomebodyMadeOfAFile is told with its place, in words that are not Go's.
+func TestWhatSomebodyMadeOfAFile(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"provider": 3}`: ": provider has a value of the wrong kind (number)", `{"agent": {"a": 1}}`: ": agent has a value of the wrong kind (number)",
+		`{"provider": {"a": {"models": []}}}`: ": provider.models has a value of the wrong kind (array)", `{"model": 1}`: ": model has a value of the wrong kind (number)",
+		`{"provider": {"a": {"models": {"m": {"limit": {"context": "x"}}}}}}`: ": provider.models.limit.context has a value of the wrong kind (string)",
+		`[]`: ":1:1: it is not an object", "": "", "{}": "",
+	} {
+		var f InForce
+		got := ""
+		if err := f.read([]byte(text)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// providerPrefix begins the name of each provider of ours.
+const providerPrefix = "local_"
+
 // seat is a tier with the names that OpenCode will know it by.
 type seat struct {
 	Tier
@@ -41,6 +44,7 @@ func MakePlan(tiers []Tier, o Options) Plan {
 	p.seat(tiers)
 	p.choose()
 	p.checkOptions()
+	p.checkStart()
 	p.checkTiers()
 	p.checkMain()
 	p.checkSmall()
@@ -72,7 +76,7 @@ func (p *planner) seat(tiers []Tier) {
 		claims[t.Role]++
 	}
 	for _, t := range tiers {
-		s := seat{Tier: t, provider: "local_" + t.Name, model: t.Name, output: outputOf(t)}
+		s := seat{Tier: t, provider: providerPrefix + t.Name, model: t.Name, output: outputOf(t)}
 		if claims[t.Role] == 1 && plain.MatchString(t.Role) {
 			s.model = t.Role
 		}
@@ -82,7 +86,7 @@ func (p *planner) seat(tiers []Tier) {
 
 func (p *planner) config() File {
 	c := config{
-		Schema: schema, Share: "disabled", Enabled: p.providers(),
+		Schema: schema, Share: "disabled", Enabled: p.providers(), Experimental: tiersAlone,
 		Model: p.main.ref(), SmallModel: p.small.ref(),
 		// A page from the web is fetched by OpenCode itself, whatever model wants it. "ask" would keep it here as well, but an
 		// `opencode run` takes that for a no and ends its turn there. What a user allows in a file of his own wins.
@@ -101,7 +105,7 @@ func (p *planner) config() File {
 }
 
 func (p *planner) managed() File {
-	m := managed{Schema: schema, Share: "disabled", Enabled: p.providers()}
+	m := managed{Schema: schema, Share: "disabled", Enabled: p.providers(), Experimental: tiersAlone}
 	return File{Kind: KindManaged, Data: text(owned+"It wins over every other file of OpenCode.", m)}
 }
 

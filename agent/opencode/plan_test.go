@@ -127,6 +127,7 @@ func TestThePlanIsTheVerifiedConfigurationAndWhatIsAdded(t *testing.T) {
 		}
 	}
 	added := []string{
+		"/experimental/policies",
 		"/permission/webfetch", "/permission/websearch", "/agent/coder/temperature", "/agent/reviewer/temperature", "/agent/utility/temperature",
 		"/agent/coder/permission/", "/agent/reviewer/permission/", "/agent/utility/permission/read/",
 	}

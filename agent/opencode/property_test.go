@@ -23,9 +23,11 @@ var sdk = map[string]string{
 	"options": "apiKey baseURL enterpriseUrl setCacheKey headerTimeout chunkTimeout",
 	"model": "id name family release_date attachment reasoning temperature tool_call interleaved cost limit modalities experimental status " +
 		"provider options headers variants",
-	"limit":      "context input output",
-	"agent":      "model variant temperature top_p prompt tools disable description mode hidden options color steps maxSteps permission",
-	"permission": "* read edit glob grep list bash task external_directory todowrite question webfetch websearch lsp doom_loop skill",
+	"experimental": "disable_paste_summary batch_tool openTelemetry primary_tools continue_loop_on_deny mcp_timeout policies",
+	"policy":       "effect action resource",
+	"limit":        "context input output",
+	"agent":        "model variant temperature top_p prompt tools disable description mode hidden options color steps maxSteps permission",
+	"permission":   "* read edit glob grep list bash task external_directory todowrite question webfetch websearch lsp doom_loop skill",
 	// dist/oh-my-opencode.schema.json of npm oh-my-opencode 4.19.4, as far as it is used
 	"omo":     "agents categories telemetry auto_update disabled_mcps disabled_hooks codegraph model_capabilities background_task",
 	"omoName": "sisyphus hephaestus sisyphus-junior prometheus metis momus oracle librarian explore multimodal-looker atlas",
@@ -148,7 +150,7 @@ func checkConfig(t *rapid.T, p Plan, tiers []Tier) map[string]bool {
 		t.Fatalf("the default agent %s is no primary one", name)
 	}
 	f, _ = p.File(KindManaged)
-	if m := parseIn(t, f.Data); len(m) != 4 || fmt.Sprint(m["enabled_providers"]) != enabled {
+	if m := parseIn(t, f.Data); len(m) != 5 || fmt.Sprint(m["enabled_providers"]) != enabled || !reflect.DeepEqual(m["experimental"], c["experimental"]) {
 		t.Fatalf("the managed file is %v", m)
 	}
 	return refs

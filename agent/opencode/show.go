@@ -2,8 +2,8 @@ package opencode
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +16,7 @@ type InForce struct {
 	Kind   Kind
 	Scope  Scope
 	State  string // AsWritten, Edited or Gone
+	Fault  error  // why it cannot be read, with the place; nil: it can
 	Model  string // of the primary agent, "provider/model"
 	Small  string // of titles
 	Agents []InForceAgent
@@ -38,8 +39,32 @@ type InForceAgent struct {
 	Rules       json.RawMessage
 }
 
+// shown are the keys of a configuration that Show looks at. Models and agents stay in the order of the file, which is that of
+// tiers.toml.
+type shown struct {
+	Model    string `json:"model"`
+	Small    string `json:"small_model"`
+	Provider members[struct {
+		Options struct {
+			BaseURL string `json:"baseURL"`
+		} `json:"options"`
+		Models members[struct {
+			Limit struct {
+				Context int `json:"context"`
+				Output  int `json:"output"`
+			} `json:"limit"`
+		}] `json:"models"`
+	}] `json:"provider"`
+	Agent members[struct {
+		Mode        string          `json:"mode"`
+		Model       string          `json:"model"`
+		Description string          `json:"description"`
+		Permission  json.RawMessage `json:"permission"`
+	}] `json:"agent"`
+}
+
 // Show reads what the records of a place are about, as it is in force now. A file that cannot be read as a configuration any more
-// is an error that says where.
+// has a Fault, and the others are shown all the same.
 func Show(p Place) ([]InForce, error) {
 	records, err := Applied(p)
 	if err != nil {
@@ -47,29 +72,36 @@ func Show(p Place) ([]InForce, error) {
 	}
 	all := make([]InForce, 0, len(records))
 	for _, r := range records {
-		now, err := snapshotAt(r.Path)
-		if err != nil {
-			return nil, err
-		}
-		f := InForce{Path: r.Path, Kind: r.Kind, Scope: r.Scope, State: AsWritten}
-		switch {
-		case !now.Exists:
-			f.State = Gone
-		case !slices.ContainsFunc(r.Wrote, now.is):
-			f.State = Edited
-		}
-		if r.Kind == KindConfig && now.Exists {
-			if err := f.read(now.Data); err != nil {
-				return nil, fmt.Errorf("%s%w", r.Path, err)
-			}
-		}
-		all = append(all, f)
+		all = append(all, inForce(r))
 	}
 	return all, nil
 }
 
+func inForce(r Record) InForce {
+	f := InForce{Path: r.Path, Kind: r.Kind, Scope: r.Scope, State: AsWritten}
+	now, err := snapshotAt(r.Path)
+	switch {
+	case err != nil:
+		f.State, f.Fault = Edited, err
+		return f
+	case !now.Exists:
+		f.State = Gone
+	case !slices.ContainsFunc(r.Wrote, now.is):
+		f.State = Edited
+	}
+	if r.Kind == KindConfig && now.Exists {
+		if err := f.read(now.Data); err != nil {
+			f.Fault = fmt.Errorf("%s%w", r.Path, err)
+		}
+	}
+	return f
+}
+
 // read takes from a configuration what there is to show. Somebody may have edited it.
 func (f *InForce) read(src []byte) error {
+	if len(src) == 0 { // which is no configuration to OpenCode, and no fault
+		return nil
+	}
 	if at, err := faultIn(src); err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
@@ -77,47 +109,27 @@ func (f *InForce) read(src []byte) error {
 	if err != nil {
 		return fmt.Errorf(": %w", err)
 	}
-	var c struct {
-		Model    string `json:"model"`
-		Small    string `json:"small_model"`
-		Provider map[string]struct {
-			Options struct {
-				BaseURL string `json:"baseURL"`
-			} `json:"options"`
-			Models map[string]struct {
-				Limit struct {
-					Context int `json:"context"`
-					Output  int `json:"output"`
-				} `json:"limit"`
-			} `json:"models"`
-		} `json:"provider"`
-		Agent map[string]struct {
-			Mode        string          `json:"mode"`
-			Model       string          `json:"model"`
-			Description string          `json:"description"`
-			Permission  json.RawMessage `json:"permission"`
-		} `json:"agent"`
-	}
-	if len(src) == 0 {
-		return nil
-	}
+	var c shown
 	if err := json.Unmarshal(plain, &c); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			return fmt.Errorf(": %s has a value of the wrong kind (%s)", kind.Field, kind.Value)
+		}
 		return fmt.Errorf(": %w", err)
 	}
 	f.Model, f.Small = c.Model, c.Small
-	for _, name := range slices.Sorted(maps.Keys(c.Provider)) {
-		p := c.Provider[name]
-		for _, id := range slices.Sorted(maps.Keys(p.Models)) {
-			l := p.Models[id].Limit
+	for _, p := range c.Provider {
+		for _, m := range p.value.Models {
 			f.Models = append(f.Models, Model{
-				Tier: strings.TrimPrefix(name, "local_"), Ref: name + "/" + id, Provider: name, ID: id, BaseURL: p.Options.BaseURL,
-				Context: l.Context, Output: l.Output,
+				Tier: strings.TrimPrefix(p.name, providerPrefix), Ref: p.name + "/" + m.name, Provider: p.name, ID: m.name,
+				BaseURL: p.value.Options.BaseURL, Context: m.value.Limit.Context, Output: m.value.Limit.Output,
 			})
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Agent)) {
-		a := c.Agent[name]
-		f.Agents = append(f.Agents, InForceAgent{Name: name, Mode: a.Mode, Model: a.Model, Description: a.Description, Rules: a.Permission})
+	for _, a := range c.Agent {
+		f.Agents = append(f.Agents, InForceAgent{
+			Name: a.name, Mode: a.value.Mode, Model: a.value.Model, Description: a.value.Description, Rules: a.value.Permission,
+		})
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func snapshotAt(path string) (Snapshot, error) {
 		return Snapshot{}, nil
 	}
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("cannot look at %s: %w", path, err)
+		return Snapshot{}, fmt.Errorf("cannot look at %s: %w", path, cause(err))
 	}
 	if !info.Mode().IsRegular() {
 		return Snapshot{}, refuse(path, "move it away, or put a file in its place", "%s is %s, not a file", path, noun(info.Mode()))
@@ -67,12 +67,12 @@ func snapshotAt(path string) (Snapshot, error) {
 	// Between the look and this a link may have come: O_NOFOLLOW keeps to what was looked at.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
+		return Snapshot{}, fmt.Errorf("cannot read %s: %w", path, cause(err))
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("cannot read %s: %w", path, err)
+		return Snapshot{}, fmt.Errorf("cannot read %s: %w", path, cause(err))
 	}
 	return snapshotOf(data, info.Mode().Perm()), nil
 }

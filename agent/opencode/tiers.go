@@ -1,6 +1,8 @@
 package opencode
 
 import (
+	"cmp"
+
 	"github.com/tierd/tierd/agent/api"
 	"github.com/tierd/tierd/units"
 )
@@ -38,6 +40,10 @@ func newTier(c *units.Config, t units.Tier, now api.Tier) Tier {
 	if ok && now.Memory > 0 {
 		as.Memory = now.Memory
 	}
+	if ok && now.State == api.Blocked {
+		as.Blocked = cmp.Or(now.Reason, "it is blocked")
+	}
+	as.PortLost = now.PortError
 	if !as.Leaves { // another server's load is not ours to wait for, and nobody knows what it works on at the same time
 		as.Load, as.Parallel = v.LoadTimeout, v.Parallel
 	}

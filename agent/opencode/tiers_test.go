@@ -95,6 +95,7 @@ context = "128K"
 
 func TestATierIsAsItIsNow(t *testing.T) {
 	c := configured(t, stack)
+	blocked := &api.Status{Tiers: []api.Tier{{Name: "orch", Variant: "llama", State: api.Blocked, Reason: "no model", PortError: "port 1 is held by x"}}}
 	up := func(variant string, s api.State) *api.Status {
 		return &api.Status{Tiers: []api.Tier{{Name: "orch", Variant: variant, State: s, Memory: 5}, {Name: "gone", Variant: "x"}}}
 	}
@@ -122,6 +123,8 @@ func TestATierIsAsItIsNow(t *testing.T) {
 		{"as it is up", up("llama", api.Ready), nil, but(func(t *Tier) { t.Ready, t.Memory = true, 5 })},
 		{"by the variant that is up", up("cloud", api.Ready), nil, cloud},
 		{"a tier that loads is not ready", up("llama", api.Starting), nil, but(func(t *Tier) { t.Memory = 5 })},
+		{"why it cannot be started, and what is wrong with its port", blocked, nil, but(func(t *Tier) { t.Blocked, t.PortLost = "no model", "port 1 is held by x" })},
+		{"what keeps a variant down that the file has no longer says nothing of the others", up("old", api.Blocked), nil, local},
 		{"a variant that the file has no longer is not what it will be", up("old", api.Ready), nil, local},
 		{"with the context that the engine tells", up("llama", api.Ready), map[string]Live{"orch": {Context: 8192, Parallel: 3}},
 			but(func(t *Tier) { t.Ready, t.Memory, t.Context, t.Live, t.Parallel = true, 5, 8192, true, 3 })},

@@ -130,7 +130,7 @@ func tierOf(path []string) string {
 	if len(path) < 2 || path[0] != "provider" {
 		return ""
 	}
-	return strings.TrimPrefix(path[1], "local_")
+	return strings.TrimPrefix(path[1], providerPrefix)
 }
 
 // models compares what the client offers with what it was told. Whatever else it offers can be chosen by a slip.

@@ -59,7 +59,7 @@ func (a *app) askTierd(ctx context.Context, f *doctor.Facts) {
 		errors.As(err, &f.Silent)
 		return
 	}
-	f.Status, f.Client = &status, a.opencodeFact(status)
+	f.Status, f.Clients = &status, a.opencodeFacts(status)
 	if g, err := a.client().Guard(ctx); err == nil { // one from before there was a guard does not know it
 		f.Guard = &g
 	}

@@ -54,6 +54,14 @@ and the old files stay as they are.`,
 }
 
 func (a *app) importStack(env string, files []string, output string, force bool) error {
+	if ext := filepath.Ext(env); ext == ".yml" || ext == ".yaml" {
+		return &failure{status: exitUsage, message: env + " is a compose file, and the env file comes first", hint: "tierctl import .env --compose " + env}
+	}
+	for _, file := range append([]string{env}, files...) {
+		if sameFile(file, output) {
+			return &failure{status: exitUsage, message: output + " is read here, and stays as it is", hint: "another --output"}
+		}
+	}
 	source, err := readSource(env)
 	if err != nil {
 		return err
@@ -76,6 +84,12 @@ func (a *app) importStack(env string, files []string, output string, force bool)
 		}
 	}
 	return a.printImport(result, output)
+}
+
+func sameFile(a, b string) bool {
+	one, err1 := os.Stat(a)
+	other, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(one, other)
 }
 
 // readSource reads a file of the old stack. Relative paths in it begin in its folder.

@@ -101,9 +101,11 @@ func (a *app) opencodePlace(w opencodeWish) (opencode.Place, error) {
 		return opencode.Place{}, &failure{status: exitUsage, message: "--managed has its one place: it takes neither --project nor --to"}
 	}
 	if w.to != "" {
-		return opencode.PlaceAt(w.scope(), w.to, a.opencodeEnv())
+		p, err := opencode.PlaceAt(w.scope(), w.to, a.opencodeEnv())
+		return p, notYours(err)
 	}
-	return opencode.Places(w.scope(), a.opencodeEnv())
+	p, err := opencode.Places(w.scope(), a.opencodeEnv())
+	return p, notYours(err)
 }
 
 // opencodePlan makes the plan for a place: from the tiers as they are now where tierd answers and no file is named, else from

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -69,13 +70,19 @@ func (a *app) applyOpencode(cmd *cobra.Command, w opencodeWish, force, yes bool)
 	return err
 }
 
-// notYours says what helps where a folder is another user's. The system's word for it says no more than that it is so.
+// notYours says what helps where a file or folder may not be read or written. The system's word for it says no more than that.
 func notYours(err error) error {
 	var no *opencode.Refused
-	if errors.As(err, &no) || !errors.Is(err, fs.ErrPermission) {
+	var f *failure
+	switch {
+	case errors.As(err, &no), errors.As(err, &f):
 		return err
+	case errors.Is(err, fs.ErrPermission):
+		return &failure{status: exitFailed, message: err.Error(), hint: "it has to be yours, and for you to read and write (chown, chmod u+rwX); nothing was written"}
+	case errors.Is(err, syscall.EROFS):
+		return &failure{status: exitFailed, message: err.Error(), hint: "name a file elsewhere by --to, and a folder for what is kept by XDG_STATE_HOME; nothing was written"}
 	}
-	return &failure{status: exitFailed, message: err.Error(), hint: "nothing was written: make the folder yours with chown, or name another file by --to"}
+	return err
 }
 
 // withDiffs shows what others have changed, which the errors speak of.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"syscall"
 	"testing"
 
 	"github.com/tierd/tierd/agent/api"
@@ -46,7 +47,8 @@ func TestHintsOfTheSystemsErrors(t *testing.T) {
 		err  error
 		hint string
 	}{
-		{"a folder of somebody else's", notYours(fmt.Errorf("cannot make d: %w", fs.ErrPermission)), "nothing was written: make the folder yours with chown, or name another file by --to"},
+		{"a folder of somebody else's", notYours(fmt.Errorf("cannot make d: %w", fs.ErrPermission)), "it has to be yours, and for you to read and write (chown, chmod u+rwX); nothing was written"},
+		{"a file system that is read-only", notYours(fmt.Errorf("cannot make d: %w", syscall.EROFS)), "name a file elsewhere by --to, and a folder for what is kept by XDG_STATE_HOME; nothing was written"},
 		{"another fault is not of rights", notYours(errors.New("cannot make d")), ""},
 		{"what is refused has its own", notYours(&opencode.Refused{Text: "no", Hint: "mend it"}), "mend it"},
 		{"a hub that cannot be reached", pullFailure(fmt.Errorf("cannot reach h: %w", &net.OpError{Op: "dial", Err: errors.New("refused")})),

@@ -53,7 +53,7 @@ func (a *app) opencodeLook(cmd *cobra.Command, w opencodeWish) (p opencode.Place
 		return p, c, plan, err
 	}
 	c, err = opencode.Look(p, plan)
-	return p, c, plan, err
+	return p, c, plan, notYours(err)
 }
 
 // opencodeResult is what `tierctl opencode plan|apply|undo --format json` prints.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -37,10 +38,14 @@ agent, with what it may do. Your own files, which win, are not looked at.`,
 				return a.showAgent(w, files, agent)
 			}
 			if a.format == formatJSON {
-				return a.writeJSON(shownFiles(files))
+				err = a.writeJSON(shownFiles(files))
+			} else {
+				a.printShown(files)
 			}
-			a.printShown(files)
-			return nil
+			for _, f := range files {
+				err = errors.Join(err, f.Fault)
+			}
+			return err
 		},
 	}
 	w.placeFlags(cmd)
@@ -57,6 +62,7 @@ type shownFile struct {
 	Kind   opencode.Kind  `json:"kind"`
 	Scope  opencode.Scope `json:"scope"`
 	State  string         `json:"state"`
+	Fault  string         `json:"fault,omitempty"` // why it cannot be read
 	Model  string         `json:"model,omitempty"`
 	Small  string         `json:"small_model,omitempty"`
 	Models []shownModel   `json:"models,omitempty"`
@@ -85,6 +91,9 @@ func shownFiles(files []opencode.InForce) []shownFile {
 	out := make([]shownFile, len(files))
 	for i, f := range files {
 		out[i] = shownFile{Path: f.Path, Kind: f.Kind, Scope: f.Scope, State: f.State, Model: f.Model, Small: f.Small, Agents: shownAgents(f)}
+		if f.Fault != nil {
+			out[i].Fault = f.Fault.Error()
+		}
 		for _, m := range f.Models {
 			out[i].Models = append(out[i].Models, shownModel{m.Ref, m.BaseURL, m.Context, m.Output})
 		}

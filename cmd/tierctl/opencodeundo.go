@@ -32,7 +32,7 @@ was there before. Without anything to take back it does nothing.`,
 			}
 			c, err := opencode.Undo(p, force)
 			if err != nil {
-				return a.withDiffs(err)
+				return notYours(a.withDiffs(err))
 			}
 			if a.format == formatJSON {
 				return a.writeJSON(opencodeResultOf(p, c, opencode.Plan{}, false))

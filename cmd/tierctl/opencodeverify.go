@@ -143,10 +143,12 @@ func (a *app) verifyFiles(v *verified, p opencode.Place) (config opencode.InForc
 		if f.Path == p.Config {
 			config = f
 		}
-		switch f.State {
-		case opencode.Gone:
+		switch {
+		case f.Fault != nil:
+			v.add(opencode.Remark{Failed: true, Text: f.Fault.Error(), Hint: "tierctl opencode undo shows what was edited; apply --force writes it anew"})
+		case f.State == opencode.Gone:
 			v.add(opencode.Remark{Failed: true, Text: f.Path + " is gone", Hint: "tierctl opencode apply writes it again, tierctl opencode undo forgets it"})
-		case opencode.Edited:
+		case f.State == opencode.Edited:
 			v.add(opencode.Remark{Text: f.Path + " has been edited since it was written", Hint: "tierctl opencode undo shows what; your own settings belong in opencode.jsonc"})
 		}
 	}
@@ -185,13 +187,9 @@ func (a *app) verifyClient(ctx context.Context, v *verified, r *opencode.Record)
 		}
 	}
 	if err != nil {
-		found = []opencode.Remark{{Failed: true, Text: "OpenCode cannot be asked: " + err.Error()}}
+		found = []opencode.Remark{unasked(c, err)}
 	}
-	if c.Major != 1 {
-		v.add(opencode.Remark{
-			Text: fmt.Sprintf("%s calls itself %q; what tierctl writes was tried with OpenCode 1.18", c.Path, c.Version), Hint: "the other lines tell whether it took it",
-		})
-	}
+	v.add(otherVersion(c, r)...)
 	v.add(found...)
 	return nil
 }

@@ -49,9 +49,8 @@ The exit status is 0 whatever the states are; for a verdict use tierctl health.`
 			}
 			a.printTiers(tiers, len(args) > 0)
 			a.printDaemon(status)
-			if note := a.opencodeNote(status); note != "" && len(args) == 0 {
-				fmt.Fprintln(a.stdout)
-				say(a.stdout, 2, note)
+			if len(args) == 0 {
+				a.printStale(status)
 			}
 			return nil
 		},
