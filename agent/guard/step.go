@@ -53,9 +53,6 @@ func New(l Lines, p Pace) *Guard {
 // Set gives it other lines and another pace from the next look on.
 func (g *Guard) Set(l Lines, p Pace) { g.lines, g.pace = l, p }
 
-// Lines are those that are in force.
-func (g *Guard) Lines() Lines { return g.lines }
-
 // look is what one Step works with.
 type look struct {
 	*Facts
