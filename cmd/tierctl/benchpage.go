@@ -15,9 +15,11 @@ type benchProgress struct{ change api.Change }
 func benchLines(plan bench.Plan, tier string) *benchProgress {
 	p := &benchProgress{api.Change{ID: "bench " + tier, State: "doing"}}
 	for _, point := range plan.Points() {
-		p.change.Tasks = append(p.change.Tasks, api.Task{
-			Tier: tier, State: "todo", Summary: fmt.Sprintf("%s behind %d tokens", count(point.Streams, "request"), point.Depth),
-		})
+		what := count(point.Streams, "request")
+		if point.Depth > 0 {
+			what += fmt.Sprintf(" behind %d tokens", point.Depth)
+		}
+		p.change.Tasks = append(p.change.Tasks, api.Task{Tier: tier, State: "todo", Summary: what})
 	}
 	return p
 }

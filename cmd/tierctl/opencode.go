@@ -36,15 +36,8 @@ With tierd running the tiers are taken as they are now, else as tiers.toml says.
   tierctl opencode apply      the same, then ask and write
   tierctl opencode verify     whether OpenCode has taken it, and each model answers
   tierctl opencode undo       as it was before`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q", args[0]) // usageFailure offers the nearest
-			}
-			return nil
-		},
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-
-		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(a.opencodePlanCommand(), a.opencodeApplyCommand(), a.opencodeVerifyCommand(), a.opencodeUndoCommand(), a.opencodeShowCommand(), a.opencodeEnvCommand())
 	return cmd

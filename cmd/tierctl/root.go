@@ -38,7 +38,6 @@ func (a *app) rootCommand() *cobra.Command {
 		},
 	}
 	root.DisableSuggestions = true // usageFailure makes them
-	root.SuggestionsMinimumDistance = 2
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.AddGroup(
@@ -61,6 +60,7 @@ func (a *app) rootCommand() *cobra.Command {
 		}
 	}
 	root.AddCommand(a.versionCommand(), a.manCommand(), exitStatusTopic())
+	allAlike(root)
 	return root
 }
 
@@ -129,9 +129,25 @@ func nearCommands(cmd *cobra.Command, name, hint string) string {
 	return "did you mean " + strings.Join(near, " or ") + "? " + hint + " shows all"
 }
 
-// takes bounds the number of arguments; most < 0: no upper bound.
+// allAlike sets what holds for every command: slips of two letters are recognised, and the shell offers file names only
+// where the usage names a FILE.
+func allAlike(cmd *cobra.Command) {
+	cmd.SuggestionsMinimumDistance = 2
+	if cmd.ValidArgsFunction == nil && !strings.Contains(cmd.Use, "FILE") {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	for _, c := range cmd.Commands() {
+		allAlike(c)
+	}
+}
+
+// takes bounds the number of arguments; most < 0: no upper bound. One too many for a command with others below it is a
+// misspelt one of those, which usageFailure offers.
 func takes(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		if most == 0 && len(args) > 0 && cmd.HasAvailableSubCommands() {
+			return fmt.Errorf("unknown command %q", args[0])
+		}
 		if len(args) < least || most >= 0 && len(args) > most {
 			return fmt.Errorf("wrong number of arguments (%d): usage is %s", len(args), cmd.UseLine())
 		}
