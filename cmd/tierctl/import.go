@@ -54,8 +54,11 @@ and the old files stay as they are.`,
 }
 
 func (a *app) importStack(env string, files []string, output string, force bool) error {
-	if ext := filepath.Ext(env); ext == ".yml" || ext == ".yaml" {
+	switch filepath.Ext(env) {
+	case ".yml", ".yaml":
 		return &failure{status: exitUsage, message: env + " is a compose file, and the env file comes first", hint: "tierctl import .env --compose " + env}
+	case ".toml":
+		return &failure{status: exitUsage, message: env + " is no env file: what is written for tierd needs no import", hint: "tierctl check " + env}
 	}
 	for _, file := range append([]string{env}, files...) {
 		if sameFile(file, output) {
