@@ -60,10 +60,7 @@ func (a *Agent) hearEvent(e api.GuardEvent) {
 	case "ask", "stop", "kill", "not-returned", "alarm", "disarmed":
 		level = slog.LevelWarn
 	}
-	text := e.Text
-	if e.DryRun { // it reads as if it had been done
-		text = "dry run: " + text
-	}
+	text := e.Told()
 	a.opts.Log.Log(a.ctx, level, "tier-guard: "+text, "kind", e.Kind, "tier", e.Tier, "unit", e.Unit, "available", e.Available, "dry_run", e.DryRun)
 	a.events.add(api.Event{Kind: "guard", Tier: e.Tier, Unit: e.Unit, Text: text})
 	if e.Kind == "armed" || e.Kind == "disarmed" {

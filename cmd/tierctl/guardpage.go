@@ -199,11 +199,7 @@ const shownEvents = 10
 func (p guardPage) recent() []string {
 	var lines []string
 	for _, e := range p.Recent[max(len(p.Recent)-shownEvents, 0):] {
-		text := e.Text
-		if e.DryRun {
-			text = "dry run: " + text
-		}
-		lines = append(lines, fmt.Sprintf("%s  %-10s  %s", e.Time.Local().Format(time.DateTime), dash(e.Tier), text))
+		lines = append(lines, fmt.Sprintf("%s  %-10s  %s", e.Time.Local().Format(time.DateTime), dash(e.Tier), e.Told()))
 	}
 	return lines
 }

@@ -95,10 +95,10 @@ func (a *app) guardKind(ctx context.Context, e api.Event) string {
 	}
 	for _, known := range g.Recent {
 		switch {
-		case known.Tier != e.Tier:
-		case known.DryRun && e.Text == "dry run: "+known.Text:
+		case known.Tier != e.Tier || known.Told() != e.Text:
+		case known.DryRun:
 			return "dry-run"
-		case !known.DryRun && e.Text == known.Text:
+		default:
 			return known.Kind
 		}
 	}

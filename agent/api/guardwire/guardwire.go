@@ -64,6 +64,14 @@ type Event struct {
 	DryRun    bool      `json:"dry_run,omitempty"`
 }
 
+// Told is its sentence for who reads it without DryRun beside it: what would be done reads as if it had been.
+func (e Event) Told() string {
+	if e.DryRun {
+		return "dry run: " + e.Text
+	}
+	return e.Text
+}
+
 // State is the guard as `tierctl guard` shows it.
 type State struct {
 	Armed     bool      `json:"armed"`
