@@ -16,6 +16,10 @@ torch=torch==2.13.0
 # Both are for mkmodel.py alone: to read a GGUF file and to fill the weights in.
 extra="gguf accelerate"
 numa=libnuma1 # vLLM's compiled kernels do not load without it
+# On a CPU the EngineCore process waits for a worker process in a loop of sched_yield(2), for as long as a request runs (one
+# GPU has no worker process). On two cores that leaves nothing idle, and Linux 6.18 then lets new processes wait: a quarter
+# of a second each was measured, and a `systemctl stop` that came through after a minute and a half. So in the bed it sleeps.
+yield='import os, time; os.sched_yield = lambda sleep=time.sleep: sleep(0.0001)'
 
 # install BED LAYER TMP runs in a mount namespace, and its mounts go with that. What it writes outside of the layer goes to
 # memory.
@@ -57,12 +61,13 @@ install() {
 	mkdir "$info"
 	printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" >"$info/METADATA"
 	: >"$info/RECORD"
+	echo "$yield" >".$site/bed-yield.pth" # Python runs the line at each start (site, "Path configuration files")
 	TQDM_DISABLE=1 chroot . python3 /tmp/mkmodel.py /var/lib/tierd/models/smollm2.gguf /srv/smollm2-hf
 }
 
 bed=$("$here/mkroot.sh")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tierd/bed-vllm
-key=$(printf '%s' "$(basename "$bed") $vllm $torch $extra $numa $(sha256sum <"$here/mkmodel.py")" | sha256sum | cut -c1-12)
+key=$(printf '%s' "$(basename "$bed") $vllm $torch $extra $numa $yield $(sha256sum <"$here/mkmodel.py")" | sha256sum | cut -c1-12)
 layer=$cache/$key
 mkdir -p "$cache"
 exec 9>"$cache/lock"
@@ -78,7 +83,7 @@ if [ ! -d "$layer" ]; then
 	mmdebstrap --quiet --variant=extract --include="$numa" --aptopt='Acquire::Check-Valid-Until "false"' \
 		forky "$tmp/numa" >&2
 	(cd "$tmp/numa" && find usr/lib -name 'libnuma.so.*' -exec cp -a --parents {} "$layer.new" \;)
-	export here vllm torch extra
+	export here vllm torch extra yield
 	export -f install
 	unshare --mount --propagation private bash -c 'install "$@"' install "$bed" "$layer.new" "$tmp" </dev/null >&2
 	chmod -R a+rX "$layer.new/var/lib/tierd"

@@ -105,6 +105,18 @@ func (v *vllmBed) logged(ctx context.Context, unit string) (string, error) {
 	return v.Must(ctx, fmt.Sprintf("journalctl --no-pager -o cat -u %s --since=@%d", unit, v.mark.Unix()))
 }
 
+// lately is what the bed has logged since the scenario began, but for vLLM's own chatter.
+func (v *vllmBed) lately(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	r, err := v.Run(ctx, fmt.Sprintf(`journalctl -b --no-pager -o short-monotonic --since=@%d | grep -vE '\) (INFO|WARNING) |NUMA binding' | tail -n 60
+		systemctl --no-pager --no-legend list-units 'tier*' --all; cat /proc/loadavg`, v.mark.Unix()))
+	if err != nil {
+		return "cannot read the bed's journal: " + err.Error()
+	}
+	return r.Stdout + r.Stderr
+}
+
 // want is an error unless the unit's log since the scenario's beginning has all of the words.
 func (v *vllmBed) want(ctx context.Context, unit string, words ...string) error {
 	log, err := v.logged(ctx, unit)

@@ -54,7 +54,7 @@ func (v *vllmBed) recovers(ctx context.Context, signal, victim string, meanwhile
 	if err != nil {
 		return "", err
 	}
-	begin := time.Now()
+	begin, taken := time.Now(), monotonic()
 	if _, err := v.Must(ctx, fmt.Sprintf("kill -%s %d", signal, p.pid)); err != nil {
 		return "", err
 	}
@@ -67,7 +67,7 @@ func (v *vllmBed) recovers(ctx context.Context, signal, victim string, meanwhile
 		return "", err
 	}
 	noticed := time.Since(begin)
-	o, err := endOf(stream)
+	o, err := endOf(stream, taken)
 	if err != nil {
 		return "", err
 	}

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // outcome is how a request ended.
@@ -23,7 +25,8 @@ type outcome struct {
 	done    bool          // a stream's [DONE], or the end of a plain answer
 	first   time.Duration // until the first text
 	took    time.Duration
-	text    string // the body of an answer other than 200
+	at      time.Duration // when it ended, by monotonic
+	text    string        // the body of an answer other than 200
 	failure error
 }
 
@@ -38,7 +41,7 @@ func (o outcome) String() string {
 	case o.fault != "":
 		return fmt.Sprintf("an error behind %d chunks", o.chunks)
 	case o.done:
-		return fmt.Sprintf("complete, %d chunks", o.chunks)
+		return fmt.Sprintf("complete after %.1f s, %d chunks", o.took.Seconds(), o.chunks)
 	}
 	return fmt.Sprintf("ended early after %d chunks", o.chunks)
 }
@@ -57,21 +60,28 @@ func (v *vllmBed) complete(ctx context.Context, port int, model string, tokens i
 	if err != nil {
 		return outcome{failure: err}
 	}
-	begin := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/v1/completions", port), bytes.NewReader(body))
 	if err != nil {
 		return outcome{failure: err}
 	}
 	req.Header.Set("Content-Type", "application/json")
+	begin := time.Now()
+	o := v.read(req, stream, begin, started)
+	o.took, o.at = time.Since(begin), monotonic()
+	return o
+}
+
+// read sends a request and reads its answer to the end.
+func (v *vllmBed) read(req *http.Request, stream bool, begin time.Time, started func()) outcome {
 	res, err := v.HTTP().Do(req)
 	if err != nil {
-		return outcome{failure: err, took: time.Since(begin)}
+		return outcome{failure: err}
 	}
 	defer res.Body.Close()
 	o := outcome{status: res.StatusCode}
 	if res.StatusCode != http.StatusOK || !stream {
 		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-		o.text, o.failure, o.done, o.took = string(text), err, err == nil, time.Since(begin)
+		o.text, o.failure, o.done = string(text), err, err == nil
 		return o
 	}
 	lines := bufio.NewScanner(res.Body)
@@ -92,8 +102,15 @@ func (v *vllmBed) complete(ctx context.Context, port int, model string, tokens i
 			}
 		}
 	}
-	o.failure, o.took = lines.Err(), time.Since(begin)
+	o.failure = lines.Err()
 	return o
+}
+
+// monotonic is the clock of systemd's …TimestampMonotonic, which beds share with the runner.
+func monotonic() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail for a clock that exists
+	return time.Duration(now.Nano())
 }
 
 // longRequest is minutes of work on a CPU, in tokens.
@@ -176,14 +193,18 @@ func (v *vllmBed) engineSays(ctx context.Context, path string) (string, error) {
 	return v.Must(ctx, "curl -sS -m 10 -w ' %{http_code}' --unix-socket /run/tier/tier-coder/engine.sock http://engine"+path)
 }
 
-// endOf returns how the request ended whose engine has just gone. Its client must see that soon, and that it is not whole.
-func endOf(request <-chan outcome) (outcome, error) {
+// endOf returns how the request ended whose engine was taken away at a time by monotonic. Its client must see that soon,
+// and that it is not whole.
+func endOf(request <-chan outcome, taken time.Duration) (outcome, error) {
 	select {
 	case o := <-request:
-		if o.whole() {
-			return o, fmt.Errorf("a request that was cut off looks whole to its client: %v", o)
+		switch {
+		case !o.whole():
+			return o, nil
+		case o.at < taken:
+			return o, fmt.Errorf("%w: %v", errEndedFirst, o)
 		}
-		return o, nil
+		return o, fmt.Errorf("a request that was cut off looks whole to its client: %v", o)
 	case <-time.After(30 * time.Second):
 		return outcome{}, errors.New("the engine has gone and a client still waits for it")
 	}

@@ -4,7 +4,6 @@ package vmtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -237,53 +236,6 @@ func streamedRequest(ctx context.Context, v *vllmBed) (string, error) {
 	}
 	return fmt.Sprintf("%d chunks in %.1f s, the first after %.2f s; a client that leaves is gone from the engine after %.1f s",
 		o.chunks, o.took.Seconds(), o.first.Seconds(), time.Since(begin).Seconds()), nil
-}
-
-// stopWithRequests stops coder under a client that streams and one that waits for its answer: either alone would keep a
-// vLLM that is only sent SIGTERM.
-func stopWithRequests(ctx context.Context, v *vllmBed) (string, error) {
-	if err := v.ensureReady(ctx); err != nil {
-		return "", err
-	}
-	stream, err := v.openStream(ctx)
-	if err != nil {
-		return "", err
-	}
-	plain, err := v.openPlain(ctx, 1)
-	if err != nil {
-		return "", err
-	}
-	list, err := v.processes(ctx, coder)
-	if err == nil && len(stream)+len(plain) > 0 {
-		err = errors.New("a long request ended before the stop began")
-	}
-	if err != nil {
-		return "", err
-	}
-	begin := time.Now()
-	if _, err := v.Must(ctx, "systemctl stop "+coder); err != nil {
-		return "", err
-	}
-	took := time.Since(begin)
-	streamed, err := endOf(stream)
-	if err != nil {
-		return "", err
-	}
-	answered, err := endOf(plain)
-	if err != nil {
-		return "", err
-	}
-	p, err := v.show(ctx, coder, "ActiveState", "Result", "StatusText")
-	switch {
-	case err != nil:
-		return "", err
-	case took > 45*time.Second: // a drain of 5 s, 15 s for vLLM, and a slow machine
-		return "", fmt.Errorf("the stop took %s", took)
-	case p["ActiveState"] != "inactive" || p["Result"] != "success":
-		return "", fmt.Errorf("after the stop the unit shows %v", p)
-	}
-	return fmt.Sprintf("%.1f s of which 5 s are the drain; the stream: %v; the plain request: %v; %q", took.Seconds(), streamed, answered, p["StatusText"]),
-		v.nothingLeft(ctx, list[0].uid)
 }
 
 func othersUntouched(ctx context.Context, v *vllmBed) (string, error) {
