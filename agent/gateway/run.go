@@ -38,22 +38,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 	retry := time.NewTimer(0)
 	<-retry.C
-	if table, err := g.memory.load(); err == nil {
-		g.follow(table, retry)
-	} else {
-		select {
-		case table := <-tables:
-			g.follow(table, retry)
-			g.remember()
-		case <-time.After(firstTable):
-		case <-ctx.Done():
-		}
-	}
-	if in.Handover {
-		if err := sayReady(ready); err != nil {
-			return err
-		}
-	} else if err := g.cfg.Notify.Send("READY=1"); err != nil {
+	g.learn(ctx, tables, retry)
+	if err := g.sayUp(in.Handover, ready); err != nil {
 		return err
 	}
 	var watchdog <-chan time.Time
@@ -76,35 +62,70 @@ func (g *Gateway) Run(ctx context.Context) error {
 		case <-watchdog:
 			_ = g.cfg.Notify.Send("WATCHDOG=1")
 		case answer := <-g.cfg.Reload:
-			successor, err := g.handOver()
-			if err == nil {
-				g.promote(successor)
-				g.stepBack()
-			}
+			successor, err := g.reload()
 			answer <- err
-			if err != nil {
-				g.log.Error("cannot hand over; this process goes on", "err", err)
-				_ = g.cfg.Notify.Send("STATUS=Reload failed: " + err.Error())
-				continue
+			if err == nil {
+				stopTelling() // what tierd is told is the successor's to say
+				return g.retire(ctx, tables, successor)
 			}
-			g.log.Info("handed over", "successor", successor.pid)
-			stopTelling() // what tierd is told is the successor's to say
-			return g.retire(ctx, tables, successor)
 		case <-ctx.Done():
-			_ = g.cfg.Notify.Send("STOPPING=1\nSTATUS=Finishing the requests in flight")
-			g.ports.close()
-			g.page.board.end()
-			g.hold.stop()
-			done := make(chan struct{})
-			go func() { g.finish(g.cfg.StopBound); close(done) }()
-			for { // a tier that has to go meanwhile is let go
-				select {
-				case table := <-tables:
-					g.apply(table)
-				case <-done:
-					return nil
-				}
-			}
+			g.end(tables)
+			return nil
+		}
+	}
+}
+
+// learn follows the table that this process or its predecessor kept, else the first that tierd tells.
+func (g *Gateway) learn(ctx context.Context, tables <-chan api.Table, retry *time.Timer) {
+	if table, err := g.memory.load(); err == nil {
+		g.follow(table, retry)
+		return
+	}
+	select {
+	case table := <-tables:
+		g.follow(table, retry)
+		g.remember()
+	case <-time.After(firstTable):
+	case <-ctx.Done():
+	}
+}
+
+// sayUp tells whoever started this process that it serves: its predecessor at a handover, else systemd.
+func (g *Gateway) sayUp(handover bool, ready int) error {
+	if handover {
+		return sayReady(ready)
+	}
+	return g.cfg.Notify.Send("READY=1")
+}
+
+// reload has a successor take over. After an error this process goes on as before.
+func (g *Gateway) reload() (*successor, error) {
+	next, err := g.handOver()
+	if err != nil {
+		g.log.Error("cannot hand over; this process goes on", "err", err)
+		_ = g.cfg.Notify.Send("STATUS=Reload failed: " + err.Error())
+		return nil, err
+	}
+	g.promote(next)
+	g.stepBack()
+	g.log.Info("handed over", "successor", next.pid)
+	return next, nil
+}
+
+// end closes the ports and gives what is in flight its time. A tier that has to go meanwhile is let go.
+func (g *Gateway) end(tables <-chan api.Table) {
+	_ = g.cfg.Notify.Send("STOPPING=1\nSTATUS=Finishing the requests in flight")
+	g.ports.close()
+	g.page.board.end()
+	g.hold.stop()
+	done := make(chan struct{})
+	go func() { g.finish(g.cfg.StopBound); close(done) }()
+	for {
+		select {
+		case table := <-tables:
+			g.apply(table)
+		case <-done:
+			return
 		}
 	}
 }
