@@ -142,6 +142,29 @@ func TestTheTableFollowsTheStates(t *testing.T) {
 	})
 }
 
+func TestTheTableHasTheAdaptersOfTheVariantThatIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, filepath.Join(t.TempDir(), "tiers.toml"))
+		b.write(strings.Replace(bedConfig, `engine = "radv"`, "engine = \"vllm\"\nextra_args = [\"--lora-modules\", \"sql=/a\", \"chat=/b\"]", 1) +
+			"[engine.vllm]\ncommand = [\"/opt/vllm/bin/vllm\", \"serve\"]\n")
+		b.change("/m/orch.gguf", "/m/orch")
+		b.run()
+		defer b.end()
+		g := poll(b)
+		defer g.cancel()
+		for variant, want := range map[string]string{"a": "sql chat;orch/b", "b": ";orch/a sql chat"} {
+			mustDone(t, b.act("orch", "switch", variant))
+			r := g.table.Routes[0]
+			if got := strings.Join(r.Adapters, " ") + ";" + strings.Join(r.Others, " "); r.Variant != variant || got != want {
+				t.Errorf("%s: %s, want %s", r.Variant, got, want)
+			}
+			if names := strings.Join(r.Names, " "); names != "orch orchestrator /m/orch orch/"+variant {
+				t.Errorf("%s: adapters are no names of the model: %s", r.Variant, names)
+			}
+		}
+	})
+}
+
 func TestTheTableAnswersAtTheEndOfItsTime(t *testing.T) {
 	inBed(t, func(b *bed) {
 		now, err := b.Table(context.Background(), 0)

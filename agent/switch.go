@@ -230,7 +230,7 @@ func (a *Agent) otherNames(tier string, known []string) []string {
 		if u.Tier != tier {
 			continue
 		}
-		for _, n := range []string{tier + "/" + u.Variant, u.Model, u.Served} {
+		for _, n := range append([]string{tier + "/" + u.Variant, u.Model, u.Served}, u.AdapterNames()...) {
 			if strings.Trim(n, "/") != "" && !slices.Contains(known, n) && !slices.Contains(names, n) {
 				names = append(names, n)
 			}

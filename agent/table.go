@@ -104,7 +104,8 @@ func (a *Agent) routeOf(tier, name string) api.Route {
 			r.Names = append(r.Names, n)
 		}
 	}
-	r.Others = a.otherNames(tier, r.Names)
+	r.Adapters = u.AdapterNames()
+	r.Others = a.otherNames(tier, slices.Concat(r.Names, r.Adapters))
 	return r
 }
 

@@ -30,6 +30,7 @@ func (c *Config) check(fs *faults) {
 	c.checkPorts(fs)
 	c.checkUnitNames(fs)
 	c.checkModes(fs)
+	c.checkAdapterNames(fs)
 }
 
 // nameForm keeps names fit for unit names, user names, sockets and URLs at once.

@@ -164,6 +164,9 @@ func (k variantCheck) local() {
 	if flag, key, ok := ownFlag(k.e.Kind, v.ExtraArgs); ok {
 		k.add("extra_args", "extra_args of %s must not contain %s: %s", k.name(), flag, instead(key))
 	}
+	if k.e.Kind == KindVLLM {
+		k.adapters()
+	}
 	for _, arg := range v.ExtraArgs {
 		if _, value, _ := strings.Cut(arg, "="); secretForms.MatchString(arg) || secretForms.MatchString(value) {
 			k.add("extra_args", "extra_args of %s hold what looks like a secret, and every user can read a command line. %s", k.name(), secretRemedy)

@@ -131,6 +131,14 @@ tiers.toml:38: B in [tier.utility.variant.llama.env] must be text in quotes, not
 		"tiers.toml:37: memory of utility/llama is 0; leave it out, and it is worked out from the model's files"},
 	{"vLLM takes underscores for dashes", []string{`kv_memory = "4GiB"`, "extra_args = [\"--max_model_len=5\"]"},
 		"tiers.toml:21: extra_args of coder/vllm must not contain --max-model-len: tierd sets it itself; write `context` in tiers.toml instead"},
+	{"adapters that vLLM would not take", []string{`kv_memory = "4GiB"`, `extra_args = ["--lora-modules", "=/a", "b=", "c=/c,d=/d", "e=/e", "e=/f", "coder=/g"]`},
+		`tiers.toml:21: --lora-modules of coder/vllm: the adapter "=/a" has no name; write it as NAME=PATH
+tiers.toml:21: --lora-modules of coder/vllm: the adapter "b=" has no path; write it as NAME=PATH
+tiers.toml:21: --lora-modules of coder/vllm: "c=/c,d=/d" is neither NAME=PATH without a comma nor a JSON object with "name" and "path"; each adapter is a text of its own
+tiers.toml:21: --lora-modules of coder/vllm: two adapters are called "e"; rename one of them
+tiers.toml:21: --lora-modules of coder/vllm: an adapter cannot be called "coder", which is the model itself; rename it`},
+	{"adapters without one", []string{`kv_memory = "4GiB"`, `extra_args = ["--lora-modules", "--enable-lora"]`},
+		`tiers.toml:21: --lora-modules of coder/vllm names no adapter; write each behind it as NAME=PATH, or leave it out`},
 	{"a key that means nothing to the engine", []string{`memory = "2GiB"`, "memory = \"2GiB\"\ntools = \"hermes\""},
 		`tiers.toml:38: tools of utility/llama means nothing to a llama engine; it is for vllm`},
 	{"layers for an engine without the GPU", []string{`memory = "2GiB"`, "memory = \"2GiB\"\ngpu_layers = 10"},

@@ -99,6 +99,7 @@ func makeUnit(c *Config, h Host, fs *faults, t Tier, index int) Unit {
 		Name: unitName(t.Name, v.Name, index == 0), Tier: t.Name, Variant: v.Name, Default: index == 0,
 		Port: t.Port, Engine: e.Kind, GPU: e.UsesGPU(), Model: v.Model, Served: v.ServedName,
 		Context: int(v.Context), Priority: t.Priority, Start: t.Start,
+		Adapters: adapters(e, v),
 	}
 	u.Charge = Charge{Written: v.Memory}
 	if u.GPU {
@@ -151,6 +152,7 @@ func (s *spec) look(fs *faults) {
 	} else {
 		s.sumUp(fs, h)
 	}
+	s.lookForAdapters(fs, h)
 	s.askQuirks(fs)
 }
 

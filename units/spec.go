@@ -22,6 +22,7 @@ type spec struct {
 	siblings []string // units of the tier's other variants
 	earlier  []string // those of them that stand before this one in the file
 	model    model    // where the model is; zero for remote and when it was not found
+	adapters []string // what has to be readable for its adapters, absolute
 	sizes    sizes    // what it takes; zero when that is not known
 	keyFound bool     // the credential is there, or nobody looked
 	argv     []string
@@ -122,7 +123,7 @@ func (s *spec) binds() any {
 const bindRecursive = 16384 // MS_REC
 
 func (s *spec) readable() []string {
-	dirs := slices.Concat(s.model.dirs, s.engine.Paths, s.variant.Paths)
+	dirs := slices.Concat(s.model.dirs, s.adapters, s.engine.Paths, s.variant.Paths)
 	slices.Sort(dirs)
 	return slices.Compact(dirs)
 }

@@ -12,10 +12,11 @@ type Unit struct {
 	Socket     string // where the engine listens: /run/tier/<unit without suffix>/engine.sock
 	Engine     string // kind: vllm, llama or remote
 	GPU        bool
-	Model      string // as written in tiers.toml
-	Served     string // the name that the engine accepts in `model`
-	Context    int    // tokens
-	Memory     Bytes  // Charge.Total(); 0: not known, nobody looked for the model or it blocks the unit
+	Model      string    // as written in tiers.toml
+	Served     string    // the name that the engine accepts in `model`
+	Adapters   []Adapter // vLLM: names that it accepts besides, each with its own answers
+	Context    int       // tokens
+	Memory     Bytes     // Charge.Total(); 0: not known, nobody looked for the model or it blocks the unit
 	Charge     Charge
 	Reads      Reads // what it reads for each token
 	Priority   int

@@ -246,6 +246,8 @@ type Route struct {
 	Role  string   `json:"role"`
 	Port  int      `json:"port"`
 	Names []string `json:"names"` // accepted as `model`: tier, role, model, tier/variant of the one that is up
+	// LoRA adapters of the variant that is up: accepted as `model` too, and passed on to the engine as they are.
+	Adapters []string `json:"adapters,omitempty"`
 	// The names of the tier's other variants. They stay valid whichever is up, unless another tier is called so.
 	Others  []string `json:"others,omitempty"`
 	State   State    `json:"state"`

@@ -16,7 +16,7 @@ import (
 // forward sends the request over the lease and the answer back. Up to the answer's header a failure is returned;
 // after it the client's connection is aborted, since a clean end would pass off half an answer as a whole one.
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, l *Lease, t *target, early *comments) error {
-	e, err := g.send(r, l, t.url, l.withSlot(t.bodyFor(l.Route.Served)))
+	e, err := g.send(r, l, t.url, l.withSlot(t.bodyFor(&l.Route)))
 	begun := early.stop()
 	if err != nil {
 		return g.notAnswered(w, r, l, err)

@@ -25,7 +25,8 @@ type model struct {
 	Aliases     []string   `json:"aliases"`
 	Role        string     `json:"role,omitempty"`
 	Engine      string     `json:"engine,omitempty"`
-	Root        string     `json:"root,omitempty"` // the model behind the name, as vLLM says it
+	Root        string     `json:"root,omitempty"`   // the model behind the name, as vLLM says it
+	Parent      string     `json:"parent,omitempty"` // of a LoRA adapter: the tier that has it, as vLLM names its model
 }
 
 type modelMeta struct {
@@ -52,12 +53,24 @@ func newModel(r *api.Route) model {
 	return m
 }
 
+// newAdapter is the entry of a LoRA adapter that the tier's variant has.
+func newAdapter(r *api.Route, name string) model {
+	m := newModel(r)
+	m.ID, m.Parent, m.Aliases, m.Role, m.Root = name, r.Tier, []string{}, "", ""
+	return m
+}
+
 // listModels is the list for one tier's port, or for all tiers when only is nil: those that the caller may talk to.
 func listModels(v *view, only *api.Route, who caller) modelList {
 	list := modelList{Object: "list", Data: []model{}}
 	for i := range v.table.Routes {
 		if r := &v.table.Routes[i]; (only == nil || r == only) && who.mayTalk(r.Tier) {
 			list.Data = append(list.Data, newModel(r))
+			for _, name := range r.Adapters {
+				if only != nil || v.byName[name] == r { // else the name means another tier here
+					list.Data = append(list.Data, newAdapter(r, name))
+				}
+			}
 		}
 	}
 	return list
@@ -81,13 +94,17 @@ func serveModels(w http.ResponseWriter, r *http.Request, v *view, only *api.Rout
 	switch {
 	case only != nil && route != only:
 		return false, notFound("model_not_found", "The model %q is not served on port %d, which is tier %q. It answers to: %s.",
-			name, only.Port, only.Tier, strings.Join(only.Names, ", "))
+			name, only.Port, only.Tier, strings.Join(slices.Concat(only.Names, only.Adapters), ", "))
 	case route == nil:
 		return false, unknownModel(name, v, who)
 	case !who.mayTalk(route.Tier):
 		return false, who.locked(route.Tier)
 	}
-	writeJSON(w, http.StatusOK, newModel(route))
+	m := newModel(route)
+	if slices.Contains(route.Adapters, name) {
+		m = newAdapter(route, name)
+	}
+	writeJSON(w, http.StatusOK, m)
 	return true, nil
 }
 

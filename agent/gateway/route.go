@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tierd/tierd/agent/api"
@@ -83,13 +84,14 @@ func targetByPath(v *view, who caller, r *http.Request, rest string, body []byte
 	return t, nil
 }
 
-// bodyFor is the body for the variant that answers, with the model's name rewritten where its engine insists on its own. Only
-// the lease tells which variant that is: while the request waited for it the tier may have been switched.
-func (t *target) bodyFor(served string) parts {
-	if served == "" || t.name == served || t.replace == nil {
+// bodyFor is the body for the variant that answers, with the model's name rewritten where its engine insists on its own, unless it
+// is that of an adapter, which the engine tells from the model by it. Only the lease tells which variant that is: while the request
+// waited for it the tier may have been switched.
+func (t *target) bodyFor(r *api.Route) parts {
+	if r.Served == "" || t.name == r.Served || t.replace == nil || slices.Contains(r.Adapters, t.name) {
 		return whole(t.body)
 	}
-	return t.replace(served)
+	return t.replace(r.Served)
 }
 
 // localPort is the port that a request came in on.

@@ -198,11 +198,12 @@ func TestTheNamesOfVariantsThatAreNotUpStayValid(t *testing.T) {
 
 func TestTheModelIsNamedAsTheVariantThatAnswersWantsIt(t *testing.T) {
 	first, second := echoing(t, "vllm"), echoing(t, "llama")
-	for _, c := range []struct{ served, model, want string }{
-		{"other", "orch/llama", `/x {"model":"other"}`}, {"", "Qwen/Orch", `/x {"model":"Qwen/Orch"}`}, {"Qwen/Orch", "orch", `/x {"model":"Qwen/Orch"}`},
+	for _, c := range []struct{ served, model, adapter, want string }{
+		{"other", "orch/llama", "", `/x {"model":"other"}`}, {"", "Qwen/Orch", "", `/x {"model":"Qwen/Orch"}`}, {"Qwen/Orch", "orch", "", `/x {"model":"Qwen/Orch"}`},
+		{"other", "sql", "", `/x {"model":"other"}`}, {"other", "sql", "sql", `/x {"model":"sql"}`}, {"other", "new", "new", `/x {"model":"new"}`},
 	} {
 		r := route(t, "orch", first.socket)
-		r.Served, r.Others = "Qwen/Orch", []string{"orch/llama"}
+		r.Served, r.Others, r.Adapters = "Qwen/Orch", []string{"orch/llama", "new"}, []string{"sql"}
 		rig := startRig(t, Config{}, r)
 		source := waitingSource{rig.pool, make(chan struct{})}
 		rig.source = source
@@ -214,6 +215,7 @@ func TestTheModelIsNamedAsTheVariantThatAnswersWantsIt(t *testing.T) {
 		}()
 		rig.change(t, "orch", func(r *api.Route) { // while the request waits, at the latest
 			r.Served, r.Unit, r.Socket, r.Others = c.served, "tier-orch-b.service", second.socket, []string{"orch/llama", "Qwen/Orch"}
+			r.Adapters = []string{c.adapter}
 		})
 		close(source.letGo)
 		if got := <-answer; got != c.want {

@@ -43,7 +43,7 @@ func newView(t api.Table) *view {
 		claim(t.Routes[i].Role, &t.Routes[i])
 	}
 	for i := range t.Routes {
-		for _, name := range t.Routes[i].Names {
+		for _, name := range slices.Concat(t.Routes[i].Names, t.Routes[i].Adapters) {
 			claim(name, &t.Routes[i])
 		}
 	}
@@ -81,7 +81,8 @@ func (v *view) tiers(who caller) []string {
 // answersTo tells whether a request for name may go to r: also when another tier has the better claim to the name,
 // since two tiers may serve the same model.
 func answersTo(r *api.Route, name string) bool {
-	return name == r.Tier || name == r.Role || name == r.Served || slices.Contains(r.Names, name) || slices.Contains(r.Others, name)
+	return name == r.Tier || name == r.Role || name == r.Served ||
+		slices.Contains(r.Names, name) || slices.Contains(r.Adapters, name) || slices.Contains(r.Others, name)
 }
 
 // ports are the listeners that a table asks for: port to tier, "" for the port of all tiers.
