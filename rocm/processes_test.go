@@ -47,6 +47,9 @@ func TestGPUFilesInTheRealProc(t *testing.T) {
 		}
 	}
 	render, card := node(t, "renderD128"), node(t, "card1")
+	for range 8 { // a program opens more than its nodes; and as this one looks, it has some folders of others open, now more, now fewer
+		node(t, "by-path")
+	}
 	want := []gpuFile{{"renderD128", fmt.Sprint(render.Fd())}, {"card1", fmt.Sprint(card.Fd())}}
 	for range 2 {
 		files := ours(t, source)
