@@ -111,7 +111,8 @@ type Status struct {
 	ConfigError  string    `json:"config_error,omitempty"`  // the file as it is now cannot be used; the previous one is in force
 	ConfigEdited bool      `json:"config_edited,omitempty"` // the file is not the one that was read: a reload is due
 	Warnings     []string  `json:"warnings,omitempty"`
-	Gateway      string    `json:"gateway"` // "connected" or "absent"
+	Gateway      string    `json:"gateway"`              // "connected" or "absent"
+	PortError    string    `json:"port_error,omitempty"` // why the port of all tiers is not open
 	Tiers        []Tier    `json:"tiers"`
 }
 
