@@ -69,7 +69,7 @@ func fakeChange(state string) api.Change {
 func (f *fakeControl) Status(context.Context) (api.Status, error) {
 	return api.Status{
 		Version: "1", Started: epochStart, Systemd: "262", ConfigPath: "/etc/tierd/tiers.toml", ConfigHash: "abc", ConfigError: "none",
-		Warnings: []string{"w"}, Gateway: "connected", Tiers: []api.Tier{fakeTier()},
+		Warnings: []string{"w"}, Gateway: "connected", PortError: "port 8000 is held by nginx (pid 812)", Tiers: []api.Tier{fakeTier()},
 	}, f.note("status")
 }
 

@@ -321,8 +321,8 @@ func TestAPortErrorIsShownUntilThePortIsOpen(t *testing.T) {
 			t.Errorf("the port's error: %q", got)
 		}
 		status, err := b.Status(context.Background())
-		if err != nil || len(status.Warnings) != 1 || !strings.Contains(status.Warnings[0], "port 8000") {
-			t.Errorf("the warnings: %q, %v", status.Warnings, err)
+		if err != nil || status.PortError != "port 8000 cannot be opened: address already in use" || len(status.Warnings) != 0 {
+			t.Errorf("the port of all tiers: %q, the warnings: %q, %v", status.PortError, status.Warnings, err)
 		}
 		// Told again and again it is not looked up again and again.
 		looked := b.gateway.looked
@@ -332,9 +332,12 @@ func TestAPortErrorIsShownUntilThePortIsOpen(t *testing.T) {
 		if b.after(0); b.gateway.looked != looked {
 			t.Error("it was looked up for each report")
 		}
-		b.Report(api.GatewayReport{Listeners: []api.Listener{{Tier: "coder", Port: 8002}}})
+		b.Report(api.GatewayReport{Listeners: []api.Listener{{Tier: "coder", Port: 8002}, {Port: 8000}}})
 		if got := b.tierNow("coder").PortError; got != "" {
 			t.Errorf("the port is open: %q", got)
+		}
+		if status, err = b.Status(context.Background()); err != nil || status.PortError != "" {
+			t.Errorf("the port of all tiers is open: %q, %v", status.PortError, err)
 		}
 	})
 }

@@ -7,10 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/tierd/tierd/agent/api"
+	"github.com/tierd/tierd/agent/guard"
+	"github.com/tierd/tierd/units"
 )
 
-const gaveWay = "gave way to memory pressure: idle for 9m, 7.9 GiB available, soft line 8 GiB"
+const gaveWay = "gave way to memory pressure: idle for 9m, 7.9GiB available, soft line 8GiB"
 
 // inGuardedBed runs a test with a guard that is connected, and coder up.
 func inGuardedBed(t *testing.T, f func(b *bed, g *fakeGuard)) {
@@ -177,7 +181,7 @@ func TestAStartThatTheGuardGaveUpSaysSo(t *testing.T) {
 		g.tells("stop", coder, gaveWay)
 		b.systemd.press(coder)
 		c := b.wait(id)
-		const want = "start tier-coder.service: given up: memory pressure: idle for 9m, 7.9 GiB available, soft line 8 GiB"
+		const want = "start tier-coder.service: given up: memory pressure: idle for 9m, 7.9GiB available, soft line 8GiB"
 		if c.State != "error" || c.Err == nil || c.Err.Class != api.ClassPressure || c.Err.Kind != api.KindBudget || c.Err.Message != want {
 			t.Errorf("the start: %s, %+v", c.State, c.Err)
 		}
@@ -276,12 +280,12 @@ func TestTheReasonIsToldOnce(t *testing.T) {
 	for text, want := range map[string]string{
 		"coder gave way to memory pressure: idle for 9m.": "idle for 9m",
 		"gave way to memory pressure: idle":               "idle",
-		"coder finishes its requests and gives way: 7.9 GiB available, below the soft line of 8192 MiB; idle for 9m, priority 50": "7.9 GiB available, " +
-			"below the soft line of 8192 MiB; idle for 9m, priority 50",
-		"coder is killed: it has not ended 2s after it was told to; 4000 MiB available": "it has not ended 2s after it was told to; 4000 MiB available",
-		"the reviewer: a word about another":                                            "the reviewer: a word about another",
-		"7.9 GiB are available":                                                         "7.9 GiB are available",
-		"":                                                                              "",
+		"coder finishes its requests and gives way: 7.9GiB available, below the soft line of 8192MiB; idle for 9m, priority 50": "7.9GiB available, " +
+			"below the soft line of 8192MiB; idle for 9m, priority 50",
+		"coder is killed: it has not ended 2s after it was told to; 4000MiB available": "it has not ended 2s after it was told to; 4000MiB available",
+		"the reviewer: a word about another":                                           "the reviewer: a word about another",
+		"7.9GiB are available":                                                         "7.9GiB are available",
+		"":                                                                             "",
 	} {
 		if got := reasonOf(api.GuardEvent{Tier: "coder", Text: text}); got != want {
 			t.Errorf("of %q it takes %q", text, got)
@@ -296,7 +300,7 @@ func TestHarderWordsAreOneStop(t *testing.T) {
 		b.systemd.press(coder)
 		b.after(time.Second)
 		b.mustState("coder", api.Draining)
-		g.tells("stop", coder, "coder is stopped without waiting for its requests: 3 GiB available")
+		g.tells("stop", coder, "coder is stopped without waiting for its requests: 3GiB available")
 		b.after(time.Second)
 		g.tells("kill", coder, "coder is killed: it has not ended 2s after it was told to")
 		b.systemd.slay(coder)
@@ -308,6 +312,16 @@ func TestHarderWordsAreOneStop(t *testing.T) {
 		}
 		if list := b.resting(); len(list) != 1 || list[0].Stops != 1 {
 			t.Errorf("it rests as %+v", list)
+		}
+	})
+}
+
+// TestTheGuardWritesAmountsAsTierdDoes: its sentences stand beside tierd's, and it has a formatter of its own, which takes no memory.
+func TestTheGuardWritesAmountsAsTierdDoes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Uint64().Draw(t, "n") >> rapid.IntRange(0, 63).Draw(t, "shift")
+		if got, want := guard.Size(n), units.Bytes(n).String(); got != want {
+			t.Errorf("%d is %s for the guard, and %s for tierd", n, got, want)
 		}
 	})
 }

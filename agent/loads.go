@@ -52,12 +52,37 @@ func (a *Agent) readyBy(unit string) (at, changes time.Time) {
 			return at, at.Add(-takes)
 		}
 	}
+	if a.states[unit].Reason != "" { // its process has ended, and systemd begins anew
+		at = afterTheLine(a.seen[unit].Since, takes, now)
+		return at, at.Add(-takes)
+	}
 	began := a.admitted[unit].at
 	if began.IsZero() {
 		began = a.seen[unit].Since
 	}
 	at = pushedOut(began, takes, now)
 	return at, at
+}
+
+// comesBy is when a tier will be ready of which a change is about to start a unit, once what serves it now has ended; like
+// readyBy.
+func (a *Agent) comesBy(tier string) (at, changes time.Time) {
+	for _, c := range a.changes {
+		for i, t := range c.Tasks {
+			if c.Done() || t.Tier != tier || c.tasks[i].op != opStart {
+				continue
+			}
+			if will := t.State == "todo" && !c.tasks[i].conditional(); !will && t.State != "doing" {
+				continue
+			}
+			takes := a.measured.load(loadKey(t.Unit, a.unit(t.Unit).Hash))
+			if state := a.states[t.Unit].State; takes > 0 && state != api.Starting && state != api.Ready {
+				at = afterTheLine(c.Started, takes, time.Now())
+				return at, at.Add(-takes)
+			}
+		}
+	}
+	return time.Time{}, time.Time{}
 }
 
 // pushedOut is the end of a load that began then and takes so long. Once that has passed it is put off by a quarter of the
@@ -73,7 +98,7 @@ func pushedOut(began time.Time, takes time.Duration, now time.Time) time.Time {
 // afterTheLine is the earliest end of a load that waits to begin: a whole load is left, whatever time went by. It moves on
 // in steps, so that the gateway's table does not change all the time.
 func afterTheLine(since time.Time, takes time.Duration, now time.Time) time.Time {
-	step := max(takes, time.Second)
+	step := max(takes/4, time.Second)
 	return since.Add(now.Sub(since)/step*step + step).Add(takes)
 }
 
@@ -82,6 +107,15 @@ func (a *Agent) forecast() (next time.Time) {
 	for unit, v := range a.states {
 		if v.State == api.Starting {
 			_, changes := a.readyBy(unit)
+			next = sooner(next, changes)
+		}
+	}
+	for _, c := range a.changes {
+		if c.Done() {
+			continue
+		}
+		for _, tier := range c.Tiers {
+			_, changes := a.comesBy(tier)
 			next = sooner(next, changes)
 		}
 	}

@@ -37,9 +37,7 @@ func (a *Agent) Status(ctx context.Context) (api.Status, error) {
 			s.Warnings = append(s.Warnings, text)
 		}
 		if a.plan != nil && a.plan.Config.Gateway.Port != 0 {
-			if text := a.portError(a.plan.Config.Gateway.Port); text != "" {
-				s.Warnings = append(s.Warnings, text)
-			}
+			s.PortError = a.portError(a.plan.Config.Gateway.Port)
 		}
 		for _, name := range a.tierNames() {
 			s.Tiers = append(s.Tiers, a.tier(name))

@@ -70,12 +70,15 @@ func (a *Agent) tierNames() []string {
 
 func (a *Agent) route(tier string) api.Route {
 	name := a.shownUnit(tier)
-	if next := a.coming(tier); next != "" && !up(a.states[name].State) {
-		r := a.routeOf(tier, next)
+	r := a.routeOf(tier, name)
+	if next := a.coming(tier); next != "" && !up(r.State) {
+		r = a.routeOf(tier, next)
 		r.State, r.Reason = api.Starting, ""
-		return r
 	}
-	return a.routeOf(tier, name)
+	if r.ReadyBy.IsZero() && up(r.State) && r.State != api.Ready {
+		r.ReadyBy, _ = a.comesBy(tier)
+	}
+	return r
 }
 
 func (a *Agent) routeOf(tier, name string) api.Route {

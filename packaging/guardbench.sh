@@ -20,7 +20,5 @@ layers=$(packaging/guardbench/mkguards.sh | tac | tr '\n' ' ') # the topmost fir
 flags=()
 [ -z "${RESUME:-}" ] || flags+=(-resume)
 [ -z "${FOR:-}" ] || flags+=(-for "${FOR}m")
-# Only a whole bench is written down.
-[ -n "${SCENARIOS:-}${GUARDS:-}" ] || flags+=(-doc docs/guard-bench.md)
 exec "$bin/guardbench" -kernel "$kernel" -layers "$layers" -init "$bin/init" -guest "$bin/guest" -memory "$bin/memory" \
-	-tier-guard "$bin/tier-guard" -scenarios "${SCENARIOS:-}" -guards "${GUARDS:-}" -rounds "${ROUNDS:-3}" "${flags[@]}"
+	-tier-guard "$bin/tier-guard" -scenarios "${SCENARIOS:-}" -guards "${GUARDS:-}" -rounds "${ROUNDS:-3}" -doc docs/guard-bench.md "${flags[@]}"

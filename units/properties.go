@@ -74,7 +74,7 @@ var settings = []setting{
 	{name: "CPUWeight", value: func(s *spec) any { return weight(s.tier.Priority) }},
 	{name: "IOWeight", value: func(s *spec) any { return weight(s.tier.Priority) }},
 	// The shim's own; the engine gets its rank from the shim.
-	{name: "OOMScoreAdjust", value: func(s *spec) any { return byKind(s, any(never), any(never), any(oomScore(s.tier.Priority))) }},
+	{name: "OOMScoreAdjust", value: func(s *spec) any { return byKind(s, any(never), any(never), any(OOMScore(s.tier.Priority))) }},
 	{name: "TasksMax", value: always(uint64(4096))},
 	{name: "LimitNOFILE", value: always(uint64(65536))},
 	{name: "LimitMEMLOCK", value: always(Infinity)},
@@ -203,8 +203,9 @@ const cloneNewUTS = 0x04000000
 // to tell why its engine is gone. While a killed engine still gives its memory back, the kernel may look for a second victim.
 const never = int32(-1000)
 
-// oomScore lets the kernel take tiers before the desktop, and the tier with the lowest priority first.
-func oomScore(priority int) int32 { return int32(900 - 6*priority) }
+// OOMScore is what an engine's OOM score is adjusted by, 300 to 900: the kernel takes tiers before the desktop, and the tier with
+// the lowest priority first.
+func OOMScore(priority int) int32 { return int32(900 - 6*priority) }
 
 var (
 	loopback = []AddressPrefix{{2, []byte{127, 0, 0, 0}, 8}, {10, append(make([]byte, 15), 1), 128}}

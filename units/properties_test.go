@@ -184,7 +184,7 @@ func TestSecretsTravelAsCredentialsAlone(t *testing.T) {
 func TestTheLowestPriorityIsKilledFirst(t *testing.T) {
 	last := int32(1001)
 	for priority := range 101 {
-		score := oomScore(priority)
+		score := OOMScore(priority)
 		if score >= last || score <= 0 || score > 1000 {
 			t.Errorf("priority %d has the score %d, the one before %d", priority, score, last)
 		}

@@ -33,7 +33,7 @@ func (s *spec) shim() []string {
 		"--load-timeout=" + s.variant.LoadTimeout.String(),
 		"--stall-timeout=" + s.variant.StallTimeout.String(),
 		"--drain=" + s.config.DrainOf(s.tier).String(),
-		fmt.Sprintf("--oom-score=%d", oomScore(s.tier.Priority)),
+		fmt.Sprintf("--oom-score=%d", OOMScore(s.tier.Priority)),
 	}
 	if s.model.size > 0 {
 		argv = append(argv, fmt.Sprintf("--progress-bytes=%d", s.model.size))

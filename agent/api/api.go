@@ -111,7 +111,8 @@ type Status struct {
 	ConfigError  string    `json:"config_error,omitempty"`  // the file as it is now cannot be used; the previous one is in force
 	ConfigEdited bool      `json:"config_edited,omitempty"` // the file is not the one that was read: a reload is due
 	Warnings     []string  `json:"warnings,omitempty"`
-	Gateway      string    `json:"gateway"` // "connected" or "absent"
+	Gateway      string    `json:"gateway"`              // "connected" or "absent"
+	PortError    string    `json:"port_error,omitempty"` // why the port of all tiers is not open
 	Tiers        []Tier    `json:"tiers"`
 }
 
@@ -266,7 +267,7 @@ type Route struct {
 	Concurrency int       `json:"concurrency,omitempty"` // requests that the gateway lets through at the same time; 0: no limit
 	Hold        float64   `json:"hold,omitempty"`        // seconds that a request waits for the tier at most
 	Keepalive   string    `json:"keepalive,omitempty"`   // "comments": a stream that waits is begun early; "": no byte before the engine's
-	ReadyBy     time.Time `json:"ready_by,omitzero"`     // Starting: when it will be ready, by earlier loads; zero: not known
+	ReadyBy     time.Time `json:"ready_by,omitzero"`     // Starting, or another start follows: when it will be ready, by earlier loads; zero: not known
 }
 
 // EnsureRequest asks for a tier that requests wait for (POST /v1/gateway/ensure). The answer comes when the tier is ready, or

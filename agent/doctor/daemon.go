@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,15 +30,22 @@ func (r *report) checkPorts() {
 			r.add(portFinding(t.PortError, fmt.Sprintf("requests to %s are not served there", t.Name), fmt.Sprintf("`port` of [tier.%s]", t.Name)))
 		}
 	}
-	if r.Plan == nil {
-		return
+	if common := r.commonPortError(); common != "" {
+		r.add(portFinding(common, "requests that name their tier by `model` are not served there", "`port` of [gateway]"))
+	}
+}
+
+// commonPortError is why the one port that is no tier's is not open. A tierd that has not been restarted since the upgrade may
+// have no field for it, and says it among its warnings.
+func (r *report) commonPortError() string {
+	if r.Status.PortError != "" || r.Plan == nil {
+		return r.Status.PortError
 	}
 	port := fmt.Sprintf("port %d ", r.Plan.Config.Gateway.Port)
-	for _, w := range r.Status.Warnings { // the one port that is no tier's
-		if strings.HasPrefix(w, port) {
-			r.add(portFinding(w, "requests that name their tier by `model` are not served there", "`port` of [gateway]"))
-		}
+	if i := slices.IndexFunc(r.Status.Warnings, func(w string) bool { return strings.HasPrefix(w, port) }); i >= 0 {
+		return r.Status.Warnings[i]
 	}
+	return ""
 }
 
 func portFinding(what, why, key string) Finding {

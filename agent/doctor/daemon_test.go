@@ -33,6 +33,18 @@ func TestTierdAndItsPorts(t *testing.T) {
 		},
 		{
 			rule:   "so is the port of all tiers",
+			change: func(_ *testing.T, f *Facts) { status(f).PortError = "port 8000 is held by python3 (pid 7)" },
+			id:     "port", severity: Error, what: "port 8000 is held by", why: "by `model`", fix: "`port` of [gateway]",
+		},
+		{
+			rule: "also when tiers.toml, as it is now, cannot be used",
+			change: func(_ *testing.T, f *Facts) {
+				status(f).PortError, f.Plan = "port 8000 is held by python3 (pid 7)", nil
+			},
+			id: "port", severity: Error, what: "port 8000 is held by", why: "by `model`", fix: "`port` of [gateway]",
+		},
+		{
+			rule:   "an older tierd says it among its warnings",
 			change: func(_ *testing.T, f *Facts) { status(f).Warnings = []string{"port 8000 is held by python3 (pid 7)"} },
 			id:     "port", severity: Error, what: "port 8000 is held by", why: "by `model`", fix: "`port` of [gateway]",
 		},

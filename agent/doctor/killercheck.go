@@ -153,32 +153,6 @@ func quoteWords(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-func (r *report) checkNohang(k Killer) {
-	const source = "hakavlad/nohang, conf/nohang/nohang.conf"
-	for _, pattern := range k.Spared {
-		if re, err := regexp.Compile(pattern); err == nil && re.MatchString("/tier.slice/tier-gpu.slice/tier-coder.service") {
-			r.fine("nohang", source, "%s %s and is told to spare tiers%s", k.Name, k.state(), after("; ", r.besideNohang(k)))
-			return
-		}
-	}
-	r.add(Finding{ID: "nohang", Severity: Warning, Source: source,
-		What: fmt.Sprintf("%s %s, and would end a tier before any other program", k.Name, k.state()),
-		Why:  "it goes by the OOM score, in which tiers come first, busy or not" + after("; ", r.besideNohang(k)),
-		Fix:  fmt.Sprintf(`add the line @BADNESS_ADJ_RE_CGROUP_V2 -1000 /// ^/tier\.slice/ to /etc/nohang/%s.conf, then: sudo systemctl restart %s`, k.Name, k.Name)})
-}
-
-// besideNohang says who acts first, where nohang has the line that it comes with: 5 % of the memory, and 10 % of the swap.
-func (r *report) besideNohang(k Killer) string {
-	total := amount(r.Snapshot.Memory.MemTotal)
-	if r.Plan == nil || !r.guarded() || total == 0 {
-		return ""
-	}
-	if line := units.Bytes(k.MinMem / 100 * float64(total)); line > r.softLine() && len(r.Snapshot.Swaps) == 0 {
-		return fmt.Sprintf("it would act first, at %s, while tier-guard waits for its soft line of %s", line, r.softLine())
-	}
-	return fmt.Sprintf("tier-guard acts first, below %s", r.softLine())
-}
-
 func (r *report) checkOomd(k Killer) {
 	const source = "systemd, oomd-manager.c"
 	switch {

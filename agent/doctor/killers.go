@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tierd/tierd/units"
@@ -20,9 +19,7 @@ type Killer struct {
 	Options    []string
 	Place      Assignment
 	UserMemory units.Bytes // see userMemory
-	// Of nohang: the patterns of control groups that it spares, and the percentage of available memory at which it acts.
-	Spared []string
-	MinMem float64
+	Nohang     nohangConfig
 	// Of systemd-oomd: where it watches the pressure on what tiers are in.
 	Pressure []Assignment
 	// Omits tells that a drop-in for all tiers has it leave them out.
@@ -62,7 +59,7 @@ func (f *Files) lookAtKillers(root fs.FS) {
 			found.Omits = lastOf(f.unitLines(root, "tier-.service"), "ManagedOOMPreference").Value == "omit"
 		default:
 			text, _ := f.read(root, "etc/nohang/"+k.service+".conf")
-			found.Spared, found.MinMem = parseNohang(text)
+			found.Nohang = parseNohang(text)
 		}
 		f.Killers = append(f.Killers, found)
 	}
@@ -207,23 +204,4 @@ func splitWords(text string) []string {
 		words = append(words, word.String())
 	}
 	return words
-}
-
-// parseNohang finds what lowers the badness of control groups: "@BADNESS_ADJ_RE_CGROUP_V2 -50 /// ^/system\.slice/", and the
-// line at which it acts: "soft_threshold_min_mem = 5 %".
-func parseNohang(text string) (patterns []string, minMem float64) {
-	minMem = 5 // nohang.conf comes with it
-	for raw := range strings.Lines(text) {
-		rest, ok := strings.CutPrefix(raw, "@BADNESS_ADJ_RE_CGROUP_V2")
-		adjust, pattern, ok2 := strings.Cut(rest, "///")
-		if ok && ok2 && strings.HasPrefix(strings.TrimSpace(adjust), "-") {
-			patterns = append(patterns, strings.TrimSpace(pattern))
-		}
-		key, value, _ := strings.Cut(raw, "=")
-		number, isPercent := strings.CutSuffix(strings.TrimSpace(value), "%")
-		if v, err := strconv.ParseFloat(strings.TrimSpace(number), 64); strings.TrimSpace(key) == "soft_threshold_min_mem" && isPercent && err == nil && v >= 0 && v <= 100 {
-			minMem = v
-		}
-	}
-	return patterns, minMem
 }

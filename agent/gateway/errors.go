@@ -99,6 +99,9 @@ func notReady(r api.Route) *failure {
 		f.message = fmt.Sprintf("Tier %q is starting%s. `tierctl status` shows its progress.", r.Tier, because(r.Status))
 	case api.Draining, api.Stopping:
 		f.retryAfter = retryLeaving
+		if !r.ReadyBy.IsZero() { // another one comes in its place, which takes its time
+			f.retryAfter = max(retryLeaving, retryLoading(r, time.Now()))
+		}
 		f.message = fmt.Sprintf("Tier %q is %s%s. `tierctl status` shows what comes next.", r.Tier, r.State, because(r.Reason))
 	case api.Failed:
 		f.message = fmt.Sprintf("Tier %q has failed%s. See `journalctl -u %s`; `tierctl start %s` tries again.", r.Tier, because(r.Reason), r.Unit, r.Tier)

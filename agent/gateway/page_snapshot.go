@@ -172,6 +172,9 @@ func daemonWarnings(s *api.Status) []string {
 			list = append(list, w)
 		}
 	}
+	if s.PortError != "" {
+		list = append(list, s.PortError)
+	}
 	if ofFile > 0 {
 		list = append(list, fmt.Sprintf("warnings about %s: %d; `tierctl check` lists them", s.ConfigPath, ofFile))
 	}

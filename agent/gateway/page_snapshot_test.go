@@ -101,8 +101,9 @@ func TestWhatThePageSaysOfTierd(t *testing.T) {
 	now := time.Now()
 	status := &api.Status{
 		Version: "1.2", ConfigPath: "/etc/tierd/tiers.toml", ConfigError: "line 3 is wrong",
-		Warnings: []string{"/etc/tierd/tiers.toml:4: odd", "/etc/tierd/tiers.toml:5: odd", "a: no such model", "swap is off"},
-		Tiers:    []api.Tier{{Name: "a", Reason: "no such model"}},
+		Warnings:  []string{"/etc/tierd/tiers.toml:4: odd", "/etc/tierd/tiers.toml:5: odd", "a: no such model", "swap is off"},
+		PortError: "port 8000 is held by nginx (pid 812)",
+		Tiers:     []api.Tier{{Name: "a", Reason: "no such model"}},
 	}
 	n := &told{}
 	v := pageView(api.Route{Tier: "a"})
@@ -114,6 +115,7 @@ func TestWhatThePageSaysOfTierd(t *testing.T) {
 	want := []string{
 		"/etc/tierd/tiers.toml cannot be used as it is now; what tierd read before stays in force: line 3 is wrong",
 		"swap is off",
+		"port 8000 is held by nginx (pid 812)",
 		"warnings about /etc/tierd/tiers.toml: 2; `tierctl check` lists them",
 	}
 	if got.Tierd != (shownTierd{State: "there", Version: "1.2"}) || got.Budget == nil || !reflect.DeepEqual(got.Warnings, want) {

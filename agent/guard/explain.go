@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"bytes"
+	"math"
 	"strconv"
 	"time"
 )
@@ -77,14 +79,18 @@ func (d *Decision) harder(b []byte) []byte {
 func (d *Decision) state(b []byte) []byte {
 	b = append(appendSize(b, d.Available), " available"...)
 	if d.Available < d.Line {
-		b = append(append(append(b, ", below the "...), d.Level.String()...), " line of "...)
+		b = append(b, ", "...)
+		if readAlike(d.Available, d.Line) {
+			b = append(b, "just "...)
+		}
+		b = append(append(append(b, "below the "...), d.Level.String()...), " line of "...)
 		b = appendSize(b, d.Line)
 	}
-	switch {
+	switch { // in whole MiB: it is measured, and never quite the same
 	case d.Slope <= -mib:
-		b = append(appendSize(append(b, ", falling "...), uint64(-d.Slope)), "/s"...)
+		b = append(appendSize(append(b, ", falling "...), uint64(-d.Slope)/mib*mib), "/s"...)
 	case d.Slope >= mib:
-		b = append(appendSize(append(b, ", rising "...), uint64(d.Slope)), "/s"...)
+		b = append(appendSize(append(b, ", rising "...), uint64(d.Slope)/mib*mib), "/s"...)
 	}
 	return b
 }
@@ -111,19 +117,31 @@ func (v *Figures) why(b []byte) []byte {
 	return strconv.AppendInt(append(b, ", priority "...), int64(v.Priority), 10)
 }
 
-// size is an amount as a person reads it: whole MiB, and GiB with one place from 10 GiB on.
-func size(n uint64) string { return string(appendSize(nil, n)) }
+// Size is an amount as units.Bytes and so all else of tierd writes it, in its largest fitting unit with at most two decimals:
+// "42.5GiB", "512MiB", "0".
+func Size(n uint64) string { return string(appendSize(nil, n)) }
+
+var sizes = [...]struct {
+	size uint64
+	name string
+}{{1 << 40, "TiB"}, {gib, "GiB"}, {mib, "MiB"}, {1 << 10, "KiB"}}
 
 func appendSize(b []byte, n uint64) []byte {
-	switch {
-	case n >= 10*gib:
-		return append(strconv.AppendFloat(b, float64(n)/gib, 'f', 1, 64), " GiB"...)
-	case n >= mib:
-		return append(strconv.AppendUint(b, n/mib, 10), " MiB"...)
-	case n >= 1<<10:
-		return append(strconv.AppendUint(b, n>>10, 10), " KiB"...)
+	for _, u := range sizes {
+		if n >= u.size {
+			return append(strconv.AppendFloat(b, math.Round(float64(n)/float64(u.size)*100)/100, 'f', -1, 64), u.name...)
+		}
 	}
-	return append(strconv.AppendUint(b, n, 10), " bytes"...)
+	if n == 0 {
+		return append(b, '0')
+	}
+	return append(strconv.AppendUint(b, n, 10), 'B')
+}
+
+// readAlike tells whether two amounts are written the same.
+func readAlike(m, n uint64) bool {
+	var x, y [32]byte
+	return bytes.Equal(appendSize(x[:0], m), appendSize(y[:0], n))
 }
 
 // appendSpan writes a duration in its largest unit.

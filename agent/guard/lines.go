@@ -38,13 +38,13 @@ func (l Lines) Check(total uint64) error {
 	case l.Soft == 0:
 		return fmt.Errorf("the guard's soft line is 0: give [host] keep_free, or soft in [guard], an amount")
 	case l.Refuse <= l.Soft:
-		return fmt.Errorf("the guard's soft line of %s is not below the %s under which no tier loads: give soft less in [guard]", size(l.Soft), size(l.Refuse))
+		return fmt.Errorf("the guard's soft line of %s is not below the %s under which no tier loads: give soft less in [guard]", Size(l.Soft), Size(l.Refuse))
 	case l.Hard >= l.Soft:
-		return fmt.Errorf("the guard's hard line of %s is not below the soft line of %s: give hard less in [guard], or soft more", size(l.Hard), size(l.Soft))
+		return fmt.Errorf("the guard's hard line of %s is not below the soft line of %s: give hard less in [guard], or soft more", Size(l.Hard), Size(l.Soft))
 	case l.Emergency == 0 || l.Emergency >= l.Hard:
-		return fmt.Errorf("the guard's emergency line of %s is not between 0 and the hard line of %s: give hard more in [guard]", size(l.Emergency), size(l.Hard))
+		return fmt.Errorf("the guard's emergency line of %s is not between 0 and the hard line of %s: give hard more in [guard]", Size(l.Emergency), Size(l.Hard))
 	case l.Refuse >= total:
-		return fmt.Errorf("below %s the guard would let no tier load, and this host has %s in all: give keep_free or soft less", size(l.Refuse), size(total))
+		return fmt.Errorf("below %s the guard would let no tier load, and this host has %s in all: give keep_free or soft less", Size(l.Refuse), Size(total))
 	}
 	return nil
 }

@@ -9,9 +9,9 @@ import (
 
 func TestHostLines(t *testing.T) {
 	for name, c := range map[string]struct{ total, soft uint64 }{
-		"128 GiB":                   {128 * gib, 8 * gib},
+		"128GiB":                    {128 * gib, 8 * gib},
 		"more does not want more":   {512 * gib, 8 * gib},
-		"64 GiB":                    {64 * gib, 64 * gib / 1000 * 65},
+		"64GiB":                     {64 * gib, 64 * gib / 1000 * 65},
 		"the bed":                   {3008 * mib, 3008 * mib / 1000 * 65},
 		"what a kernel cannot have": {0, 0},
 	} {
@@ -52,11 +52,11 @@ func TestCheck(t *testing.T) {
 	}{
 		"all in their order":          {Lines{375 * mib, 300 * mib, 150 * mib, 75 * mib}, ""},
 		"nothing":                     {Lines{}, "the guard's soft line is 0: "},
-		"refuse at soft":              {Lines{300 * mib, 300 * mib, 150 * mib, 75 * mib}, "the guard's soft line of 300 MiB is not below the 300 MiB under which no tier loads: "},
-		"hard above soft":             {Lines{375 * mib, 300 * mib, 400 * mib, 75 * mib}, "the guard's hard line of 400 MiB is not below the soft line of 300 MiB: "},
-		"emergency at hard":           {Lines{375 * mib, 300 * mib, 150 * mib, 150 * mib}, "the guard's emergency line of 150 MiB is not between 0 and the hard line of 150 MiB: "},
-		"no emergency":                {Lines{375 * mib, 300 * mib, 150 * mib, 0}, "the guard's emergency line of 0 bytes is not between"},
-		"more than there is memory":   {Lines{3008 * mib, 300 * mib, 150 * mib, 75 * mib}, "below 3008 MiB the guard would let no tier load, and this host has 3008 MiB in all: "},
+		"refuse at soft":              {Lines{300 * mib, 300 * mib, 150 * mib, 75 * mib}, "the guard's soft line of 300MiB is not below the 300MiB under which no tier loads: "},
+		"hard above soft":             {Lines{375 * mib, 300 * mib, 400 * mib, 75 * mib}, "the guard's hard line of 400MiB is not below the soft line of 300MiB: "},
+		"emergency at hard":           {Lines{375 * mib, 300 * mib, 150 * mib, 150 * mib}, "the guard's emergency line of 150MiB is not between 0 and the hard line of 150MiB: "},
+		"no emergency":                {Lines{375 * mib, 300 * mib, 150 * mib, 0}, "the guard's emergency line of 0 is not between"},
+		"more than there is memory":   {Lines{3008 * mib, 300 * mib, 150 * mib, 75 * mib}, "below 2.94GiB the guard would let no tier load, and this host has 2.94GiB in all: "},
 		"so much that it wraps round": {KeepFreeLines(1<<63, 0, 0), "below "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestPaceTable(t *testing.T) {
 		want     string
 	}{
 		"with room it is the slowest":             {64 * gib, 0, "500ms"},
-		"4 GiB last a quarter of a second":        {4 * gib, 0, "250ms"},
+		"4GiB last a quarter of a second":         {4 * gib, 0, "250ms"},
 		"a slower fall than that changes nothing": {4 * gib, -gib, "250ms"},
 		"a faster one is looked at twice":         {4 * gib, -16 * gib, "125ms"},
 		"at the line it is the quickest":          {0, 0, "10ms"},

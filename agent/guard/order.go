@@ -50,9 +50,9 @@ func (g *Guard) Would(f *Facts) string {
 	case short.Available == f.Available || d.Reason != Crossed && d.Reason != Holding:
 		return string(d.AppendText(nil))
 	case c.Short.Victims > 0 || slices.ContainsFunc(f.Tiers, func(t TierFacts) bool { return t.Up && t.Ending }):
-		return "nobody would give way until the hard line of " + size(g.lines.Hard) + " is near: memory is still short from before, and what gave way or is ending holds"
+		return "nobody would give way until the hard line of " + Size(g.lines.Hard) + " is near: memory is still short from before, and what gave way or is ending holds"
 	}
-	return "no tier would load, and nobody would give way: no tier is idle, and busy ones are spared above the hard line of " + size(g.lines.Hard)
+	return "no tier would load, and nobody would give way: no tier is idle, and busy ones are spared above the hard line of " + Size(g.lines.Hard)
 }
 
 // clone is the same guard, to try something on.

@@ -160,10 +160,10 @@ func TestWould(t *testing.T) {
 		want  string
 	}{
 		"an idle one": {[]string{"coder busy", "reviewer priority=10 idle=9m"}, 2000,
-			"reviewer gives way: 299 MiB available, below the soft line of 300 MiB; idle for 9m, priority 10, gives back about 400 MiB"},
+			"reviewer gives way: 300MiB available, just below the soft line of 300MiB; idle for 9m, priority 10, gives back about 400MiB"},
 		"busy ones alone": {[]string{"coder busy"}, 2000,
-			"no tier would load, and nobody would give way: no tier is idle, and busy ones are spared above the hard line of 150 MiB"},
-		"what it does now": {[]string{"coder busy"}, 100, "coder gives way: 100 MiB available, below the hard line of 150 MiB, falling 3800 MiB/s; busy, priority 0, gives back about 400 MiB"},
+			"no tier would load, and nobody would give way: no tier is idle, and busy ones are spared above the hard line of 150MiB"},
+		"what it does now": {[]string{"coder busy"}, 100, "coder gives way: 100MiB available, below the hard line of 150MiB, falling 3.71GiB/s; busy, priority 0, gives back about 400MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, g := bed()
@@ -202,7 +202,7 @@ func TestThatNobodyIsLeftIsSaidForAsLongAsItIsSo(t *testing.T) {
 		}
 		f.At += 100 * time.Millisecond
 	}
-	if got := g.Would(f); alarms != 1 || !strings.HasPrefix(got, "no tier is left that may be stopped: 100 MiB available") {
+	if got := g.Would(f); alarms != 1 || !strings.HasPrefix(got, "no tier is left that may be stopped: 100MiB available") {
 		t.Errorf("after %d alarms: %s", alarms, got)
 	}
 }
@@ -245,7 +245,7 @@ func TestWhatAVictimGaveBackIsToldWhereNobodyCouldMeasureIt(t *testing.T) {
 	for range 20 {
 		f.At += 100 * time.Millisecond
 		if d := g.Step(f); d.Reason == Returned {
-			if text := string(d.AppendText(nil)); !strings.HasPrefix(text, "a gave back 350 MiB of about 400 MiB") {
+			if text := string(d.AppendText(nil)); !strings.HasPrefix(text, "a gave back 350MiB of about 400MiB") {
 				t.Error(text)
 			}
 			return

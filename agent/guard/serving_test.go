@@ -104,7 +104,7 @@ func TestALoad(t *testing.T) {
 				t.Errorf("victims %q", s.victims())
 			}
 			if c.charge == 900 && s.least < 299*mib {
-				t.Errorf("least %s", size(s.least))
+				t.Errorf("least %s", Size(s.least))
 			}
 		})
 	}

@@ -212,7 +212,7 @@ func (h *host) run(t testing.TB, g *Guard, long time.Duration) *story {
 	for _, e := range s.events {
 		t.Log(e)
 	}
-	t.Logf("%d looks, least %s, %s below hard", s.looks, size(s.least), s.below)
+	t.Logf("%d looks, least %s, %s below hard", s.looks, Size(s.least), s.below)
 	return s
 }
 

@@ -109,7 +109,7 @@ func watch(ctx context.Context, o options, log *slog.Logger, notify *notifier) e
 		ctx: ctx, log: log, opts: o, total: f.Total, hot: hot, link: newLink(o.socket), notify: notify, proof: newProof(o.root),
 		kept: kept{dir: o.state}, table: first, silent: true, quiet: time.Now(), complained: map[string]string{}, started: time.Now(),
 	}
-	log.Info("watching", "soft", size(first.lines.Soft), "hard", size(first.lines.Hard), "memory", size(f.Total), "dry_run", first.pace.DryRun)
+	log.Info("watching", "soft", guard.Size(first.lines.Soft), "hard", guard.Size(first.lines.Hard), "memory", guard.Size(f.Total), "dry_run", first.pace.DryRun)
 	k.recall()
 	notify.send("READY=1", "STATUS=Trying out whether it could act")
 	k.runAll()

@@ -45,7 +45,7 @@ func (k *keeper) status() {
 	if len(k.table.tiers) == 1 {
 		tiers = "tier"
 	}
-	k.notify.send(fmt.Sprintf("STATUS=%s; soft line %s, %d %s watched%s", what, size(k.table.lines.Soft), len(k.table.tiers), tiers, of))
+	k.notify.send(fmt.Sprintf("STATUS=%s; soft line %s, %d %s watched%s", what, guard.Size(k.table.lines.Soft), len(k.table.tiers), tiers, of))
 }
 
 // state is the guard as tierctl shows it.
@@ -102,18 +102,6 @@ func processorTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// size is for people.
-func size(bytes uint64) string {
-	b := bytesFlag(bytes)
-	if bytes >= 1<<30 {
-		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
-	}
-	if bytes >= 1<<20 {
-		return fmt.Sprintf("%d MiB", bytes>>20)
-	}
-	return b.String()
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -45,7 +45,7 @@ The exit status is 0 whatever the states are; for a verdict use tierctl health.`
 				return a.writeJSON(status)
 			}
 			if len(args) > 0 {
-				status.Warnings = nil // they are about the other tiers as well
+				status.Warnings, status.PortError = nil, "" // they are about the other tiers as well
 			}
 			a.printTiers(tiers, len(args) > 0)
 			a.printDaemon(status)
@@ -217,6 +217,9 @@ func (a *app) printDaemon(s api.Status) {
 		default:
 			warnings = append(warnings, warning(w))
 		}
+	}
+	if s.PortError != "" {
+		warnings = append(warnings, warning(s.PortError))
 	}
 	if ofFile > 0 {
 		warnings = append(warnings, fmt.Sprintf("further warnings about %s: %d; `tierctl check` lists all", s.ConfigPath, ofFile))

@@ -46,7 +46,7 @@ func (o *options) flags(stderr io.Writer) *flag.FlagSet {
 	f.BoolVar(&o.report, "report", false, "run nothing, print what earlier runs have shown")
 	f.DurationVar(&o.patience, "for", 0, "begin no run after so long")
 	f.StringVar(&o.dir, "dir", "build/bench-guard", "`folder` for results")
-	f.StringVar(&o.doc, "doc", "", "`file` whose figures are to be replaced when all runs were made")
+	f.StringVar(&o.doc, "doc", "", "`file` whose figures are to be replaced by those of a whole bench")
 	f.StringVar(&o.m.kernel, "kernel", "", "`program` that mkuml.sh has made")
 	f.StringVar(&o.m.layers, "layers", "", "`folders` that mkguards.sh has made, separated by spaces")
 	f.StringVar(&o.m.init, "init", "", "`program` of packaging/vmtest/guest")
@@ -54,6 +54,12 @@ func (o *options) flags(stderr io.Writer) *flag.FlagSet {
 	f.StringVar(&o.m.memory, "memory", "", "`program` made of packaging/guardbench/memory")
 	f.StringVar(&o.m.guard, "tier-guard", "", "`program` of cmd/tier-guard")
 	return f
+}
+
+// whole tells whether the bench leaves nothing out, so that its figures may stand in a document.
+func (o *options) whole() bool {
+	const leastRounds = 3 // of which the table has a median
+	return o.scenarios == "" && o.guards == "" && o.rounds >= leastRounds
 }
 
 func onlyReports(args []string) bool {
@@ -93,7 +99,7 @@ func bench(o options, stdout, stderr io.Writer) error {
 	if _, err := io.WriteString(stdout, text.table+"\n"+text.figures); err != nil {
 		return err
 	}
-	if o.doc != "" && results.complete(plan) {
+	if o.doc != "" && o.whole() && results.complete(plan) {
 		failed = errors.Join(failed, replaceFigures(o.doc, text))
 	}
 	return failed

@@ -238,3 +238,47 @@ func TestAReportNeedsNoMachine(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 }
+
+func TestOnlyAWholeBenchIsWrittenDown(t *testing.T) {
+	for rule, c := range map[string]struct {
+		args    []string
+		rounds  int // that there are results of
+		written bool
+	}{
+		"all, three times":        {nil, 3, true},
+		"more of it":              {[]string{"-rounds", "4"}, 4, true},
+		"one round":               {[]string{"-rounds", "1"}, 3, false},
+		"some scenarios":          {[]string{"-scenarios", "a d"}, 3, false},
+		"some guards":             {[]string{"-guards", "none"}, 3, false},
+		"a round has not run yet": {nil, 2, false},
+	} {
+		dir := t.TempDir()
+		s, err := openStore(dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := newPlan(nil, nil, c.rounds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range p {
+			if err := s.add(outcome(r.Scenario, r.Guard, r.Round, 8, 400)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
+		doc := filepath.Join(dir, "doc.md")
+		if err := os.WriteFile(doc, []byte(beginMarker+endMarker), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs strings.Builder
+		if status := run(append([]string{"-report", "-dir", dir, "-doc", doc}, c.args...), &out, &errs); status != 0 {
+			t.Errorf("%s: status %d: %s", rule, status, errs.String())
+		}
+		if text, err := os.ReadFile(doc); err != nil || strings.Contains(string(text), "| tier-guard |") != c.written {
+			t.Errorf("%s: %v, it has\n%s", rule, err, text)
+		}
+	}
+}

@@ -141,7 +141,7 @@ tierctl events; exit 1`)
 	if n.App != "tierd" || n.Summary != "utility gave way: memory is short" || n.Urgency != 1 || !strings.Contains(rest, "tierctl start utility") {
 		t.Errorf("shown is %+v", n)
 	}
-	if events := must(t, b, ctx, "tierctl events"); !strings.HasPrefix(sentence, "utility gives way: 250 MiB available, ") || !strings.Contains(events, " "+sentence) {
+	if events := must(t, b, ctx, "tierctl events"); !strings.HasPrefix(sentence, "utility gives way: 250MiB available, ") || !strings.Contains(events, " "+sentence) {
 		t.Errorf("shown is %q, and the events are\n%s", sentence, events)
 	}
 

@@ -106,5 +106,5 @@ type Victim struct {
 	RAM    *uint64 `json:"ram,omitempty"`
 	GPU    *uint64 `json:"gpu,omitempty"`
 	Charge uint64  `json:"charge"`
-	Why    string  `json:"why"` // "idle for 9m, priority 10", "loading", "busy", "12.1 GiB above its charge"
+	Why    string  `json:"why"` // "idle for 9m, priority 10", "loading", "busy", "12.1GiB above its charge"
 }
