@@ -98,7 +98,7 @@ const (
 )
 
 // TestNotify has a tier give way while people are logged in, each with a systemd of their own that has the unit as the package
-// enables it: whoever has a desktop is shown it once, in the guard's words.
+// enables it: whoever has a desktop is shown one notification, in the guard's words.
 func TestNotify(t *testing.T) {
 	guest, err := vmGuest()
 	if err != nil {
@@ -133,8 +133,13 @@ for i in $(seq 300); do tierctl events | grep 'utility gave back ' && exit; slee
 tierctl events; exit 1`)
 	time.Sleep(noticeGap + time.Second) // a second one, which must not be, would come so late
 	shown := d.shown()
-	if len(shown) != 1 {
-		t.Fatalf("the desktop was asked to show %+v", shown)
+	if len(shown) == 0 {
+		t.Fatal("the desktop was asked to show nothing")
+	}
+	for _, again := range shown[1:] { // an engine that does not end in time is killed, which the same notification tells
+		if again.Replaces == 0 {
+			t.Fatalf("the desktop was asked to show %+v", shown)
+		}
 	}
 	n := shown[0]
 	sentence, rest, _ := strings.Cut(n.Body, "\n")
@@ -146,8 +151,8 @@ tierctl events; exit 1`)
 	}
 
 	d.as("ann", "tierctl notify --try")
-	if shown := d.shown(); len(shown) != 2 || shown[1].Summary != "tierd can show notifications" {
-		t.Errorf("after a try there are %+v", shown)
+	if all := d.shown(); len(all) != len(shown)+1 || all[len(shown)].Summary != "tierd can show notifications" {
+		t.Errorf("after a try there are %+v", all)
 	}
 	d.as("ann", "systemctl --user stop desk.target")
 	d.unit("ann", stands)
