@@ -39,6 +39,7 @@ var vllmScenarios = []struct {
 	{"a stop with a stream and a plain request open is bounded and clean", 4 * time.Minute, stopWithRequests},
 	{"a model that is not there is said before anything starts", time.Minute, missingModel},
 	{"a KV cache that is too small is said with its figures, and not retried", 8 * time.Minute, crampedCache},
+	{"an adapter answers to its own name, and the model to the others", 8 * time.Minute, adaptedTier},
 	{"the other tiers never noticed", 2 * time.Minute, othersUntouched},
 }
 
