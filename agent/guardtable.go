@@ -85,7 +85,7 @@ func (a *Agent) inMemory(name string) bool {
 func (a *Agent) guardTier(name string) api.GuardTier {
 	u, s, tier := a.unit(name), a.seen[name], a.tierOf(name)
 	g := api.GuardTier{
-		Tier: tier, Unit: name, Cgroup: cgroupOf(name, a.onGPU(name)), MainPID: s.MainPID, Priority: u.Priority,
+		Tier: tier, Unit: name, Cgroup: units.ControlGroup(name, a.onGPU(name)), MainPID: s.MainPID, Priority: u.Priority,
 		Charge: uint64(budget.Of(a.chargeOf(name), a.poolName()).RAM), GPU: a.onGPU(name),
 		Loading: s.ActiveState == "activating", Ending: a.phase(name) == budget.Ending,
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tierd/tierd/units"
 )
 
 // systemdVersion is all of a manager that reading the host needs.
@@ -68,13 +70,13 @@ func TestTheKernelIsReadUnderItsRoot(t *testing.T) {
 	writeFile(t, filepath.Join(cgroup, "memory.stat"), "anon 4096\n")
 	writeFile(t, filepath.Join(cgroup, "memory.min"), "8192\n")
 	k := NewKernel(root)
-	if m, err := k.Cgroup(cgroupOf("tier-coder.service", false)); err != nil || *m.Held() != 4096 {
+	if m, err := k.Cgroup(units.ControlGroup("tier-coder.service", false)); err != nil || *m.Held() != 4096 {
 		t.Errorf("a tier on the CPU: %+v, %v", m, err)
 	}
-	if _, err := k.Cgroup(cgroupOf("tier-coder.service", true)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := k.Cgroup(units.ControlGroup("tier-coder.service", true)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("on the GPU: %v", err)
 	}
-	if n, err := k.MemoryMin(cgroupOf("tier-coder.service", false)); err != nil || n != 8192 {
+	if n, err := k.MemoryMin(units.ControlGroup("tier-coder.service", false)); err != nil || n != 8192 {
 		t.Errorf("its protection: %s, %v", n, err)
 	}
 	if s := k.Snapshot(context.Background()); s.Memory.MemTotal != nil || len(s.GPUs) != 0 {

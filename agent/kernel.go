@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"path"
 
 	"github.com/tierd/tierd/agent/budget"
 	"github.com/tierd/tierd/rocm"
@@ -44,15 +43,6 @@ func (k kernel) Snapshot(ctx context.Context) rocm.Snapshot { return k.host.Snap
 
 const gpuSlice = "tier-gpu.slice"
 
-// cgroupOf is where systemd puts a tier's unit: tier-gpu.slice is below tier.slice by its name (systemd.slice(5)).
-func cgroupOf(unit string, gpu bool) string {
-	slice := "tier-cpu.slice"
-	if gpu {
-		slice = gpuSlice
-	}
-	return path.Join("/tier.slice", slice, unit)
-}
-
 // room is what the kernel said at one moment of the memory that tiers share.
 type room struct {
 	memory rocm.Memory
@@ -73,7 +63,7 @@ func (a *Agent) cgroups() map[string]string {
 	list := map[string]string{}
 	for name, s := range a.seen {
 		if s.Tier != "" && running(s) {
-			list[name] = cgroupOf(name, a.onGPU(name))
+			list[name] = units.ControlGroup(name, a.onGPU(name))
 		}
 	}
 	return list

@@ -68,11 +68,12 @@ func (a *Agent) readyBy(unit string) (at, changes time.Time) {
 // readyBy.
 func (a *Agent) comesBy(tier string) (at, changes time.Time) {
 	for _, c := range a.changes {
+		if c.Done() {
+			continue
+		}
 		for i, t := range c.Tasks {
-			if c.Done() || t.Tier != tier || c.tasks[i].op != opStart {
-				continue
-			}
-			if will := t.State == "todo" && !c.tasks[i].conditional(); !will && t.State != "doing" {
+			due := t.State == "doing" || t.State == "todo" && !c.tasks[i].conditional()
+			if !due || t.Tier != tier || c.tasks[i].op != opStart {
 				continue
 			}
 			takes := a.measured.load(loadKey(t.Unit, a.unit(t.Unit).Hash))

@@ -70,9 +70,13 @@ func (a *Agent) tierNames() []string {
 
 func (a *Agent) route(tier string) api.Route {
 	name := a.shownUnit(tier)
+	next := a.coming(tier)
+	comes := next != "" && !up(a.states[name].State)
+	if comes {
+		name = next
+	}
 	r := a.routeOf(tier, name)
-	if next := a.coming(tier); next != "" && !up(r.State) {
-		r = a.routeOf(tier, next)
+	if comes {
 		r.State, r.Reason = api.Starting, ""
 	}
 	if r.ReadyBy.IsZero() && up(r.State) && r.State != api.Ready {

@@ -40,7 +40,7 @@ var settings = []setting{
 	// no-env-expand: otherwise `$` in an argument means another thing after a daemon-reload than before it.
 	{name: "ExecStartEx", value: func(s *spec) any { return []Exec{{s.argv[0], s.argv, []string{"no-env-expand"}}} }},
 	{name: "Environment", value: func(s *spec) any { return s.environment() }},
-	{name: "Slice", value: func(s *spec) any { return s.slice() }},
+	{name: "Slice", value: func(s *spec) any { return sliceOf(s.unit.GPU) }},
 	{name: "SyslogIdentifier", value: func(s *spec) any { return "tier-" + s.tier.Name }},
 	// Adoption reads these over D-Bus, and every line of the journal carries them.
 	{name: "LogExtraFields", aside: true, value: func(s *spec) any { return s.logFields() }},

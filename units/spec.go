@@ -31,12 +31,16 @@ type spec struct {
 // baseName is the unit's name without its suffix: it names the runtime directory.
 func (s *spec) baseName() string { return strings.TrimSuffix(s.unit.Name, ".service") }
 
-func (s *spec) slice() string {
-	if s.unit.GPU {
+// sliceOf is the slice that a tier's unit is in.
+func sliceOf(gpu bool) string {
+	if gpu {
 		return "tier-gpu.slice"
 	}
 	return "tier-cpu.slice"
 }
+
+// ControlGroup is where systemd puts a tier's unit: tier-gpu.slice is below tier.slice by its name (systemd.slice(5)).
+func ControlGroup(unit string, gpu bool) string { return "/tier.slice/" + sliceOf(gpu) + "/" + unit }
 
 // stopTimeout is the drain, the engine's own end (vLLM closes in --shutdown-timeout and then needs up to 15 s on a GPU) and
 // what the shim needs around both.

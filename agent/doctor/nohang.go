@@ -89,18 +89,19 @@ func (r *report) firstForNohang(c nohangConfig) (nohangVictim, bool) {
 	if r.Plan != nil {
 		list = r.Plan.Units
 	}
+	all := r.processNames() // the shim's first
 	first, found := nohangVictim{}, false
 	for _, u := range list {
-		names := r.processNames()[1:] // of engines: a shim has no score
+		names := all[1:] // of engines: a shim has no score
 		adjustment, share := int(units.OOMScore(u.Priority)), 1.0
 		if total := amount(r.Snapshot.Memory.MemTotal); u.Memory > 0 && total > 0 {
 			share = min(1, float64(u.Memory)/float64(total))
 		}
 		if u.Engine == units.KindRemote {
-			names = r.processNames()[:1] // but where it is all there is
+			names = all[:1] // but where it is all there is
 		}
 		for _, name := range names {
-			sum, said := c.adjusted(name, cgroup(u))
+			sum, said := c.adjusted(name, units.ControlGroup(u.Name, u.GPU))
 			v := nohangVictim{u.Tier, oomScore(adjustment, share) + sum, said}
 			if c.IgnoreScore {
 				v.badness -= adjustment * 2 / 3
@@ -111,14 +112,6 @@ func (r *report) firstForNohang(c nohangConfig) (nohangVictim, bool) {
 		}
 	}
 	return first, found
-}
-
-// cgroup is where a unit's processes are.
-func cgroup(u units.Unit) string {
-	if u.GPU {
-		return "/tier.slice/tier-gpu.slice/" + u.Name
-	}
-	return "/tier.slice/tier-cpu.slice/" + u.Name
 }
 
 func (r *report) checkNohang(k Killer) {

@@ -3,14 +3,11 @@
 package vmtest
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
+	"math"
 )
 
 // adaptedTier asks a tier by the name of its LoRA adapter and by its own: on its own port both once were answered by the model.
@@ -44,24 +41,13 @@ func adaptedTier(ctx context.Context, v *vllmBed) (string, error) {
 
 // textOf is what a model has to say, the likeliest words, with its name in the answer.
 func (v *vllmBed) textOf(ctx context.Context, port int, model string) (string, error) {
-	body := fmt.Sprintf(`{"model": %q, "prompt": "Once upon a time", "max_tokens": 6, "temperature": 0}`, model)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/v1/completions", port), strings.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := v.HTTP().Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	said, err := io.ReadAll(res.Body)
+	o := v.complete(ctx, port, model, 6, false, nil)
 	var answer struct {
 		Model   string
 		Choices []struct{ Text string }
 	}
-	if err != nil || json.Unmarshal(said, &answer) != nil || len(answer.Choices) != 1 || answer.Model != model {
-		return "", fmt.Errorf("%s on port %d was answered by status %d %s (%v)", model, port, res.StatusCode, said, err)
+	if !o.whole() || json.Unmarshal([]byte(o.text), &answer) != nil || len(answer.Choices) != 1 || answer.Model != model {
+		return "", fmt.Errorf("%s on port %d was answered so: %v %s", model, port, o, o.text)
 	}
 	return answer.Choices[0].Text, nil
 }
@@ -77,26 +63,19 @@ func (v *vllmBed) writeAdapter(dir string) error {
 	if err != nil {
 		return err
 	}
-	var data bytes.Buffer
+	var data []byte
 	tensors := map[string]any{}
-	add := func(name string, rows, columns int) error {
-		from := data.Len()
+	add := func(name string, rows, columns int) {
+		from := len(data)
 		for i := range rows * columns {
-			if err := binary.Write(&data, binary.LittleEndian, float32(i*7919%13-6)/16); err != nil {
-				return err
-			}
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(i*7919%13-6)/16))
 		}
-		tensors[name] = map[string]any{"dtype": "F32", "shape": []int{rows, columns}, "data_offsets": []int{from, data.Len()}}
-		return nil
+		tensors[name] = map[string]any{"dtype": "F32", "shape": []int{rows, columns}, "data_offsets": []int{from, len(data)}}
 	}
 	for i := range layers {
 		name := fmt.Sprintf("base_model.model.model.layers.%d.self_attn.o_proj.lora_", i)
-		if err := add(name+"A.weight", rank, hidden); err != nil {
-			return err
-		}
-		if err := add(name+"B.weight", hidden, rank); err != nil {
-			return err
-		}
+		add(name+"A.weight", rank, hidden)
+		add(name+"B.weight", hidden, rank)
 	}
 	head, err := json.Marshal(tensors)
 	if err != nil {
@@ -104,7 +83,7 @@ func (v *vllmBed) writeAdapter(dir string) error {
 	}
 	// safetensors: the head's length, the head, the numbers.
 	file := append(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head...)
-	if err := v.WriteFile(dir+"/adapter_model.safetensors", append(file, data.Bytes()...), 0o644); err != nil {
+	if err := v.WriteFile(dir+"/adapter_model.safetensors", append(file, data...), 0o644); err != nil {
 		return err
 	}
 	return v.WriteFile(dir+"/adapter_config.json", config, 0o644)
